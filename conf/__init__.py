@@ -1,0 +1,1 @@
+"""Hydra configs: values only, composed through pkg://conf."""

@@ -1,0 +1,1 @@
+"""Evaluation with the LM evaluation harness and beyond it."""

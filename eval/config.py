@@ -1,0 +1,119 @@
+"""Config of the evaluation stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import ClassVar
+
+from pacos.config import Device, PromptFormat, RunConfig, TrackingConfig
+from pacos.errors import Problem
+from pacos.models import path_problem
+
+SHIPPED_SUITES = Path(__file__).parent / "suites"
+"""Folder of the task files that come with pacos, one folder a suite."""
+
+
+class Precision(Enum):
+    """Number format of the weights while they are evaluated."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+@dataclass(kw_only=True, slots=True)
+class SuiteConfig:
+    """A named set of harness tasks."""
+
+    name: str = "???"
+    """Name of the suite, and of its folder in the results."""
+    tasks: list[str] = field(default_factory=list)
+    """Names of tasks, each a YAML file in `folder`."""
+    folder: str = "???"
+    """`shipped:NAME` for a suite that comes with pacos, else a folder of harness YAML files."""
+    chat_template: bool = False
+    """Whether prompts are written out in the model's prompt format."""
+
+    def directory(self) -> Path:
+        """Where the suite's task files are."""
+        if self.folder.startswith("shipped:"):
+            return SHIPPED_SUITES / self.folder.removeprefix("shipped:")
+        return Path(self.folder).expanduser()
+
+
+@dataclass(kw_only=True, slots=True)
+class EvalConfig:
+    """Everything that `pacos eval` needs to know."""
+
+    STAGE: ClassVar[str] = "eval"
+    FREE: ClassVar[tuple[str, ...]] = ("tracking", "batch_size", "device", "threads")
+
+    run: RunConfig = field(default_factory=RunConfig)
+    target: str = "???"
+    """Model to judge: a model directory, a run of pacos sft, a hub id or `embedded:NAME`."""
+    baseline: str | None = None
+    """A second model, judged on the same items and compared with; null for none."""
+    prompt_format: PromptFormat | None = None
+    """How conversations are written out for both models; null takes the model's chat template."""
+    suite: SuiteConfig = field(default_factory=SuiteConfig)
+    heldout: str | None = None
+    """JSONL file of rows that no training saw, whose answers' token NLL is measured; null: none."""
+    limit: int | None = None
+    """Items a task, for a quick look; null takes all. A limited score is not comparable."""
+    batch_size: int = 8
+    """Sequences a forward pass."""
+    precision: Precision = Precision.fp32
+    """`bf16` halves memory; scores then depend a little on the batch size."""
+    device: Device = Device.auto
+    """`auto` is CUDA where a GPU is seen, else the CPU."""
+    threads: int | None = None
+    """CPU threads of the process; null is torch's own choice."""
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    seed: int = 42
+    """Seed of few-shot draws and of the bootstrap."""
+
+    def subject(self) -> str:
+        return self.suite.name
+
+    def problems(self) -> list[Problem]:
+        at_least_one = {"batch_size": self.batch_size, "limit": self.limit, "threads": self.threads}
+        found = [
+            Problem(key, value, "must be at least 1", "raise it")
+            for key, value in at_least_one.items()
+            if value is not None and value < 1
+        ]
+        if not self.suite.tasks and self.heldout is None:
+            remedy = "name tasks of the suite, or a heldout file"
+            found.append(Problem("suite.tasks", "[]", "nothing to measure", remedy))
+        if self.heldout is not None and self.prompt_format is None:
+            remedy = "choose one of: " + ", ".join(member.name for member in PromptFormat)
+            found.append(Problem("prompt_format", None, "needed to score heldout", remedy))
+        return found
+
+    def missing_files(self) -> list[Problem]:
+        found = []
+        for key, path in (("target", self.target), ("baseline", self.baseline)):
+            if path is not None and not is_training_run(path):
+                found.append(path_problem(key, path))
+        if self.heldout is not None and not Path(self.heldout).expanduser().is_file():
+            found.append(Problem("heldout", self.heldout, "no such file", "give a JSONL of rows"))
+        folder = self.suite.directory()
+        for task in self.suite.tasks:
+            if not (folder / f"{task}.yaml").is_file():
+                known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
+                what = f"no {task}.yaml in {folder}"
+                found.append(Problem("suite.tasks", task, what, f"the folder has: {known}"))
+        return [problem for problem in found if problem is not None]
+
+
+def is_training_run(path: str) -> bool:
+    """Whether a path is a run directory that holds an exported model."""
+    return (Path(path).expanduser() / "model" / "config.json").is_file()
+
+
+SCHEMAS = {
+    "eval_schema": EvalConfig,
+    "suite/schema": SuiteConfig,
+    "tracking/schema": TrackingConfig,
+}

@@ -1,0 +1,1 @@
+"""The front door: compose, validate, freeze, dispatch. Free of torch."""

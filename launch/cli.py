@@ -1,0 +1,86 @@
+"""The `pacos` command: it composes, checks, freezes and dispatches; children do the work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, UserError, exit_with
+
+STAGES = ("selfinstruct", "sft", "eval", "pipeline")
+
+
+def main() -> int:
+    """Entry point of `pacos`; returns its exit code (see `pacos.errors`)."""
+    # A reader that has seen enough, such as `head`, ends this process without a traceback.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    arguments = sys.argv[1:]
+    command = arguments[0] if arguments else "--help"
+    try:
+        if command in ("--help", "-h"):
+            return _show_overview()
+        if command == "--version":
+            from pacos import __version__
+
+            print(__version__)
+            return EXIT_DONE
+        if command in STAGES:
+            return _stage(command, arguments[1:])
+        if command == "report":
+            return _report(arguments[1:])
+        raise UserError(f"{command}: no such command; choose one of: {', '.join(STAGES)}, report")
+    except UserError as error:
+        return exit_with(error)
+
+
+def _show_overview() -> int:
+    from launch.help import overview
+
+    print(overview())
+    return EXIT_DONE
+
+
+def _stage(name: str, arguments: Sequence[str]) -> int:
+    if "--help" in arguments or "-h" in arguments:
+        from launch.help import stage_help
+
+        print(stage_help(name))
+        return EXIT_DONE
+    _refuse_ranks(name)
+    from launch.stages import run_stage
+
+    return run_stage(name, arguments)
+
+
+def _refuse_ranks(name: str) -> None:
+    """The front starts ranks; as a rank it would start a whole job in each of them."""
+    from pacos.distributed import is_rank
+
+    if is_rank():
+        program = {"sft": "sft.train", "eval": "eval.run"}.get(name, "selfinstruct.run")
+        raise UserError(
+            f"pacos {name} was started as rank {os.environ['RANK']} of a launcher; ranks never run "
+            f"the front. Type pacos {name} by itself, or launch the rank program: "
+            f"accelerate launch … -m {program} KEY=VALUE…"
+        )
+
+
+def _report(arguments: Sequence[str]) -> int:
+    from pathlib import Path
+
+    from launch.report import write_report
+
+    if not arguments or arguments[0] in ("--help", "-h"):
+        print("usage: pacos report RUN…   write RUN/report.html, one self-contained page each")
+        return EXIT_DONE if arguments else EXIT_USER_ERROR
+    for run in arguments:
+        if not (Path(run) / "manifest.json").is_file():
+            raise UserError(f"{run}: not a run; give the folder of one, such as runs/demo")
+        print(write_report(Path(run)))
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

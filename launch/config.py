@@ -1,0 +1,91 @@
+"""Config of the pipeline: the three stages in a row."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from eval.config import SCHEMAS as EVAL_SCHEMAS
+from eval.config import EvalConfig
+from pacos.config import RunConfig, StageConfig
+from pacos.errors import Problem
+from selfinstruct.config import SCHEMAS as SELFINSTRUCT_SCHEMAS
+from selfinstruct.config import SelfInstructConfig
+from sft.config import SCHEMAS as SFT_SCHEMAS
+from sft.config import SFTConfig
+
+FROM_PIPELINE = "from the pipeline"
+"""Value of the fields that the stage before fills in."""
+
+
+@dataclass(kw_only=True, slots=True)
+class PipelineConfig:
+    """Everything that `pacos pipeline` needs to know."""
+
+    STAGE: ClassVar[str] = "pipeline"
+    FREE: ClassVar[tuple[str, ...]] = tuple(
+        f"{stage.STAGE}.{key}"
+        for stage in (SelfInstructConfig, SFTConfig, EvalConfig)
+        for key in ("run", *stage.FREE)
+    )
+
+    run: RunConfig = field(default_factory=RunConfig)
+    selfinstruct: SelfInstructConfig = field(default_factory=SelfInstructConfig)
+    sft: SFTConfig = field(default_factory=SFTConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+
+    def subject(self) -> str:
+        return self.sft.model.name
+
+    def stages(self, run: Path) -> tuple[SelfInstructConfig, SFTConfig, EvalConfig]:
+        """The three ordinary configs, each reading what the one before wrote below `run`."""
+
+        def folder(stage: type[StageConfig]) -> RunConfig:
+            return RunConfig(name=stage.STAGE, root=str(run))
+
+        data = run / SelfInstructConfig.STAGE
+        heldout = data / "data" / "heldout.jsonl" if self.selfinstruct.seeds.heldout else None
+        return (
+            dataclasses.replace(self.selfinstruct, run=folder(SelfInstructConfig)),
+            dataclasses.replace(
+                self.sft,
+                run=folder(SFTConfig),
+                data=dataclasses.replace(self.sft.data, path=str(data)),
+            ),
+            dataclasses.replace(
+                self.eval,
+                run=folder(EvalConfig),
+                target=str(run / SFTConfig.STAGE),
+                baseline=self.sft.model.path,
+                prompt_format=self.sft.model.prompt_format,
+                heldout=str(heldout) if heldout else None,
+            ),
+        )
+
+    def problems(self) -> list[Problem]:
+        stages = self.stages(Path(self.run.root))
+        return [
+            dataclasses.replace(problem, key=f"{stage.STAGE}.{problem.key}")
+            for stage in stages
+            for problem in stage.problems()
+        ]
+
+    def missing_files(self) -> list[Problem]:
+        """Files that must be there before the first stage; what a stage will make is not."""
+        made_later = {"data.path", "target", "heldout"}
+        return [
+            dataclasses.replace(problem, key=f"{stage.STAGE}.{problem.key}")
+            for stage in self.stages(Path(self.run.root))
+            for problem in stage.missing_files()
+            if problem.key not in made_later
+        ]
+
+
+SCHEMAS = {
+    "pipeline_schema": PipelineConfig,
+    **SELFINSTRUCT_SCHEMAS,
+    **SFT_SCHEMAS,
+    **EVAL_SCHEMAS,
+}

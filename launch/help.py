@@ -1,0 +1,133 @@
+"""Help texts, made from the config types and the files in conf/ without importing Hydra."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+from collections.abc import Iterator
+from enum import Enum
+from importlib.resources import files
+from typing import Any, get_type_hints
+
+from pacos.config import StageConfig
+
+ABOUT = {
+    "selfinstruct": "grow instruction data from seed tasks with a language model",
+    "sft": "fully fine-tune a model on instruction data",
+    "eval": "judge a model with benchmarks, and compare it with another",
+    "pipeline": "all three in a row, and a report",
+}
+DEFAULT_LIST_ENTRY = "  - "
+
+
+def overview() -> str:
+    """The text of `pacos --help`."""
+    lines = [
+        "pacos: from a base LLaMA to an instruction-tuned model",
+        "",
+        "usage: pacos COMMAND KEY=VALUE…",
+        "",
+    ]
+    lines += [f"  {name:<14}{about}" for name, about in ABOUT.items()]
+    lines += [
+        f"  {'report':<14}write the HTML report of runs again: pacos report RUN…",
+        "",
+        "pacos COMMAND --help        keys, options and what they mean",
+        "pacos COMMAND --cfg job     the composed config, without running it",
+        "pacos COMMAND -m KEY=A,B    a Hydra multirun: one run a point",
+    ]
+    return "\n".join(lines)
+
+
+def stage_help(name: str) -> str:
+    """The text of `pacos NAME --help`: config groups with their options, and every key."""
+    schema = _schema(name)
+    lines = [f"pacos {name}: {ABOUT[name]}", "", f"usage: pacos {name} KEY=VALUE… [-m]", ""]
+    lines += ["Groups, GROUP=OPTION:"]
+    lines += [f"  {group:<28}{options}" for group, options in _groups(name)]
+    lines += ["", "Keys, KEY=VALUE, with the value that the schema gives them:"]
+    lines += _keys(schema, "")
+    lines += [
+        "",
+        f"pacos {name} --cfg job shows the values that the chosen options give them.",
+    ]
+    return "\n".join(lines)
+
+
+def _schema(name: str) -> type[StageConfig]:
+    from eval.config import EvalConfig
+    from launch.config import PipelineConfig
+    from selfinstruct.config import SelfInstructConfig
+    from sft.config import SFTConfig
+
+    stages: tuple[type[StageConfig], ...] = (
+        SelfInstructConfig,
+        SFTConfig,
+        EvalConfig,
+        PipelineConfig,
+    )
+    return next(schema for schema in stages if name == schema.STAGE)
+
+
+def _groups(name: str, package: str = "") -> Iterator[tuple[str, str]]:
+    """Groups in a primary config's defaults list, with those of configs that it includes."""
+    text = files("conf").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    for line in text.splitlines():
+        if not line.startswith(DEFAULT_LIST_ENTRY):
+            continue
+        group, colon, chosen = line.removeprefix(DEFAULT_LIST_ENTRY).partition(":")
+        included, at, inner = group.partition("@")
+        if at and not colon:
+            yield from _groups(included, f"{inner}.")
+        elif colon and not (package and group == "experiment"):
+            shown = f"{group}@{package}{group}" if package else group
+            yield shown, ", ".join(_options(group, chosen.strip()))
+
+
+def _options(group: str, chosen: str) -> list[str]:
+    folder = files("conf").joinpath(group)
+    names = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir())
+    return [f"{option} (default)" if option == chosen else option for option in names]
+
+
+def _keys(schema: type, prefix: str) -> Iterator[str]:
+    """Two lines a key: name with type and value, then its docstring."""
+    docs, hints = _field_docs(schema), get_type_hints(schema)
+    for item in dataclasses.fields(schema):
+        kind = hints[item.name]
+        if inspect.isclass(kind) and dataclasses.is_dataclass(kind):
+            yield from _keys(kind, f"{prefix}{item.name}.")
+            continue
+        yield f"  {prefix}{item.name} = {_default(item)}  ({_type_name(kind)})"
+        yield f"      {docs.get(item.name, '')}"
+
+
+def _default(item: dataclasses.Field[Any]) -> str:
+    value = item.default
+    if value is dataclasses.MISSING:
+        assert item.default_factory is not dataclasses.MISSING
+        value = item.default_factory()
+    if isinstance(value, Enum):
+        return value.name
+    return "null" if value is None else str(value)
+
+
+def _type_name(kind: Any) -> str:
+    if inspect.isclass(kind) and issubclass(kind, Enum):
+        return " | ".join(member.name for member in kind)
+    name = kind.__name__ if inspect.isclass(kind) and not hasattr(kind, "__args__") else str(kind)
+    return name.replace("None", "null")
+
+
+def _field_docs(schema: type) -> dict[str, str]:
+    """The docstring below each field of a dataclass, on one line."""
+    body = ast.parse(inspect.getsource(schema)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    docs = {}
+    for statement, after in zip(body.body, body.body[1:], strict=False):
+        if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+            continue
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            docs[statement.target.id] = " ".join(str(after.value.value).split())
+    return docs

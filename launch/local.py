@@ -1,0 +1,110 @@
+"""Runs on this machine: the commands of the stages, and children that are ended cleanly."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+
+from pacos.config import StageConfig
+from pacos.errors import EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
+from pacos.run_dir import RunDir, State
+from pacos.stop import SIGNALS
+from sft.config import SFTConfig
+
+log = logging.getLogger(__name__)
+
+EXIT_CRASH = 1
+
+
+def stage_command(config: StageConfig, run: RunDir) -> list[str]:
+    """The command that does the work of a stage on this machine."""
+    if isinstance(config, SFTConfig):
+        return rank_command(config, run)
+    return [sys.executable, "-m", f"{config.STAGE}.run", "--config", str(run.config_of_next_life())]
+
+
+def rank_command(config: SFTConfig, run: RunDir) -> list[str]:
+    """`accelerate launch` of the ranks of this machine; it only starts them."""
+    return [
+        *(sys.executable, "-m", "accelerate.commands.launch"),
+        *("--use_deepspeed", "--num_machines", "1", "--machine_rank", "0"),
+        *("--num_processes", str(config.cluster.ranks_per_node)),
+        *("--main_process_port", str(_free_port())),
+        *("--mixed_precision", "no", "--dynamo_backend", "no"),
+        *("-m", "sft.train", "--config", str(run.config_of_next_life())),
+    ]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def child_environment(config: StageConfig) -> dict[str, str]:
+    """The environment of a stage's processes."""
+    environment = dict(os.environ)
+    scripts = str(Path(sys.executable).parent)
+    environment["PATH"] = f"{scripts}{os.pathsep}{environment.get('PATH', '')}"
+    # Without it `-m sft.train` would take a folder called sft in the working directory.
+    environment["PYTHONSAFEPATH"] = "1"
+    environment["TOKENIZERS_PARALLELISM"] = "true"
+    if isinstance(config, SFTConfig):
+        environment["OMP_NUM_THREADS"] = str(config.cluster.threads_per_rank)
+    return environment
+
+
+def run_here(config: StageConfig, run: RunDir) -> int:
+    """Do a stage's work in a child and wait for it; returns the front's exit code."""
+    if run.state() is State.done:
+        print(f"{config.STAGE}: already done in {run.path}")
+        return EXIT_DONE
+    lives = run.lives()
+    command = stage_command(config, run)
+    print(f"{config.STAGE}: {run.path}\n  $ {shlex.join(command)}", flush=True)
+    returned = _wait(command, child_environment(config), run)
+    code = run.exit_code_of(lives + 1)
+    if code is None:
+        code = EXIT_USER_ERROR if returned == EXIT_USER_ERROR else EXIT_CRASH
+        if code == EXIT_CRASH:
+            print(
+                f"{config.STAGE}: crashed (exit code {returned}); the same command goes on from "
+                f"what is safe in {run.path}",
+                file=sys.stderr,
+            )
+    if code == EXIT_SAVED:
+        print(f"{config.STAGE}: stopped and saved; the same command goes on", file=sys.stderr)
+    return code
+
+
+def _wait(command: list[str], environment: dict[str, str], run: RunDir) -> int:
+    """Run a child in a session of its own, so that Ctrl-C reaches only the front.
+
+    accelerate would kill the ranks on a signal. The front turns the first one into the STOP file,
+    which every rank sees at its next step, and the third into an end by force.
+    """
+    child = subprocess.Popen(command, env=environment, start_new_session=True)
+    received = 0
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        nonlocal received
+        received += 1
+        if received == 1:
+            run.stop.touch()
+            print("\nstopping at the next safe point; twice more to end at once", file=sys.stderr)
+        elif received > 2:
+            os.killpg(child.pid, signal.SIGKILL)
+
+    before = {number: signal.signal(number, on_signal) for number in SIGNALS}
+    try:
+        return child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

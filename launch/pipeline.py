@@ -1,0 +1,39 @@
+"""The three stages in a row, each an ordinary run below the pipeline's, then the report."""
+
+from __future__ import annotations
+
+import sys
+
+from launch.config import PipelineConfig
+from launch.local import run_here
+from launch.summary import print_summary
+from pacos.config import StageConfig
+from pacos.errors import EXIT_DONE, EXIT_SAVED
+from pacos.run_dir import RunDir, State, open_run
+
+
+def run_pipeline(config: PipelineConfig, run: RunDir) -> int:
+    """Do what is not done yet, in order; returns the exit code of the first stage that fails."""
+    if run.state() is State.done:
+        print(f"pipeline: every stage is already done in {run.path}; nothing is repeated")
+        print_summary(run)
+        return EXIT_DONE
+    run.begin_life()
+    for stage in config.stages(run.path):
+        code = _run_checked(stage)
+        if code != EXIT_DONE:
+            state = State.saved if code == EXIT_SAVED else State.failed
+            run.end_life(state, f"{stage.STAGE} ended with exit code {code}", code)
+            hint = "the same command goes on from there"
+            print(f"pipeline: {stage.STAGE} is not done; {hint}", file=sys.stderr)
+            return code
+    from launch.report import write_report
+
+    write_report(run.path)
+    run.end_life(State.done, "all stages done", EXIT_DONE)
+    print_summary(run)
+    return EXIT_DONE
+
+
+def _run_checked(stage: StageConfig) -> int:
+    return run_here(stage, open_run(stage))

@@ -1,0 +1,97 @@
+"""From a command line to a checked config to a run: one Hydra process in front."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import hydra
+from omegaconf import DictConfig
+
+from eval.config import EvalConfig
+from launch.config import SCHEMAS, PipelineConfig
+from launch.local import run_here
+from launch.pipeline import run_pipeline
+from launch.slurm import submit
+from pacos.compose import check, compose_checked, register
+from pacos.config import Launcher, StageConfig
+from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, ConfigError, UserError
+from pacos.run_dir import open_run
+from selfinstruct.config import SelfInstructConfig
+from sft.config import SFTConfig
+
+SCHEMA_OF: dict[str, type[StageConfig]] = {
+    schema.STAGE: schema for schema in (SelfInstructConfig, SFTConfig, EvalConfig, PipelineConfig)
+}
+
+NO_OUTPUT = (
+    "hydra.run.dir=.",
+    "hydra.sweep.dir=${run.root}/sweeps/${now:%Y-%m-%d_%H-%M-%S}",
+    "hydra.output_subdir=null",
+    "hydra/job_logging=none",
+    "hydra/hydra_logging=none",
+)
+"""Runs keep their own config; Hydra writes only a sweep's multirun.yaml. Ahead of the user's words,
+so that these win."""
+
+
+def run_stage(name: str, arguments: Sequence[str]) -> int:
+    """Run one command line of a stage: overrides alone, or with Hydra's own options."""
+    schema = SCHEMA_OF[name]
+    if any(argument.startswith("-") for argument in arguments):
+        return _run_hydra(schema, arguments)
+    return dispatch(compose_checked(schema, SCHEMAS, arguments))
+
+
+def dispatch(config: StageConfig) -> int:
+    """Open the run of a checked config and have the work done; returns the exit code."""
+    run = open_run(config)
+    if isinstance(config, PipelineConfig):
+        return run_pipeline(config, run)
+    if isinstance(config, SFTConfig) and config.cluster.launcher is Launcher.slurm:
+        return submit(config, run)
+    return run_here(config, run)
+
+
+def _run_hydra(schema: type[StageConfig], arguments: Sequence[str]) -> int:
+    """Let Hydra take `-m`, `--cfg job` and its other options; its jobs come back to `dispatch`."""
+    register(SCHEMAS)
+    _check_points(schema, arguments)
+    codes: list[int] = []
+
+    def job(composed: DictConfig) -> None:
+        try:
+            codes.append(dispatch(check(composed, schema)))
+        except UserError as error:
+            print(f"pacos: {error}", file=sys.stderr)
+            codes.append(EXIT_USER_ERROR)
+
+    sys.argv = [f"pacos {schema.STAGE}", *NO_OUTPUT, *arguments]
+    hydra.main(version_base="1.3", config_path="pkg://conf", config_name=schema.STAGE)(job)()
+    return max(codes, default=EXIT_DONE)
+
+
+def _check_points(schema: type[StageConfig], arguments: Sequence[str]) -> None:
+    """Check every point of a plain sweep before the first one starts.
+
+    Raises:
+        ConfigError: with the problems of all points.
+    """
+    overrides = [argument for argument in arguments if argument not in ("-m", "--multirun")]
+    if len(overrides) == len(arguments) or any(
+        text.startswith(("-", "hydra")) for text in overrides
+    ):
+        return
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    problems = []
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None):
+        for point in batch:
+            try:
+                compose_checked(schema, SCHEMAS, point)
+            except ConfigError as error:
+                problems += [problem for problem in error.problems if problem not in problems]
+    if problems:
+        raise ConfigError(problems)

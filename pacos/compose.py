@@ -1,0 +1,159 @@
+"""From overrides to one typed config, with every problem named. Hydra's ways stay in here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import OverrideType
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pacos.config import StageConfig
+from pacos.errors import ConfigError, Problem
+from pacos.frozen import C, first_line, to_typed
+
+Schemas = Mapping[str, type]
+"""Config name, with its group (`model/schema`), to dataclass."""
+
+BAD_CONFIG = (HydraException, OmegaConfBaseException)
+"""What Hydra and OmegaConf raise for a config that cannot be."""
+
+
+def register(schemas: Schemas) -> None:
+    """Make the schemas known to Hydra under their names."""
+    store = ConfigStore.instance()
+    for name, schema in schemas.items():
+        group, _, leaf = name.rpartition("/")
+        store.store(name=leaf, node=schema, group=group or None, provider="pacos")
+
+
+def compose_checked(schema: type[C], schemas: Schemas, overrides: Sequence[str]) -> C:
+    """Compose the primary config of a stage and check it.
+
+    Raises:
+        ConfigError: with every problem: unknown keys, wrong types and impossible values together.
+    """
+    register(schemas)
+    with _hydra():
+        try:
+            composed = compose(config_name=schema.STAGE, overrides=list(overrides))
+        except BAD_CONFIG as error:
+            raise ConfigError(_diagnose(schema, overrides, error)) from error
+    return check(composed, schema)
+
+
+def check(composed: DictConfig, schema: type[C]) -> C:
+    """The typed config of a composed one.
+
+    Raises:
+        ConfigError: with all that is missing, and all that is wrong with the values.
+    """
+    problems = _value_problems(composed, schema)
+    if problems:
+        raise ConfigError(problems)
+    return to_typed(composed, schema)
+
+
+@contextmanager
+def _hydra() -> Iterator[None]:
+    """Find configs in pkg://conf; inside a Hydra job, in the search path that it has."""
+    if GlobalHydra.instance().is_initialized():
+        yield
+        return
+    with initialize_config_module("conf", version_base="1.3"):
+        yield
+
+
+def _value_problems(composed: DictConfig, schema: type[StageConfig]) -> list[Problem]:
+    missing = sorted(OmegaConf.missing_keys(composed))
+    problems = [Problem(key, "???", "is required", f"add {key}=…") for key in missing]
+    filled = composed.copy()
+    for key in missing:
+        OmegaConf.update(filled, key, "")
+    config = to_typed(filled, schema)
+    found = [*config.problems(), *config.missing_files()]
+    return problems + [problem for problem in found if problem.key not in missing]
+
+
+def _diagnose(
+    schema: type[StageConfig], overrides: Sequence[str], error: Exception
+) -> list[Problem]:
+    """Find every bad override by applying each alone; check the others together."""
+    base = compose(config_name=schema.STAGE, return_hydra_config=True)
+    groups = list(base.hydra.runtime.choices)
+    problems, good = [], []
+    for override in overrides:
+        problem = _override_problem(schema, base, groups, override)
+        problems += [problem] if problem else []
+        good += [] if problem else [override]
+    try:
+        problems += _value_problems(compose(config_name=schema.STAGE, overrides=good), schema)
+    except BAD_CONFIG as together:
+        shown = " ".join(good)
+        problems.append(Problem("overrides", shown, first_line(together), "check them together"))
+    return problems or [Problem("config", schema.STAGE, first_line(error), "check its files")]
+
+
+def _override_problem(
+    schema: type[StageConfig], base: DictConfig, groups: Sequence[str], override: str
+) -> Problem | None:
+    """What is wrong with one override taken alone."""
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except BAD_CONFIG:
+        return Problem("override", override, "cannot be read", "write it as KEY=VALUE")
+    key, value = parsed.key_or_group, parsed.value()
+    try:
+        if parsed.type is OverrideType.CHANGE and key in _dotted(base):
+            OmegaConf.update(base.copy(), key, value, merge=True)
+        else:
+            compose(config_name=schema.STAGE, overrides=[override])
+    except BAD_CONFIG as error:
+        return _explain(schema, base, groups, key, value, error)
+    return None
+
+
+def _explain(
+    schema: type[StageConfig],
+    base: DictConfig,
+    groups: Sequence[str],
+    key: str,
+    value: Any,
+    error: Exception,
+) -> Problem:
+    usage = f"see pacos {schema.STAGE} --help"
+    _, found, listing = f"{error} {error.__cause__ or ''}".partition("Available options in")
+    if found:
+        names = listing.split(":", 1)[1].split("Config")[0].split()
+        options = ", ".join(name for name in names if name != "schema")
+        return Problem(key, value, "no such option", f"choose one of: {options}")
+    known = [*groups, *_dotted(base)]
+    if key in known:
+        return Problem(key, value, first_line(error.__cause__ or error), usage)
+    near = [name for name in groups if name.split("@")[0] == key]
+    near += difflib.get_close_matches(key, known, n=2, cutoff=0.6)
+    hint = f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else usage
+    return Problem(key, value, "no such key", hint)
+
+
+def _dotted(tree: DictConfig) -> list[str]:
+    """All keys of a config, inner nodes too, without Hydra's own."""
+
+    def keys(node: Any, prefix: str) -> list[str]:
+        if not isinstance(node, dict):
+            return []
+        return [
+            found
+            for name, value in node.items()
+            for found in (f"{prefix}{name}", *keys(value, f"{prefix}{name}."))
+        ]
+
+    return [key for key in keys(OmegaConf.to_container(tree), "") if key.split(".")[0] != "hydra"]

@@ -1,0 +1,205 @@
+"""Config types that more than one stage has, and what every config can do."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, ClassVar, Protocol
+
+from pacos.errors import Problem
+from pacos.llama import LlamaShape
+
+
+class PromptFormat(Enum):
+    """How a conversation is written out for the model; see `pacos/prompts.py`."""
+
+    alpaca = "alpaca"
+    llama2 = "llama2"
+    llama3 = "llama3"
+    chatml = "chatml"
+
+
+class Init(Enum):
+    """Where a model's weights come from."""
+
+    pretrained = "pretrained"
+    random = "random"
+
+
+class Tracker(Enum):
+    """Which service mirrors metrics.jsonl."""
+
+    none = "none"
+    wandb = "wandb"
+
+
+class TrackingMode(Enum):
+    """Whether the tracking service is reached during the run or later."""
+
+    online = "online"
+    offline = "offline"
+
+
+class Launcher(Enum):
+    """Who starts the ranks."""
+
+    local = "local"
+    slurm = "slurm"
+
+
+class Device(Enum):
+    """What the ranks compute on."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@dataclass(kw_only=True, slots=True)
+class RunConfig:
+    """Where a run is kept."""
+
+    name: str | None = None
+    """Folder of the run below `root`; null: stage, subject and identity of the config."""
+    root: str = "runs"
+    """Folder that holds the runs, relative to where the command is typed."""
+
+
+@dataclass(kw_only=True, slots=True)
+class ModelConfig:
+    """A causal language model of the LLaMA architecture."""
+
+    name: str = "???"
+    """Short name, used in names of runs."""
+    path: str = "???"
+    """A model directory, a hub id, or `embedded:NAME` for a model that a Python package ships."""
+    revision: str | None = None
+    """Commit or tag on the hub; null takes the newest, which can change between runs."""
+    init: Init = Init.pretrained
+    """`random` takes only the tokenizer from `path` and draws weights of `shape` from the seed."""
+    prompt_format: PromptFormat = PromptFormat.chatml
+    """Prompt format for training, evaluation and the exported chat template."""
+    pad_token: str | None = None
+    """A token of the vocabulary that pads; never the stop token. Null keeps the tokenizer's own."""
+    license: str = "???"
+    """Terms of the weights, recorded in every output's lineage."""
+    shape: LlamaShape = field(default_factory=LlamaShape)
+    """Sizes, so that a plan needs neither the weights nor torch."""
+
+
+@dataclass(kw_only=True, slots=True)
+class TrackingConfig:
+    """Mirror of metrics.jsonl; the file itself is always written."""
+
+    service: Tracker = Tracker.none
+    """`none` or `wandb`."""
+    mode: TrackingMode = TrackingMode.offline
+    """`online` needs WANDB_API_KEY in the environment and goes offline without it."""
+    project: str = "pacos"
+    """W&B project."""
+    entity: str | None = None
+    """W&B team; null is the key's own."""
+    group: str | None = None
+    """W&B group, one for all points of a sweep."""
+
+
+@dataclass(kw_only=True, slots=True)
+class ClusterConfig:
+    """Machines and ranks of a training or evaluation job."""
+
+    launcher: Launcher = Launcher.local
+    """`local` starts ranks on this machine, `slurm` submits a job."""
+    device: Device = Device.auto
+    """`auto` is CUDA where a GPU is seen by the rank, else the CPU."""
+    nodes: int = 1
+    """Machines; more than one needs `slurm`."""
+    ranks_per_node: int = 1
+    """Processes a machine, one a GPU."""
+    threads_per_rank: int = 1
+    """OMP_NUM_THREADS of each rank."""
+    partition: str | None = None
+    """Slurm partition; null is the site's default."""
+    account: str | None = None
+    """Slurm account; null is the user's default."""
+    time_limit: str = "24:00:00"
+    """Slurm wall time of one job, D-HH:MM:SS or HH:MM:SS."""
+
+    def world_size(self) -> int:
+        """Ranks of the job."""
+        return self.nodes * self.ranks_per_node
+
+    def problems(self) -> list[Problem]:
+        found = []
+        for key in ("nodes", "ranks_per_node", "threads_per_rank"):
+            value = getattr(self, key)
+            if value < 1:
+                found.append(Problem(f"cluster.{key}", value, "must be at least 1", "raise it"))
+        if self.launcher is Launcher.local and self.nodes > 1:
+            found.append(
+                Problem(
+                    "cluster.nodes",
+                    self.nodes,
+                    "cluster=local starts ranks on this machine only",
+                    "use cluster=slurm, or cluster.nodes=1",
+                )
+            )
+        return found
+
+
+class StageConfig(Protocol):
+    """What the front and the run directory ask of a stage's config."""
+
+    STAGE: ClassVar[str]
+    """Name of the stage and of its primary config."""
+    FREE: ClassVar[tuple[str, ...]]
+    """Fields, or groups of fields, that may change between two lives of one run."""
+
+    run: RunConfig
+
+    def problems(self) -> list[Problem]:
+        """Everything wrong that can be seen without a device, a file or the network."""
+        ...
+
+    def missing_files(self) -> list[Problem]:
+        """Local files named by the config that are not there."""
+        ...
+
+    def subject(self) -> str:
+        """What the run is about, for its default name: a model, a method, a suite."""
+        ...
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """All leaf values of a config under dotted keys, enums by name, in declaration order."""
+    leaves: dict[str, Any] = {}
+    for item in dataclasses.fields(config):
+        key, value = f"{prefix}{item.name}", getattr(config, item.name)
+        if dataclasses.is_dataclass(value):
+            leaves.update(flatten(value, f"{key}."))
+        else:
+            leaves[key] = value.name if isinstance(value, Enum) else value
+    return leaves
+
+
+def identity_fields(config: StageConfig) -> dict[str, Any]:
+    """The leaves that change results: two runs with equal ones are the same run."""
+    free = (*config.FREE, "run")
+    return {
+        key: value
+        for key, value in flatten(config).items()
+        if not any(key == name or key.startswith(f"{name}.") for name in free)
+    }
+
+
+def identity(config: StageConfig) -> str:
+    """Hex digest of the stage and of `identity_fields`."""
+    fields = {"stage": config.STAGE, **identity_fields(config)}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def run_name(config: StageConfig) -> str:
+    """The name of the run: the one given, or one derived from the identity."""
+    return config.run.name or f"{config.STAGE}-{config.subject()}-{identity(config)[:8]}"

@@ -1,0 +1,74 @@
+"""What a person sees while a stage works: log lines and progress with rate and remaining time."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+LINE_EVERY_SECONDS = 10.0
+"""Pause between progress lines where the output is no terminal, such as a job's log."""
+
+
+def set_up_logging(*, is_main: bool) -> None:
+    """Log pacos' own lines on rank 0; of others, and of libraries, only warnings and errors."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
+    level = logging.INFO if is_main else logging.ERROR
+    for name in ("pacos", "selfinstruct", "sft", "eval", "launch"):
+        logging.getLogger(name).setLevel(level)
+
+
+class Counter:
+    """How far a piece of work is."""
+
+    def __init__(self, label: str, total: int, unit: str, bar: Progress | None) -> None:
+        self.label, self.total, self.unit = label, total, unit
+        self.done = 0
+        self._bar = bar
+        self._task = bar.add_task(label, total=total, note="") if bar else None
+        self._started = self._printed = time.monotonic()
+        self._skipped = 0
+
+    def skip(self, count: int) -> None:
+        """Count units as done that an earlier life did; they do not enter the rate."""
+        self._skipped = self.done = count
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Count `count` more units as done, and show a note such as the loss."""
+        self.done += count
+        now = time.monotonic()
+        rate = (self.done - self._skipped) / max(now - self._started, 1e-9)
+        if self._bar is not None and self._task is not None:
+            speed = f"{rate:.2f} {self.unit}/s" if rate >= 1 else f"{1 / rate:.1f} s/{self.unit}"
+            self._bar.update(self._task, completed=self.done, note=f"{speed}  {note}")
+        elif now - self._printed >= LINE_EVERY_SECONDS or self.done >= self.total:
+            self._printed = now
+            left = max(self.total - self.done, 0) / rate if rate else 0
+            line = f"{self.label}: {self.done}/{self.total} {self.unit}"
+            print(f"{line}, {rate:.2f}/s, {left:.0f} s left  {note}".rstrip(), flush=True)
+
+
+@contextmanager
+def progress(label: str, total: int, unit: str, *, visible: bool = True) -> Iterator[Counter]:
+    """Show progress: a bar on a terminal, a line now and then elsewhere, nothing if not visible."""
+    console = Console()
+    if not visible:
+        yield Counter(label, sys.maxsize, unit, Progress(disable=True))
+        return
+    if not console.is_terminal:
+        yield Counter(label, total, unit, None)
+        return
+    columns = (
+        TextColumn("{task.description:<24}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console) as bar:
+        yield Counter(label, total, unit, bar)

@@ -1,0 +1,221 @@
+"""The run directory: the one place that knows the names of its files and who may write them."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import IO, Any
+
+from pacos.config import StageConfig, flatten, identity, identity_fields, run_name
+from pacos.errors import UserError
+from pacos.files import append_jsonl, read_json, read_jsonl, sha256, write_json
+from pacos.frozen import freeze, load_frozen
+
+VERSIONED = ("pacos", "torch", "deepspeed", "accelerate", "transformers", "datasets", "lm_eval")
+"""Packages whose versions change results."""
+
+
+class State(Enum):
+    """Where a run stands."""
+
+    created = "created"
+    running = "running"
+    saved = "saved"
+    done = "done"
+    failed = "failed"
+
+
+class RunDir:
+    """Paths and records of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.manifest = path / "manifest.json"
+        self.metrics = path / "metrics.jsonl"
+        self.attempts = path / "attempts.jsonl"
+        self.status = path / "status.json"
+        self.result = path / "result.json"
+        self.stop = path / "STOP"
+        self.data = path / "data"
+        self.checkpoints = path / "checkpoints"
+        self.model = path / "model"
+        self.eval = path / "eval"
+        self.report = path / "report.html"
+        self._lock: IO[str] | None = None
+
+    def changed_config(self) -> Path:
+        """The next life's config where it differs from the first life's in what is free."""
+        return self.path / f"config.{self.lives() + 1}.yaml"
+
+    def config_of_next_life(self) -> Path:
+        """The frozen config that the next life has to read."""
+        changed = self.changed_config()
+        return changed if changed.is_file() else self.config
+
+    def lives(self) -> int:
+        """How often the run was started."""
+        return sum(1 for record in read_jsonl(self.attempts) if record["event"] == "start")
+
+    def state(self) -> State:
+        """The last state that the run itself wrote."""
+        if not self.status.is_file():
+            return State.created
+        return State(read_json(self.status)["state"])
+
+    def begin_life(self) -> int:
+        """Record that this process takes up the run; returns the number of this life, from 1.
+
+        The process holds the run's lock until it ends, however it ends.
+
+        Raises:
+            UserError: another process has the run.
+        """
+        self._take_lock()
+        life = self.lives() + 1
+        record = {
+            "event": "start",
+            "life": life,
+            "time": time.time(),
+            "host": platform.node(),
+            "pid": os.getpid(),
+            "job": os.environ.get("SLURM_JOB_ID"),
+        }
+        append_jsonl(self.attempts, [record])
+        self._write_status(State.running, life, None)
+        self.stop.unlink(missing_ok=True)
+        return life
+
+    def _take_lock(self) -> None:
+        self._lock = (self.path / ".lock").open("a+")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(
+                f"run.name = {self.path.name}: another process is at work in {self.path}; wait for "
+                f"it, or end it with: touch {self.stop}"
+            ) from error
+
+    def end_life(self, state: State, reason: str, exit_code: int, **facts: Any) -> None:
+        """Record how this life ended, with facts such as its first and last step."""
+        life = self.lives()
+        record = {"event": "end", "life": life, "time": time.time(), "state": state.value}
+        append_jsonl(self.attempts, [{**record, "reason": reason, **facts}])
+        self._write_status(state, life, exit_code)
+
+    def exit_code_of(self, life: int) -> int | None:
+        """What that life said of its own end; None if it never came to say it."""
+        if not self.status.is_file():
+            return None
+        status = read_json(self.status)
+        return status["exit_code"] if status["life"] == life else None
+
+    def _write_status(self, state: State, life: int, exit_code: int | None) -> None:
+        now = time.time()
+        status = {"state": state.value, "life": life, "exit_code": exit_code, "time": now}
+        write_json(self.status, status)
+
+    def add_inputs(self, inputs: Mapping[str, Path], **facts: Any) -> None:
+        """Add digests of input files and other facts to the manifest."""
+        manifest = read_json(self.manifest)
+        for name, path in inputs.items():
+            manifest["inputs"][name] = {"path": str(path), "sha256": sha256(path)}
+        manifest.update(facts)
+        write_json(self.manifest, manifest)
+
+
+def run_path(config: StageConfig) -> Path:
+    """Where the run of this config lies."""
+    return Path(config.run.root).absolute() / run_name(config)
+
+
+def open_run(config: StageConfig) -> RunDir:
+    """Create the run directory of a checked config, or continue the run that is there.
+
+    Raises:
+        UserError: the directory belongs to a run with another identity; the keys are listed.
+    """
+    path = run_path(config)
+    run = RunDir(path)
+    config.run.name, config.run.root = path.name, str(path.parent)
+    if run.config.is_file():
+        return _continue_run(run, config)
+    if path.exists() and any(path.iterdir()):
+        raise UserError(
+            f"run.name = {path.name}: {path} is not empty and holds no run; "
+            "choose another run.name, or move the folder away"
+        )
+    path.mkdir(parents=True, exist_ok=True)
+    write_json(run.manifest, _manifest(config))
+    freeze(config, run.config)
+    return run
+
+
+def _continue_run(run: RunDir, config: StageConfig) -> RunDir:
+    before = load_frozen(run.config, type(config))
+    old, new = identity_fields(before), identity_fields(config)
+    differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    if differing:
+        lines = [f"  {key}: {old.get(key)} there, {new.get(key)} now" for key in differing]
+        raise UserError(
+            f"run.name = {run.path.name}: {run.path} holds a run with another identity; choose "
+            "another run.name, or repeat the run's own values. These keys differ:\n"
+            + "\n".join(lines)
+        )
+    if flatten(before) != flatten(config):
+        freeze(config, run.changed_config())
+    else:
+        run.changed_config().unlink(missing_ok=True)
+    return run
+
+
+def _manifest(config: StageConfig) -> dict[str, Any]:
+    return {
+        "stage": config.STAGE,
+        "identity": identity(config),
+        "created": time.time(),
+        "git_commit": _git_commit(),
+        "versions": package_versions(),
+        "hardware": {
+            "host": platform.node(),
+            "machine": platform.machine(),
+            "cpus": os.cpu_count(),
+            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        },
+        "inputs": {},
+    }
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that change results, where installed."""
+    versions = {"python": platform.python_version()}
+    for name in VERSIONED:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _git_commit() -> str | None:
+    """Commit of the checkout that pacos runs from; None for an installed wheel."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def derived_seed(seed: int, *parts: object) -> int:
+    """A seed for one item, from the run's seed and what names the item; the same in every life."""
+    text = "/".join(str(part) for part in (seed, *parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

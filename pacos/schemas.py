@@ -1,0 +1,113 @@
+"""Records that cross a stage boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pacos.errors import UserError
+from pacos.files import read_jsonl
+
+Message = dict[str, str]
+"""One turn: `role` (system, user, assistant) and `content`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeedTask:
+    """A hand-written task in Self-Instruct's schema."""
+
+    id: str
+    name: str
+    instruction: str
+    input: str
+    output: str
+    is_classification: bool
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any], where: str) -> SeedTask:
+        """Read one line of a seed file.
+
+        Raises:
+            UserError: the record is not of the schema; `where` (file and line) is named.
+        """
+        try:
+            instance = record["instances"][0]
+            texts = {
+                "id": record["id"],
+                "name": record["name"],
+                "instruction": record["instruction"],
+                "input": instance["input"],
+                "output": instance["output"],
+            }
+            flag = record["is_classification"]
+        except (KeyError, IndexError, TypeError) as error:
+            raise UserError(f"{where}: not a seed task: {error!r} is missing") from error
+        for key, value in texts.items():
+            if not isinstance(value, str) or (not value.strip() and key != "input"):
+                raise UserError(f"{where}: {key} = {value!r}: must be a text that is not empty")
+        if not isinstance(flag, bool):
+            raise UserError(f"{where}: is_classification = {flag!r}: must be true or false")
+        return cls(**texts, is_classification=flag)
+
+
+def read_seed_tasks(path: Path) -> list[SeedTask]:
+    """Read a seed file, one JSON object a line.
+
+    Raises:
+        UserError: the file is absent, or a line is not a seed task.
+    """
+    if not path.is_file():
+        raise UserError(f"seeds = {path}: no such file; give the path of a seed file (JSONL)")
+    try:
+        records = list(read_jsonl(path))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return [SeedTask.from_json(record, f"{path}:{n}") for n, record in enumerate(records, 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One instruction with its answer: Alpaca's three fields, and where they come from."""
+
+    id: str
+    instruction: str
+    input: str
+    output: str
+    source: str = ""
+    """`seed`, `generated`, or the name of the data set it was read from."""
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+    """Seed ids, request ids, teacher and terms: facts recorded when the row was made."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any], where: str) -> Row:
+        """Read an Alpaca-style record; fields it lacks besides the three take their defaults.
+
+        Raises:
+            UserError: instruction or output is missing or no text.
+        """
+        for key in ("instruction", "output"):
+            if not isinstance(record.get(key), str) or not record[key].strip():
+                raise UserError(
+                    f"{where}: {key} = {record.get(key)!r}: must be a text that is not empty; "
+                    "a row has instruction, input and output"
+                )
+        if not isinstance(record.get("input", ""), str):
+            raise UserError(f"{where}: input = {record['input']!r}: must be a text, or left out")
+        return cls(
+            id=str(record.get("id", where)),
+            instruction=record["instruction"],
+            input=record.get("input", ""),
+            output=record["output"],
+            source=str(record.get("source", "")),
+            lineage=record.get("lineage", {}),
+        )
+
+    def messages(self) -> list[Message]:
+        """The row as a conversation. The user turn keeps `input` apart for formats that use it."""
+        user = {"role": "user", "content": self.instruction, "input": self.input}
+        return [user, {"role": "assistant", "content": self.output}]

@@ -1,0 +1,86 @@
+"""Where metrics go. metrics.jsonl is the truth; a service mirrors it and may fail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from pacos.config import Tracker as Service
+from pacos.config import TrackingConfig
+from pacos.files import append_jsonl
+
+Record = Mapping[str, object]
+"""One step's metrics: `step`, and names of the form group/metric."""
+
+
+class Tracker(Protocol):
+    """Takes the metrics of a run."""
+
+    def log(self, record: Record) -> None:
+        """Take the record of one step."""
+        ...
+
+    def close(self, exit_code: int) -> None:
+        """End the run there; 0 is success."""
+        ...
+
+
+class NullTracker:
+    """Takes nothing: for every rank but the first."""
+
+    def log(self, record: Record) -> None:
+        pass
+
+    def close(self, exit_code: int) -> None:
+        pass
+
+
+class JsonlTracker:
+    """Appends to metrics.jsonl, one fsynced line a step."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def log(self, record: Record) -> None:
+        append_jsonl(self.path, [record])
+
+    def close(self, exit_code: int) -> None:
+        pass
+
+
+class CompositeTracker:
+    """Hands every record to several trackers."""
+
+    def __init__(self, trackers: Sequence[Tracker]) -> None:
+        self.trackers = trackers
+
+    def log(self, record: Record) -> None:
+        for tracker in self.trackers:
+            tracker.log(record)
+
+    def close(self, exit_code: int) -> None:
+        for tracker in self.trackers:
+            tracker.close(exit_code)
+
+
+def open_tracker(
+    config: TrackingConfig, folder: Path, metrics: Path, settings: Record, *, is_main: bool
+) -> Tracker:
+    """The tracker of this rank.
+
+    Args:
+        config: which service mirrors the file.
+        folder: run directory; its name is the run's name at the service.
+        metrics: path of metrics.jsonl.
+        settings: the run's config as flat keys, shown by the service.
+        is_main: only rank 0 tracks.
+    """
+    if not is_main:
+        return NullTracker()
+    file = JsonlTracker(metrics)
+    if config.service is Service.none:
+        return file
+    from pacos.wandb_tracker import WandbTracker
+
+    return CompositeTracker([file, WandbTracker(config, folder, settings)])

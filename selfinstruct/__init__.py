@@ -1,0 +1,1 @@
+"""Grows instruction data from a few hand-written seed tasks (Self-Instruct, Alpaca)."""

@@ -1,0 +1,1 @@
+"""Full fine-tuning on the DeepSpeed engine."""

@@ -1,0 +1,107 @@
+"""What a training run writes down about itself: manifest, metrics, attempts, result, model card."""
+
+from __future__ import annotations
+
+import logging
+
+from pacos import metrics
+from pacos.config import flatten
+from pacos.distributed import World
+from pacos.errors import EXIT_DONE, EXIT_SAVED
+from pacos.files import write_json, write_jsonl
+from pacos.history import cut_after, last_record
+from pacos.run_dir import RunDir, State
+from pacos.tracking import NullTracker, Record, Tracker, open_tracker
+from sft.config import SFTConfig
+from sft.packing import StepPlan
+from sft.rows import TokenizedRows
+
+log = logging.getLogger(__name__)
+
+
+class Records:
+    """The records of one life. Every rank calls it; only rank 0 writes."""
+
+    def __init__(self, config: SFTConfig, run: RunDir, world: World) -> None:
+        self._config = config
+        self._run = run
+        self._is_main = world.is_main
+        self._tracker: Tracker = NullTracker()
+        self._first_step = 1
+        self._last: Record = {}
+
+    def begin(self, data: TokenizedRows, plan: StepPlan, steps_done: int) -> None:
+        """Record the inputs, cut metrics of steps that will be made again, open the tracker."""
+        self._first_step = steps_done + 1
+        if not self._is_main:
+            return
+        capacity = len(plan.packs) * self._config.data.max_length
+        tokens, packs = sum(data.lengths), len(plan.packs)
+        log.info(
+            f"{len(data.rows)} rows, {tokens} tokens in {packs} packs, "
+            f"{100 * tokens / capacity:.1f} % full, {plan.steps_per_epoch} steps an epoch"
+        )
+        if data.dropped:
+            listed = self._run.path / "dropped_rows.jsonl"
+            write_jsonl(listed, [{"id": row, "reason": "too long"} for row in data.dropped])
+            log.warning(f"{len(data.dropped)} rows are too long and left out; see {listed}")
+        lineage = {"weights": self._config.model.license, "data": data.terms}
+        self._run.add_inputs({"data": self._config.data.file()}, lineage=lineage)
+        cut_after(self._run.metrics, steps_done)
+        self._last = last_record(self._run.metrics) or {}
+        self._tracker = open_tracker(
+            self._config.tracking,
+            self._run.path,
+            self._run.metrics,
+            flatten(self._config),
+            is_main=self._is_main,
+        )
+
+    def log(self, record: Record) -> None:
+        """Take the metrics of one step."""
+        self._last = record
+        self._tracker.log(record)
+
+    def saved(self, reason: str) -> int:
+        """End this life on request; returns the ranks' exit code, which is 0."""
+        self._end(State.saved, reason, EXIT_SAVED)
+        return EXIT_DONE
+
+    def done(self) -> int:
+        """End the run; returns the exit code."""
+        if self._is_main:
+            result = {"loss": self._last.get(metrics.LOSS), "steps": self._last.get(metrics.STEP)}
+            write_json(self._run.result, result)
+        self._end(State.done, "all steps done", EXIT_DONE)
+        return EXIT_DONE
+
+    def failed(self) -> None:
+        """Close the tracker of a run that raises."""
+        self._tracker.close(1)
+
+    def _end(self, state: State, reason: str, code: int) -> None:
+        self._tracker.close(0)
+        if self._is_main:
+            facts = {"first_step": self._first_step, "last_step": self._last.get(metrics.STEP)}
+            self._run.end_life(state, reason, code, **facts)
+
+    def model_card(self, data: TokenizedRows, steps: int) -> str:
+        """The README.md of the exported model: what it is, under which terms it came to be."""
+        model, terms = self._config.model, "\n".join(f"- data: {line}" for line in data.terms)
+        return f"""---
+base_model: {model.path}
+library_name: transformers
+pipeline_tag: text-generation
+---
+
+# {self._run.path.name}
+
+{model.name}, fully fine-tuned with pacos on {len(data.rows)} rows for {steps} steps: prompt format
+{model.prompt_format.name}, peak learning rate {self._config.optimizer.lr}, last loss
+{self._last.get(metrics.LOSS):.4f} nats a token.
+
+## Terms of what it was made from
+
+- weights: {model.license}
+{terms}
+"""

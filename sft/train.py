@@ -1,0 +1,97 @@
+"""The rank program of fine-tuning.
+
+accelerate launch --use_deepspeed --num_processes 8 -m sft.train data.path=rows.jsonl
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from pacos.config import Device
+from pacos.console import set_up_logging
+from pacos.distributed import World
+from pacos.errors import EXIT_USER_ERROR, UserError, exit_with
+from pacos.models import load_tokenizer
+from pacos.program import load_program
+from pacos.run_dir import RunDir, State
+from pacos.stop import StopRequest
+from sft.config import SCHEMAS, SFTConfig
+from sft.records import Records
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train one run from the command line of one rank; returns the rank's exit code."""
+    world = World.from_env()
+    set_up_logging(is_main=world.is_main)
+    try:
+        config, run = load_program(arguments, SFTConfig, SCHEMAS, world)
+        _choose_device(config)
+        if world.is_main:
+            run.begin_life()
+    except UserError as error:
+        return exit_with(error) if world.is_main else EXIT_USER_ERROR
+    try:
+        return train(config, run, world)
+    except UserError as error:
+        if world.is_main:
+            run.end_life(State.failed, str(error), EXIT_USER_ERROR)
+            exit_with(error)
+        return EXIT_USER_ERROR
+    except Exception as error:
+        if world.is_main:
+            run.end_life(State.failed, repr(error), 1)
+        raise
+
+
+def _choose_device(config: SFTConfig) -> None:
+    """Fix the device, and tell DeepSpeed, which decides at its import."""
+    import torch
+
+    if config.cluster.device is Device.cuda and not torch.cuda.is_available():
+        raise UserError(
+            "cluster.device = cuda: torch sees no GPU here; "
+            "use cluster.device=cpu, or install a CUDA build with make setup TORCH_INDEX=…"
+        )
+    if config.cluster.device is Device.cpu or not torch.cuda.is_available():
+        os.environ["DS_ACCELERATOR"] = "cpu"
+
+
+def train(config: SFTConfig, run: RunDir, world: World) -> int:
+    """Build, build, build, fit, export; returns the exit code."""
+    from sft.checkpoint import Checkpoints
+    from sft.engine import build_engine, start_ranks
+    from sft.export import export_model
+    from sft.loop import Trainer
+    from sft.model import build_model
+    from sft.packing import StepPlan
+    from sft.rows import load_data
+
+    device = start_ranks(world)
+    stop = StopRequest(run.stop)
+    tokenizer = load_tokenizer(config.model.path, config.model.revision, config.model.pad_token)
+    data = load_data(config, tokenizer)
+    plan = StepPlan.of(data.lengths, config.data.max_length, config.batch)
+    model = build_model(config, tokenizer, device)
+    engine = build_engine(model, config, plan.passes(world.size, config.batch.micro_packs))
+    checkpoints = Checkpoints(run.checkpoints, config, world)
+    done = checkpoints.load_newest(engine)
+    records = Records(config, run, world)
+    records.begin(data, plan, done)
+
+    trainer = Trainer(config, data, plan, engine, world)
+    try:
+        stopped_by = trainer.fit(done, checkpoints, records, stop)
+    except BaseException:
+        records.failed()
+        raise
+    if stopped_by is not None:
+        return records.saved(stopped_by)
+    card = records.model_card(data, trainer.total)
+    export_model(engine, tokenizer, config, run.model, card, world)
+    return records.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

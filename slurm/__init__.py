@@ -1,0 +1,1 @@
+"""Static sbatch scripts; env.sh is the one file that a site edits."""
