@@ -14,6 +14,9 @@ from pacos.models import path_problem
 SHIPPED_SUITES = Path(__file__).parent / "suites"
 """Folder of the task files that come with pacos, one folder a suite."""
 
+HELDOUT = "heldout"
+"""Folder of the held-out scores, beside those of suites."""
+
 
 class Precision(Enum):
     """Number format of the weights while they are evaluated."""
@@ -76,6 +79,11 @@ class EvalConfig:
     def subject(self) -> str:
         return self.suite.name
 
+    def models(self) -> dict[str, str]:
+        """The models under their labels, in the order in which they are measured."""
+        given = {"baseline": self.baseline, "target": self.target}
+        return {label: path for label, path in given.items() if path is not None}
+
     def problems(self) -> list[Problem]:
         at_least_one = {"batch_size": self.batch_size, "limit": self.limit, "threads": self.threads}
         found = [
@@ -83,6 +91,9 @@ class EvalConfig:
             for key, value in at_least_one.items()
             if value is not None and value < 1
         ]
+        if self.suite.name == HELDOUT:
+            remedy = "choose another name"
+            found.append(Problem("suite.name", HELDOUT, "is the folder of held-out scores", remedy))
         if not self.suite.tasks and self.heldout is None:
             remedy = "name tasks of the suite, or a heldout file"
             found.append(Problem("suite.tasks", "[]", "nothing to measure", remedy))
@@ -93,9 +104,9 @@ class EvalConfig:
 
     def missing_files(self) -> list[Problem]:
         found = []
-        for key, path in (("target", self.target), ("baseline", self.baseline)):
-            if path is not None and not is_training_run(path):
-                found.append(path_problem(key, path))
+        for label, path in self.models().items():
+            if not is_training_run(path):
+                found.append(path_problem(label, path))
         if self.heldout is not None and not Path(self.heldout).expanduser().is_file():
             found.append(Problem("heldout", self.heldout, "no such file", "give a JSONL of rows"))
         folder = self.suite.directory()

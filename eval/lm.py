@@ -53,7 +53,7 @@ def build_lm(path: str, config: EvalConfig) -> SharedContextLM:
         torch.set_num_threads(config.threads)
     device = _device(config.device)
     try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
             load_directory(path), dtype=DTYPES[config.precision], attn_implementation="sdpa"
         )
         tokenizer = transformers.AutoTokenizer.from_pretrained(load_directory(path))
@@ -100,7 +100,7 @@ class Tree:
         return len(self.context) + sum(len(tokens) - 1 for tokens in self.continuations)
 
 
-class SharedContextLM(HFLM):
+class SharedContextLM(HFLM):  # type: ignore[misc]
     """HFLM that computes each context once for all its continuations."""
 
     def _loglikelihood_tokens(
@@ -155,7 +155,7 @@ class SharedContextLM(HFLM):
             return super().generate_until(requests, disable_tqdm=True)
 
 
-class AnswerCount(CacheHook):
+class AnswerCount(CacheHook):  # type: ignore[misc]
     """The harness hands each answer to its cache; counting them there is all that is wanted."""
 
     def __init__(self, counter: Counter) -> None:

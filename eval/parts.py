@@ -11,11 +11,6 @@ from pathlib import Path
 from pacos.files import fsync_folder
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether an earlier life finished this part; it is then not repeated."""
-    return folder.is_dir()
-
-
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
     """Give a temporary folder to write into, and rename it to `folder` at the end.

@@ -56,6 +56,8 @@ def child_environment(config: StageConfig) -> dict[str, str]:
     # Without it `-m sft.train` would take a folder called sft in the working directory.
     environment["PYTHONSAFEPATH"] = "1"
     environment["TOKENIZERS_PARALLELISM"] = "true"
+    # Deprecations inside torch and DeepSpeed are nothing that a user of pacos can act on.
+    environment.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
     if isinstance(config, SFTConfig):
         environment["OMP_NUM_THREADS"] = str(config.cluster.threads_per_rank)
     return environment

@@ -66,7 +66,9 @@ def _run_hydra(schema: type[StageConfig], arguments: Sequence[str]) -> int:
             print(f"pacos: {error}", file=sys.stderr)
             codes.append(EXIT_USER_ERROR)
 
-    sys.argv = [f"pacos {schema.STAGE}", *NO_OUTPUT, *arguments]
+    overrides = [word for word in arguments if "=" in word and not word.startswith("-")]
+    options = [word for word in arguments if word not in overrides]
+    sys.argv = [f"pacos {schema.STAGE}", *options, *NO_OUTPUT, *overrides]
     hydra.main(version_base="1.3", config_path="pkg://conf", config_name=schema.STAGE)(job)()
     return max(codes, default=EXIT_DONE)
 

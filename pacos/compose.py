@@ -112,7 +112,7 @@ def _override_problem(
         return Problem("override", override, "cannot be read", "write it as KEY=VALUE")
     key, value = parsed.key_or_group, parsed.value()
     try:
-        if parsed.type is OverrideType.CHANGE and key in _dotted(base):
+        if parsed.type is OverrideType.CHANGE and key not in groups and key in _dotted(base):
             OmegaConf.update(base.copy(), key, value, merge=True)
         else:
             compose(config_name=schema.STAGE, overrides=[override])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ def set_up_logging(*, is_main: bool) -> None:
     """Log pacos' own lines on rank 0; of others, and of libraries, only warnings and errors."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
     level = logging.INFO if is_main else logging.ERROR
+    if not is_main:
+        # transformers and the hub client read it at their import: one bar, not one a rank.
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     for name in ("pacos", "selfinstruct", "sft", "eval", "launch"):
         logging.getLogger(name).setLevel(level)
 

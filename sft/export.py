@@ -12,7 +12,7 @@ import torch
 from transformers import GenerationConfig
 
 from pacos.distributed import World
-from pacos.files import atomic_write
+from pacos.files import atomic_write, read_json, write_json
 from pacos.prompts import FORMATS, stop_token_id
 from sft.config import SFTConfig
 
@@ -33,7 +33,6 @@ def export_model(
         model = engine.module
         stop = stop_token_id(tokenizer, config.model.prompt_format)
         model.config.use_cache = True
-        model.config.dtype = torch.bfloat16
         model.config.eos_token_id = stop
         model.generation_config = GenerationConfig(
             bos_token_id=tokenizer.bos_token_id,
@@ -41,6 +40,9 @@ def export_model(
             pad_token_id=tokenizer.pad_token_id,
         )
         model.save_pretrained(partial, state_dict=weights)
+        # transformers writes the number format of the weights in memory, which may be fp32.
+        saved = read_json(partial / "config.json")
+        write_json(partial / "config.json", {**saved, "dtype": "bfloat16"})
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(stop)
         tokenizer.chat_template = FORMATS[config.model.prompt_format].exported()
         tokenizer.save_pretrained(partial)

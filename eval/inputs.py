@@ -1,0 +1,49 @@
+"""The files that an evaluation reads, and whether they are still what the run began with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eval.config import EvalConfig
+from eval.lm import load_directory
+from eval.suites import TaskConfig, data_files
+from pacos.errors import UserError
+from pacos.files import read_json, sha256
+from pacos.run_dir import RunDir
+
+MODEL_FILES = ("config.json", "*.safetensors", "*.bin", "tokenizer.json", "tokenizer.model")
+
+
+def input_files(config: EvalConfig, tasks: list[TaskConfig]) -> dict[str, Path]:
+    """Every local file that the scores depend on, under a name for the manifest."""
+    files = {
+        f"suite/{name}": config.suite.directory() / f"{name}.yaml" for name in config.suite.tasks
+    }
+    files |= {f"data/{file.name}": file for task in tasks for file in data_files(task)}
+    if config.heldout is not None:
+        files["heldout"] = Path(config.heldout).expanduser()
+    for label, path in config.models().items():
+        model = Path(load_directory(path))
+        found = [file for pattern in MODEL_FILES for file in sorted(model.glob(pattern))]
+        files |= {f"{label}/{file.name}": file for file in found}
+    return files
+
+
+def record_inputs(run: RunDir, files: dict[str, Path]) -> None:
+    """Put digests of the files into the manifest.
+
+    Raises:
+        UserError: finished parts of the run were made with other files.
+    """
+    recorded = read_json(run.manifest)["inputs"]
+    digests = {name: sha256(path) for name, path in files.items() if name in recorded}
+    changed = [name for name, digest in digests.items() if recorded[name]["sha256"] != digest]
+    if changed:
+        names = "\n".join(f"  {name}: {files[name]}" for name in changed)
+        raise UserError(
+            f"run.name = {run.path.name}: these files changed since the run began; choose another "
+            f"run.name, or put them back:\n{names}"
+        )
+    new = {name: path for name, path in files.items() if name not in recorded}
+    if new:
+        run.add_inputs(new)

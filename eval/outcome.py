@@ -1,0 +1,123 @@
+"""What an evaluation found: comparison, table, tracked record, result.json."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from eval.compare import CONFIDENCE, RESAMPLES, Difference, compare_heldout, compare_suites
+from eval.config import HELDOUT, EvalConfig
+from eval.heldout import read_heldout, summary
+from eval.results import read_suite
+from eval.table import as_text, comparison_table, score_table
+from pacos import metrics
+from pacos.config import flatten
+from pacos.files import atomic_write, write_json
+from pacos.run_dir import RunDir
+from pacos.tracking import open_tracker
+
+log = logging.getLogger(__name__)
+
+Scores = Mapping[str, float]
+"""Figures of one model under task/metric names."""
+
+
+def conclude(config: EvalConfig, run: RunDir) -> None:
+    """Read all finished parts, compare, write and print."""
+    scores = {label: read_scores(config, run, label) for label in config.models()}
+    differences = compare(config, run) if config.baseline is not None else []
+    if differences:
+        table = comparison_table(differences, _caption(config))
+        atomic_write(run.eval / "comparison.txt", as_text(table))
+        write_json(run.eval / "comparison.json", _comparison(config, differences))
+    else:
+        table = score_table(scores["target"])
+    # A result means that an earlier life came this far: its record is not tracked twice.
+    if not run.result.is_file():
+        _track(config, run, scores)
+    write_json(run.result, result(scores))
+    Console().print(table)
+
+
+def read_scores(config: EvalConfig, run: RunDir, label: str) -> Scores:
+    """All figures of one model."""
+    found: dict[str, float] = {}
+    if config.suite.tasks:
+        found |= read_suite(run.eval / config.suite.name / label).values()
+    if config.heldout is not None:
+        figures = summary(read_heldout(run.eval / HELDOUT / label))
+        found |= {f"{HELDOUT}/{name}": figures[name] for name in ("nll", "perplexity")}
+    return found
+
+
+def compare(config: EvalConfig, run: RunDir) -> list[Difference]:
+    """Baseline against target, on everything that both were measured on."""
+    found: list[Difference] = []
+    if config.suite.tasks:
+        folder = run.eval / config.suite.name
+        before, after = read_suite(folder / "baseline"), read_suite(folder / "target")
+        found += compare_suites(config.suite.name, before, after, config.seed)
+    if config.heldout is not None:
+        folder = run.eval / HELDOUT
+        old, new = read_heldout(folder / "baseline"), read_heldout(folder / "target")
+        difference = compare_heldout(old, new, config.seed)
+        if difference is None:
+            log.warning("heldout: the tokenizers differ, so token NLLs cannot be compared")
+        else:
+            found.append(difference)
+    return found
+
+
+def result(scores: Mapping[str, Scores]) -> dict[str, Any]:
+    """The content of result.json: the figure that a sweep optimises, and all others.
+
+    It is the token NLL of held-out answers where it was measured, else the mean over the tasks of
+    each one's first metric.
+    """
+    target = scores["target"]
+    value = target.get(f"{HELDOUT}/nll")
+    if value is not None:
+        objective = {"name": f"{HELDOUT}/nll", "value": value, "higher_is_better": False}
+    else:
+        first: dict[str, float] = {}
+        for name, score in target.items():
+            first.setdefault(name.partition("/")[0], score)
+        mean = sum(first.values()) / len(first)
+        objective = {"name": "mean score", "value": mean, "higher_is_better": True}
+    return {"objective": objective, **scores}
+
+
+def _track(config: EvalConfig, run: RunDir, scores: Mapping[str, Scores]) -> None:
+    record: dict[str, object] = {metrics.STEP: 1}
+    for label, figures in scores.items():
+        record |= {f"{label}/{name}": value for name, value in figures.items()}
+    settings = flatten(config)
+    tracker = open_tracker(config.tracking, run.path, run.metrics, settings, is_main=True)
+    tracker.log(record)
+    tracker.close(0)
+
+
+def _comparison(config: EvalConfig, differences: list[Difference]) -> dict[str, Any]:
+    return {
+        "before": config.baseline,
+        "after": config.target,
+        "suite": config.suite.name,
+        "limit": config.limit,
+        "confidence": CONFIDENCE,
+        "resamples": RESAMPLES,
+        "seed": config.seed,
+        "differences": [difference.to_json() for difference in differences],
+    }
+
+
+def _caption(config: EvalConfig) -> str:
+    limited = "" if config.limit is None else f" Only {config.limit} items a task: a quick look."
+    return (
+        f"before: {config.baseline}\nafter: {config.target}\n"
+        "↑ higher is better, ↓ lower is better. Intervals: paired bootstrap over items; p: random "
+        "sign flips. Each line stands for itself: of 20 lines without any difference, one is "
+        f"expected to show one.{limited}"
+    )

@@ -1,0 +1,118 @@
+"""Results of a suite in the harness's own files, so that its tools read them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eval.config import EvalConfig
+from eval.parts import whole_folder
+from pacos.files import read_json
+
+BOOTSTRAP_ITERS = 1000
+"""Resamples for the harness's own standard error, where it has no closed form."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteResult:
+    """What the harness wrote about one model on one suite."""
+
+    results: dict[str, Any]
+    """The content of results_*.json."""
+    samples: dict[str, list[dict[str, Any]]]
+    """Lines of samples_<task>_*.jsonl by task: one for each document and filter."""
+
+    def values(self) -> dict[str, float]:
+        """All scores under task/metric names."""
+        return {
+            f"{task}/{metric_name(self, task, key)}": value
+            for task in self.samples
+            for key, value in self.results["results"][task].items()
+            if isinstance(value, int | float) and is_score(key)
+        }
+
+
+def is_score(key: str) -> bool:
+    """Whether a key of the harness's results is a metric and its filter."""
+    return "," in key and not key.partition(",")[0].endswith("_stderr")
+
+
+def metric_name(result: SuiteResult, task: str, key: str) -> str:
+    """A metric's name, with its filter only where the task scores through several."""
+    metric, _, _ = key.partition(",")
+    filters = {name.partition(",")[2] for name in result.results["results"][task] if is_score(name)}
+    return key if len(filters) > 1 else metric
+
+
+def score_suite(lm: Any, path: str, folder: Path, *, tasks: list[Any], config: EvalConfig) -> None:
+    """Have the harness score a model on tasks, and write its results to `folder`.
+
+    Args:
+        lm: the model as the harness sees it.
+        path: what the config calls the model.
+        folder: appears when all is written.
+        tasks: the harness's task objects.
+        config: limits, seeds, templates.
+    """
+    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.loggers import EvaluationTracker
+    from lm_eval.tasks import TaskManager
+
+    with whole_folder(folder) as partial:
+        # Given a file's name the tracker writes beside it; a folder would get a folder inside.
+        tracker = EvaluationTracker(output_path=str(partial / "results.json"))
+        results = simple_evaluate(
+            model=lm,
+            tasks=tasks,
+            task_manager=TaskManager(include_defaults=False),
+            batch_size=config.batch_size,
+            limit=config.limit,
+            device=str(lm.device),
+            use_cache=None,
+            cache_requests=False,
+            bootstrap_iters=BOOTSTRAP_ITERS,
+            log_samples=True,
+            apply_chat_template=config.suite.chat_template,
+            fewshot_as_multiturn=True,
+            random_seed=config.seed,
+            numpy_random_seed=config.seed,
+            torch_random_seed=config.seed,
+            fewshot_random_seed=config.seed,
+        )
+        model_args = {"pretrained": path, "dtype": config.precision.value}
+        results["config"]["model_args"] = model_args
+        tracker.general_config_tracker.log_experiment_args(
+            model_source="hf",
+            model_args=model_args,
+            system_instruction=None,
+            chat_template=lm.chat_template(True) if config.suite.chat_template else None,
+            fewshot_as_multiturn=True,
+        )
+        samples = results.pop("samples")
+        tracker.save_results_aggregated(results=results, samples=samples)
+        for name, lines in samples.items():
+            tracker.save_results_samples(task_name=name, samples=lines)
+        _check_written(partial, samples)
+
+
+def _check_written(folder: Path, samples: dict[str, list[Any]]) -> None:
+    """The tracker logs a failure to write and goes on; here it is one."""
+    written = read_suite(folder).samples
+    counts = {task: len(lines) for task, lines in written.items()}
+    expected = {task: len(lines) for task, lines in samples.items()}
+    if counts != expected:
+        raise OSError(f"{folder}: the harness wrote {counts} samples of {expected}")
+
+
+def read_suite(folder: Path) -> SuiteResult:
+    """Read back what `score_suite` wrote."""
+    (aggregated,) = folder.glob("results_*.json")
+    results = read_json(aggregated)
+    samples = {}
+    for task in results["configs"]:
+        (file,) = folder.glob(f"samples_{task}_[0-9][0-9][0-9][0-9]-*.jsonl")
+        with file.open(encoding="utf-8") as lines:
+            samples[task] = [json.loads(line) for line in lines]
+    return SuiteResult(results, samples)

@@ -1,0 +1,133 @@
+"""The program of evaluation: every model on every part, then before against after.
+
+python -m eval.run --config RUN/config.yaml
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from eval.config import HELDOUT, SCHEMAS, EvalConfig
+from pacos.console import set_up_logging
+from pacos.distributed import World, is_rank
+from pacos.errors import EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR, ConfigError, UserError, exit_with
+from pacos.program import load_program
+from pacos.run_dir import RunDir, State
+from pacos.stop import StopRequest
+
+log = logging.getLogger("eval.run")
+
+EXIT_CRASH = 1
+
+Score = Callable[[Any, str, Path], None]
+"""Measures one thing: takes a model, its path in the config, and the folder for the results."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Evaluate from a command line; returns the exit code."""
+    world = World.from_env()
+    set_up_logging(is_main=world.is_main)
+    # The harness draws a bar for every task it builds; tqdm reads this when it is imported.
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    try:
+        config, run = _load(arguments, world)
+        run.begin_life()
+    except UserError as error:
+        return exit_with(error)
+    try:
+        stopped_by = evaluate(config, run)
+    except UserError as error:
+        run.end_life(State.failed, str(error), EXIT_USER_ERROR)
+        return exit_with(error)
+    except Exception as error:
+        run.end_life(State.failed, repr(error), EXIT_CRASH)
+        raise
+    if stopped_by is None:
+        run.end_life(State.done, "all parts done", EXIT_DONE)
+        return EXIT_DONE
+    run.end_life(State.saved, stopped_by, EXIT_SAVED)
+    log.info("%s: stopped; the same command goes on with the parts that are left", stopped_by)
+    # A launcher of ranks takes every code but 0 for a crash.
+    return EXIT_DONE if is_rank() else EXIT_SAVED
+
+
+def _load(arguments: Sequence[str], world: World) -> tuple[EvalConfig, RunDir]:
+    if world.size > 1:
+        raise UserError(
+            f"eval runs in one process, not in {world.size}: use --num_processes 1, or pacos eval"
+        )
+    config, run = load_program(arguments, EvalConfig, SCHEMAS, world)
+    missing = config.missing_files()
+    if missing:
+        raise ConfigError(missing)
+    return config, run
+
+
+def evaluate(config: EvalConfig, run: RunDir) -> str | None:
+    """Do the parts that are left, then compare; returns why it stopped before that, if it did."""
+    from eval.inputs import input_files, record_inputs
+    from eval.outcome import conclude
+    from eval.suites import load_task_configs
+
+    stop = StopRequest(run.stop)
+    tasks = load_task_configs(config.suite)
+    record_inputs(run, input_files(config, tasks))
+    measures = _measures(config, tasks)
+    for label, path in config.models().items():
+        left = {}
+        for name, score in measures.items():
+            folder = run.eval / name / label
+            if folder.is_dir():
+                log.info("%s: %s was finished before and is not repeated", label, name)
+            else:
+                left[folder] = score
+        reason = stop.reason() or _measure(path, label, left, config, stop)
+        if reason is not None:
+            return reason
+    conclude(config, run)
+    return None
+
+
+def _measures(config: EvalConfig, tasks: list[dict[str, Any]]) -> dict[str, Score]:
+    """What every model is measured on, by the name of its folder."""
+    from eval.heldout import read_rows, score_heldout
+    from eval.results import score_suite
+    from eval.suites import build_tasks
+
+    measures: dict[str, Score] = {}
+    if tasks:
+        built = build_tasks(tasks)
+        measures[config.suite.name] = partial(score_suite, tasks=built, config=config)
+    if config.heldout is not None:
+        rows = read_rows(Path(config.heldout).expanduser())
+        measures[HELDOUT] = partial(score_heldout, rows=rows, config=config)
+    return measures
+
+
+def _measure(
+    path: str, label: str, left: Mapping[Path, Score], config: EvalConfig, stop: StopRequest
+) -> str | None:
+    """Do one model's parts; returns why it stopped before the last one, if it did."""
+    if not left:
+        return None
+    from eval.lm import build_lm
+
+    log.info("%s: loading %s", label, path)
+    lm = build_lm(path, config)
+    for folder, score in left.items():
+        reason = stop.reason()
+        if reason is not None:
+            return reason
+        log.info("%s: %s", label, folder.parent.name)
+        score(lm, path, folder)
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,85 @@
+"""Every shipped config composes, has its schema's type and passes its own checks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from eval.config import EvalConfig
+from launch.config import SCHEMAS, PipelineConfig
+from pacos.compose import compose_checked
+from pacos.config import PromptFormat, StageConfig
+from selfinstruct.config import SelfInstructConfig
+from sft.config import SFTConfig
+from tests.conftest import ROOT
+
+CONF = ROOT / "conf"
+STAGE_OF_GROUP: dict[str, type[StageConfig]] = {
+    "model": SFTConfig,
+    "data": SFTConfig,
+    "deepspeed": SFTConfig,
+    "cluster": SFTConfig,
+    "tracking": SFTConfig,
+    "method": SelfInstructConfig,
+    "generator": SelfInstructConfig,
+    "suite": EvalConfig,
+}
+STAGE_OF_EXPERIMENT: dict[str, type[StageConfig]] = {"demo": PipelineConfig, "alpaca_7b": SFTConfig}
+OPTIONS = [
+    (group, option.stem)
+    for group in STAGE_OF_GROUP
+    for option in sorted((CONF / group).glob("*.yaml"))
+]
+
+
+@pytest.fixture
+def required(tmp_path: Path) -> dict[type[StageConfig], list[str]]:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("{}\n")
+    return {
+        SFTConfig: [f"data.path={rows}"],
+        EvalConfig: ["target=embedded:smollm2-135m-instruct"],
+        SelfInstructConfig: [],
+        PipelineConfig: [],
+    }
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda name: name)
+def test_every_option_of_every_group(
+    group: str, option: str, required: dict[type[StageConfig], list[str]]
+) -> None:
+    schema = STAGE_OF_GROUP[group]
+    config = compose_checked(schema, SCHEMAS, [*required[schema], f"{group}={option}"])
+    chosen = getattr(config, group)
+    assert getattr(chosen, "name", option) == option or group == "generator"
+
+
+@pytest.mark.parametrize("schema", [SelfInstructConfig, SFTConfig, EvalConfig, PipelineConfig])
+def test_every_primary_config(
+    schema: type[StageConfig], required: dict[type[StageConfig], list[str]]
+) -> None:
+    assert isinstance(compose_checked(schema, SCHEMAS, required[schema]), schema)
+
+
+def test_every_experiment(required: dict[type[StageConfig], list[str]]) -> None:
+    shipped = {path.stem for path in (CONF / "experiment").glob("*.yaml")}
+    assert shipped == set(STAGE_OF_EXPERIMENT)
+    for name, schema in STAGE_OF_EXPERIMENT.items():
+        compose_checked(schema, SCHEMAS, [*required[schema], f"experiment={name}"])
+
+
+def test_alpaca_7b_is_the_published_recipe(required: dict[type[StageConfig], list[str]]) -> None:
+    config = compose_checked(SFTConfig, SCHEMAS, [*required[SFTConfig], "experiment=alpaca_7b"])
+    assert config.batch.rows == 128
+    assert config.optimizer.lr == 2e-5
+    assert config.optimizer.weight_decay == 0.0
+    assert config.epochs == 3
+    assert config.data.max_length == 512
+    assert config.schedule.warmup_ratio == 0.03
+    assert config.model.prompt_format is PromptFormat.alpaca
+
+
+def test_every_folder_of_conf_is_a_known_group() -> None:
+    folders = {path.name for path in CONF.iterdir() if path.is_dir()} - {"__pycache__"}
+    assert folders == {*STAGE_OF_GROUP, "experiment"}

@@ -1,0 +1,66 @@
+"""Fixtures and helpers of all tests. No test reaches a network."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["WANDB_MODE"] = "offline"
+os.environ.pop("WANDB_API_KEY", None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    if not any(item.get_closest_marker("gpu") for item in items):
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="no GPU on this machine"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Public test data that the project does not ship."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no {SHARED_DATA}")
+    return SHARED_DATA
+
+
+Pacos = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def pacos(tmp_path: Path) -> Pacos:
+    """The command as a user types it, in an empty folder."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("pacos")), *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> object:
+    """SmolLM2's tokenizer, from the embedded model."""
+    from pacos.models import load_tokenizer
+
+    return load_tokenizer("embedded:smollm2-135m-instruct", pad_token="<|endoftext|>")

@@ -1,0 +1,91 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from eval.config import EvalConfig, SuiteConfig
+from pacos.config import Device, PromptFormat, RunConfig
+from pacos.files import write_jsonl
+from pacos.models import model_directory
+
+EMBEDDED = "embedded:smollm2-135m-instruct"
+
+ROWS = [
+    {"id": "a", "instruction": "Name a colour.", "input": "", "output": "Blue."},
+    {"id": "b", "instruction": "Add the numbers.", "input": "2 and 3", "output": "The sum is 5."},
+    {"id": "c", "instruction": "Say it in Korean.", "input": "water", "output": "물"},
+    {"id": "d", "instruction": "Tell of rain.", "output": "It rains on the roof and the garden."},
+    {"id": "e", "instruction": "Which is larger, 7 or 9?", "input": "", "output": "9"},
+]
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    return AutoTokenizer.from_pretrained(model_directory(EMBEDDED))
+
+
+@pytest.fixture(scope="session")
+def make_model(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Write a small LLaMA with random weights drawn from a seed."""
+
+    def make(seed: int) -> Path:
+        folder = tmp_path_factory.getbasetemp() / f"tiny-{seed}"
+        if not folder.is_dir():
+            torch.manual_seed(seed)
+            shape = LlamaConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=32,
+                intermediate_size=64,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                max_position_embeddings=512,
+                initializer_range=0.4,
+                tie_word_embeddings=True,
+                eos_token_id=tokenizer.eos_token_id,
+            )
+            LlamaForCausalLM(shape).save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny(make_model: Callable[[int], Path]) -> Path:
+    return make_model(1)
+
+
+@pytest.fixture
+def heldout(tmp_path: Path) -> Path:
+    path = tmp_path / "heldout.jsonl"
+    write_jsonl(path, ROWS)
+    return path
+
+
+@pytest.fixture
+def config(tiny: Path, heldout: Path, tmp_path: Path) -> EvalConfig:
+    """A small run: two tasks of the smoke suite and the held-out rows, one model."""
+    return EvalConfig(
+        run=RunConfig(root=str(tmp_path / "runs")),
+        target=str(tiny),
+        suite=SuiteConfig(
+            name="smoke",
+            folder="shipped:smoke",
+            tasks=["smoke_choice_en", "smoke_generation_ko"],
+        ),
+        heldout=str(heldout),
+        prompt_format=PromptFormat.chatml,
+        batch_size=3,
+        limit=4,
+        device=Device.cpu,
+    )

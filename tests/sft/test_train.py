@@ -1,0 +1,192 @@
+"""Whole training runs: two real ranks, the real engine, started as a user starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from pacos import metrics
+from pacos.errors import EXIT_SAVED
+from pacos.files import read_json, read_jsonl
+from pacos.run_dir import RunDir, State
+from tests.conftest import ROOT
+
+GOLDEN = ROOT / "tests" / "assets" / "losses_tiny.json"
+BIN = Path(sys.executable).parent
+PLACES = ["a harbour", "the night market", "a mountain hut", "my grandmother's kitchen"]
+MOODS = ["quiet", "crowded", "bright with rain", "full of music", "empty at last", "warm"]
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "rows.jsonl"
+    with path.open("w") as file:
+        for place in PLACES:
+            for number, mood in enumerate(MOODS, start=1):
+                row = {
+                    "instruction": f"Describe {place} in {number} sentences.",
+                    "input": mood if number % 2 else "",
+                    "output": f"It is {mood} in {place}. " * number,
+                    "lineage": {"terms": "CC0-1.0"},
+                }
+                file.write(json.dumps(row) + "\n")
+    return path
+
+
+def overrides(rows: Path, root: Path, name: str, *more: str) -> list[str]:
+    return [
+        "model=tiny",
+        f"data.path={rows}",
+        "data.max_length=128",
+        "batch.tokens=512",
+        "precision=fp32",
+        "optimizer.lr=1e-3",
+        "epochs=4",
+        "checkpoint.every_steps=2",
+        "cluster.ranks_per_node=2",
+        f"run.root={root}",
+        f"run.name={name}",
+        *more,
+    ]
+
+
+def train(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / "pacos", "sft", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def losses(run: RunDir) -> list[float]:
+    return [record[metrics.LOSS] for record in read_jsonl(run.metrics)]
+
+
+@pytest.fixture(scope="module")
+def straight(rows: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    root = tmp_path_factory.mktemp("runs")
+    done = train(overrides(rows, root, "straight"))
+    assert done.returncode == 0, done.stderr
+    return RunDir(root / "straight")
+
+
+def test_losses_are_the_golden_ones(straight: RunDir) -> None:
+    assert losses(straight) == pytest.approx(json.loads(GOLDEN.read_text()), abs=2e-4)
+
+
+def test_loss_falls(straight: RunDir) -> None:
+    curve = losses(straight)
+    assert sum(curve[-3:]) / 3 < sum(curve[:3]) / 3 - 0.05
+
+
+def test_the_run_directory_tells_the_whole_run(straight: RunDir) -> None:
+    assert straight.state() is State.done
+    records = list(read_jsonl(straight.metrics))
+    assert [record[metrics.STEP] for record in records] == list(range(1, len(records) + 1))
+    assert sum(record[metrics.ROWS] for record in records) == 4 * len(PLACES) * len(MOODS)
+    manifest = read_json(straight.manifest)
+    assert manifest["lineage"] == {"weights": "Apache-2.0", "data": ["CC0-1.0"]}
+    assert len(list(straight.checkpoints.glob("step-*"))) == 2
+    assert (straight.checkpoints / "latest").read_text().strip() == f"step-{len(records):06d}"
+
+
+def test_the_exported_model_loads_and_stops_by_itself(straight: RunDir) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(straight.model)
+    model = AutoModelForCausalLM.from_pretrained(straight.model)
+    assert model.dtype is torch.bfloat16
+    stop = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert model.generation_config.eos_token_id == stop
+    assert tokenizer.pad_token_id != stop
+    asked = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Hello"}], tokenize=False, add_generation_prompt=True
+    )
+    assert asked.endswith("<|im_start|>assistant\n")
+    assert "CC0-1.0" in (straight.model / "README.md").read_text()
+
+
+def test_a_finished_run_is_not_repeated(straight: RunDir, rows: Path) -> None:
+    done = train(overrides(rows, straight.path.parent, "straight"))
+    assert done.returncode == 0
+    assert "already done" in done.stdout
+    assert straight.lives() == 1
+
+
+def test_a_stopped_run_goes_on_to_the_same_end(
+    straight: RunDir, rows: Path, tmp_path: Path
+) -> None:
+    arguments = overrides(rows, tmp_path, "cut")
+    run = RunDir(tmp_path / "cut")
+    front = subprocess.Popen(
+        [BIN / "pacos", "sft", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    while not run.metrics.exists() and front.poll() is None:
+        time.sleep(0.05)
+    front.send_signal(signal.SIGINT)
+    _, words = front.communicate()
+    assert front.returncode == EXIT_SAVED, words.decode()
+    assert b"the same command goes on" in words
+    assert run.state() is State.saved
+    made = len(losses(run))
+    assert 1 <= made < len(losses(straight))
+
+    refused = train([*arguments, "cluster.ranks_per_node=1"])
+    assert refused.returncode == 2
+    assert "world_size 2" in refused.stderr
+
+    assert train(arguments).returncode == 0
+    assert losses(run) == losses(straight)
+    weights = [
+        (folder / "model.safetensors").read_bytes() for folder in (run.model, straight.model)
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_a_person_may_launch_the_ranks(straight: RunDir, rows: Path, tmp_path: Path) -> None:
+    launch = ["--use_deepspeed", "--num_processes", "2", "--num_machines", "1"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "sft.train"]
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [BIN / "accelerate", "launch", *launch, *overrides(rows, tmp_path, "typed", "max_steps=3")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert losses(RunDir(tmp_path / "typed"))[0] == losses(straight)[0]
+
+
+def test_bad_rows_end_the_run_with_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"instruction": "Sing.", "output": "La."}\n{"instruction": "Dance."}\n')
+    done = train(overrides(path, tmp_path, "bad"))
+    assert done.returncode == 2
+    assert "rows.jsonl:2: output = None" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [0, 1, 3])
+def test_every_zero_stage_has_the_same_losses(
+    straight: RunDir, rows: Path, tmp_path: Path, stage: int
+) -> None:
+    done = train(overrides(rows, tmp_path, "stage", f"deepspeed.stage={stage}"))
+    assert done.returncode == 0, done.stderr
+    assert losses(RunDir(tmp_path / "stage")) == pytest.approx(losses(straight), rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_the_number_of_ranks_does_not_change_the_losses(
+    straight: RunDir, rows: Path, tmp_path: Path, ranks: int
+) -> None:
+    done = train(overrides(rows, tmp_path, "ranks", f"cluster.ranks_per_node={ranks}"))
+    assert done.returncode == 0, done.stderr
+    assert losses(RunDir(tmp_path / "ranks")) == pytest.approx(losses(straight), rel=1e-5)

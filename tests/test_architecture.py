@@ -1,0 +1,102 @@
+"""What the structure promises, held by the machine."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+import shlex
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from launch.config import SCHEMAS
+from launch.stages import SCHEMA_OF
+from pacos.compose import compose_checked
+from pacos.errors import ConfigError
+from tests.conftest import ROOT
+
+PACKAGES = ["pacos", "conf", "launch", "selfinstruct", "sft", "eval", "slurm"]
+HEAVY = ["torch", "transformers", "deepspeed", "wandb", "lm_eval", "datasets"]
+SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["launch.cli", "launch.stages", "launch.report", "pacos.compose", "pacos.run_dir"]
+    + [f"{stage}.config" for stage in ("selfinstruct", "sft", "eval", "launch")],
+)
+def test_the_front_is_free_of_heavy_libraries(module: str) -> None:
+    code = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/"
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("package", ["selfinstruct", "sft", "eval", "launch", "conf", "slurm"])
+def test_a_package_imports_as_nothing_but_a_docstring(package: str) -> None:
+    body = ast.parse((ROOT / package / "__init__.py").read_text()).body
+    assert len(body) == 1
+    assert isinstance(body[0], ast.Expr)
+
+
+def test_top_level_names_are_ours_in_this_environment() -> None:
+    owners = importlib.metadata.packages_distributions()
+    for package in PACKAGES:
+        assert set(owners.get(package, ["pacos"])) == {"pacos"}, f"another {package} is installed"
+
+
+def test_the_wheel_holds_the_packages_with_their_data(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", tmp_path, ROOT],
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == set(PACKAGES)
+    shipped = ["conf/**/*.yaml", "slurm/*.sbatch", "slurm/*.sh", "eval/suites/**/*.*"]
+    shipped += ["selfinstruct/seeds/*.jsonl", "launch/*.j2"]
+    for pattern in shipped:
+        files = [path for path in ROOT.glob(pattern) if "__pycache__" not in path.parts]
+        assert files, pattern
+        for path in files:
+            assert str(path.relative_to(ROOT)) in names
+
+
+def commands(document: Path) -> list[str]:
+    """The pacos commands in a document's code blocks, continued lines joined."""
+    blocks = re.findall(r"```(?:bash|console|sh)\n(.*?)```", document.read_text(), flags=re.S)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.strip().removeprefix("$ ") for line in lines if re.match(r"\s*(\$ )?pacos ", line)]
+
+
+@pytest.mark.parametrize("document", ["README.md"])
+def test_commands_in_the_documents_are_right(document: str) -> None:
+    found = commands(ROOT / document)
+    assert found
+    for command in found:
+        words = shlex.split(command, comments=True)[1:]
+        if words[0] not in SCHEMA_OF or "--help" in words:
+            continue
+        overrides = [word for word in words[1:] if not word.startswith("-")]
+        try:
+            compose_checked(SCHEMA_OF[words[0]], SCHEMAS, overrides)
+        except ConfigError as error:
+            absent = [p for p in error.problems if p.what.startswith(("no /", "no such"))]
+            assert len(absent) == len(error.problems), f"{command}\n{error}"
+
+
+def test_files_and_functions_keep_their_size() -> None:
+    for path in SOURCES:
+        text = path.read_text()
+        assert text.count("\n") <= 400, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                assert node.end_lineno - node.lineno < 80, f"{path}: {node.name}"
