@@ -11,10 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eval.config import HELDOUT
 from eval.heldout import RowScore
 from eval.results import SuiteResult, is_score, metric_name
 from pacos.errors import UserError
 from pacos.run_dir import derived_seed
+
+NLL = f"{HELDOUT}/nll"
+"""Name of the token NLL of held-out answers among the figures."""
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
@@ -140,7 +144,7 @@ def _blocks(items: int) -> list[int]:
 def compare_suites(
     suite: str, before: SuiteResult, after: SuiteResult, seed: int
 ) -> list[Difference]:
-    """Compare every metric that is a mean over items, by task and over the tasks that share it.
+    """Compare every metric that is a mean over items: by task, and over all that share it.
 
     Raises:
         UserError: the two were not scored on the same items.
@@ -195,7 +199,7 @@ def compare_heldout(
     if [(row.id, row.tokens) for row in before] != [(row.id, row.tokens) for row in after]:
         return None
     return paired(
-        "heldout/nll",
+        NLL,
         [row.nll for row in before],
         [row.nll for row in after],
         [row.tokens for row in after],

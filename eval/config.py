@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pacos.config import Device, PromptFormat, RunConfig, TrackingConfig
 from pacos.errors import Problem
-from pacos.models import path_problem
+from pacos.model_paths import path_problem
 
 SHIPPED_SUITES = Path(__file__).parent / "suites"
 """Folder of the task files that come with pacos, one folder a suite."""
@@ -91,9 +91,9 @@ class EvalConfig:
             for key, value in at_least_one.items()
             if value is not None and value < 1
         ]
-        if self.suite.name == HELDOUT:
-            remedy = "choose another name"
-            found.append(Problem("suite.name", HELDOUT, "is the folder of held-out scores", remedy))
+        if self.suite.name in (HELDOUT, *self.suite.tasks):
+            what = "stands for all tasks together, so it must be neither a task nor heldout"
+            found.append(Problem("suite.name", self.suite.name, what, "choose another name"))
         if not self.suite.tasks and self.heldout is None:
             remedy = "name tasks of the suite, or a heldout file"
             found.append(Problem("suite.tasks", "[]", "nothing to measure", remedy))

@@ -45,12 +45,11 @@ def read_rows(path: Path) -> list[Row]:
     return [Row.from_json(record, f"{path}:{n}") for n, record in enumerate(records, 1)]
 
 
-def score_heldout(lm: Any, path: str, folder: Path, *, rows: list[Row], config: EvalConfig) -> None:
+def score_heldout(lm: Any, folder: Path, *, rows: list[Row], config: EvalConfig) -> None:
     """Score held-out answers with a model, and write results.json and samples.jsonl to `folder`.
 
     Args:
         lm: the model as the harness sees it.
-        path: what the config calls the model.
         folder: appears when all is written.
         rows: the held-out rows.
         config: its prompt format is what both models see.
@@ -59,15 +58,21 @@ def score_heldout(lm: Any, path: str, folder: Path, *, rows: list[Row], config: 
     encoded = _encoded(lm, rows, config.prompt_format)
     with progress("predicting answers", len(rows), "rows") as counter:
         nlls = answer_nlls(lm.model, encoded, config.batch_size, counter.advance)
+    for row, nll in zip(rows, nlls, strict=True):
+        if not math.isfinite(nll):
+            raise UserError(
+                f"heldout: row {row.id} has the NLL {nll}: the weights of "
+                f"{lm.model.name_or_path} are broken, or diverged in training"
+            )
     scores = [
         RowScore(row.id, nll, tokenized.num_supervised)
         for row, nll, tokenized in zip(rows, nlls, encoded, strict=True)
     ]
     facts = {
-        "model": path,
+        "model": lm.model.name_or_path,
         "heldout": config.heldout,
         "prompt_format": config.prompt_format.name,
-        "dtype": config.precision.name,
+        "precision": config.precision.name,
     }
     with whole_folder(folder) as partial:
         write_jsonl(partial / "samples.jsonl", [asdict(score) for score in scores])
@@ -77,12 +82,7 @@ def score_heldout(lm: Any, path: str, folder: Path, *, rows: list[Row], config: 
 def summary(scores: Sequence[RowScore]) -> dict[str, float]:
     """Figures over all rows; every token counts the same."""
     nll, tokens = math.fsum(score.nll for score in scores), sum(score.tokens for score in scores)
-    return {
-        "rows": len(scores),
-        "tokens": tokens,
-        "nll": nll / tokens,
-        "perplexity": math.exp(nll / tokens),
-    }
+    return {"rows": len(scores), "tokens": tokens, "nll": nll / tokens}
 
 
 def read_heldout(folder: Path) -> list[RowScore]:

@@ -6,13 +6,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-
-from eval.compare import CONFIDENCE, RESAMPLES, Difference, compare_heldout, compare_suites
+from eval.compare import CONFIDENCE, NLL, RESAMPLES, Difference, compare_heldout, compare_suites
 from eval.config import HELDOUT, EvalConfig
 from eval.heldout import read_heldout, summary
 from eval.results import read_suite
-from eval.table import as_text, comparison_table, score_table
+from eval.table import as_text, comparison_table, score_table, show
 from pacos import metrics
 from pacos.config import flatten
 from pacos.files import atomic_write, write_json
@@ -39,7 +37,7 @@ def conclude(config: EvalConfig, run: RunDir) -> None:
     if not run.result.is_file():
         _track(config, run, scores)
     write_json(run.result, result(scores))
-    Console().print(table)
+    show(table)
 
 
 def read_scores(config: EvalConfig, run: RunDir, label: str) -> Scores:
@@ -48,8 +46,7 @@ def read_scores(config: EvalConfig, run: RunDir, label: str) -> Scores:
     if config.suite.tasks:
         found |= read_suite(run.eval / config.suite.name / label).values()
     if config.heldout is not None:
-        figures = summary(read_heldout(run.eval / HELDOUT / label))
-        found |= {f"{HELDOUT}/{name}": figures[name] for name in ("nll", "perplexity")}
+        found[NLL] = summary(read_heldout(run.eval / HELDOUT / label))["nll"]
     return found
 
 
@@ -78,9 +75,8 @@ def result(scores: Mapping[str, Scores]) -> dict[str, Any]:
     each one's first metric.
     """
     target = scores["target"]
-    value = target.get(f"{HELDOUT}/nll")
-    if value is not None:
-        objective = {"name": f"{HELDOUT}/nll", "value": value, "higher_is_better": False}
+    if NLL in target:
+        objective = {"name": NLL, "value": target[NLL], "higher_is_better": False}
     else:
         first: dict[str, float] = {}
         for name, score in target.items():
@@ -116,8 +112,8 @@ def _comparison(config: EvalConfig, differences: list[Difference]) -> dict[str, 
 def _caption(config: EvalConfig) -> str:
     limited = "" if config.limit is None else f" Only {config.limit} items a task: a quick look."
     return (
-        f"before: {config.baseline}\nafter: {config.target}\n"
-        "↑ higher is better, ↓ lower is better. Intervals: paired bootstrap over items; p: random "
-        "sign flips. Each line stands for itself: of 20 lines without any difference, one is "
-        f"expected to show one.{limited}"
+        f"before  {config.baseline}\nafter   {config.target}\n"
+        "↑ higher is better, ↓ lower is better. The interval is a paired bootstrap over items, p a "
+        "sign-flip test; a verdict needs both. Each line stands for itself: of 20 lines without a "
+        f"true change, about one will show one.{limited}"
     )

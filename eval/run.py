@@ -15,9 +15,10 @@ from typing import Any
 
 from eval.config import HELDOUT, SCHEMAS, EvalConfig
 from pacos.console import set_up_logging
-from pacos.distributed import World, is_rank
+from pacos.distributed import World
 from pacos.errors import EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR, ConfigError, UserError, exit_with
 from pacos.program import load_program
+from pacos.rank import is_rank
 from pacos.run_dir import RunDir, State
 from pacos.stop import StopRequest
 
@@ -25,8 +26,8 @@ log = logging.getLogger("eval.run")
 
 EXIT_CRASH = 1
 
-Score = Callable[[Any, str, Path], None]
-"""Measures one thing: takes a model, its path in the config, and the folder for the results."""
+Score = Callable[[Any, Path], None]
+"""Measures one thing: takes a model, and the folder where the results are to appear."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -125,7 +126,7 @@ def _measure(
         if reason is not None:
             return reason
         log.info("%s: %s", label, folder.parent.name)
-        score(lm, path, folder)
+        score(lm, folder)
     return None
 
 

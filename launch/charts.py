@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from math import ceil, isfinite
+from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,29 +30,45 @@ SIZE_INCHES = (5.0, 2.7)
 SMOOTH_FROM = 60
 """Points from which a curve also gets a running mean."""
 
+SIMILARITY_BINS = 20
+MOST_TICKS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One quantity over the steps."""
+    """One quantity over the course of a run."""
 
     name: str
     steps: Sequence[int]
     values: Sequence[float]
-    number: Callable[[float], str]
-    """How a value is written at the axis."""
+    across: str = "step"
+    """What `steps` counts."""
+    number: Callable[[float], str] | None = None
+    """How a value is written at the axis; None: with as many decimals as the ticks need."""
     from_zero: bool = True
     smooth: bool = True
     """Whether the quantity is noisy, so that a running mean helps the eye."""
 
 
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A chart with what stands above it."""
+
+    title: str
+    note: str
+    chart: Markup
+
+
 def curve_chart(curve: Curve, restarts: Sequence[int] = ()) -> Markup:
     """A line over the steps; dashed lines mark the first steps of later lives."""
+    # A diverged run has values that no axis reaches.
+    points = [point for point in zip(curve.steps, curve.values, strict=True) if isfinite(point[1])]
+    steps, values = [step for step, _ in points], [value for _, value in points]
 
     def draw(axes: Axes) -> None:
-        steps, values = list(curve.steps), list(curve.values)
         width = smoothing_width(len(values)) if curve.smooth else 1
         if width > 1:
-            axes.plot(steps, values, color=ACCENT, linewidth=0.7, alpha=0.35)
+            axes.plot(steps, values, color=ACCENT, linewidth=0.7, alpha=0.45)
             axes.plot(steps, running_mean(values, width), color=ACCENT, linewidth=1.6)
         else:
             marker = "o" if len(values) <= 25 else ""
@@ -61,32 +77,44 @@ def curve_chart(curve: Curve, restarts: Sequence[int] = ()) -> Markup:
             axes.axvline(step, color=MUTED, linewidth=0.8, linestyle=(0, (3, 3)))
         axes.margins(x=0.02)
         if curve.from_zero:
-            axes.set_ylim(bottom=0, top=max(values) * 1.08 or 1)
-        axes.xaxis.get_major_locator().set_params(integer=True, nbins=6)
-        axes.yaxis.get_major_locator().set_params(nbins=5)
-        axes.yaxis.set_major_formatter(lambda value, position: curve.number(value))
-        axes.set_xlabel("step")
+            axes.set_ylim(bottom=0, top=max(values, default=0) * 1.08 or 1)
+        axes.locator_params(axis="x", integer=True, nbins=6)
+        axes.locator_params(axis="y", nbins=5)
+        if (number := curve.number) is not None:
+            axes.yaxis.set_major_formatter(lambda value, position: number(value))
+        axes.set_xlabel(curve.across)
 
-    shown = f"{curve.number(curve.values[0])} first, {curve.number(curve.values[-1])} last"
-    return _svg(f"{curve.name} over {len(curve.values)} steps: {shown}", draw)
+    shown = f"{curve.values[0]:.4g} first, {curve.values[-1]:.4g} last"
+    return _svg(f"{curve.name} by {curve.across}: {shown}", draw)
 
 
 def length_chart(name: str, lengths: Iterable[int]) -> Markup:
     """Histogram of lengths in words; each second bin edge is twice the one before."""
     counts = Counter(length_bin(length) for length in lengths)
+    return _histogram(f"{name}, length in words", counts, lambda at: f"{bin_edge(at):,}", "words")
+
+
+def similarity_chart(name: str, scores: Iterable[float]) -> Markup:
+    """Histogram of scores between 0 and 1."""
+    counts = Counter(min(int(score * SIMILARITY_BINS), SIMILARITY_BINS - 1) for score in scores)
+    return _histogram(name, counts, lambda at: f"{at / SIMILARITY_BINS:g}", "ROUGE-L F")
+
+
+def _histogram(name: str, counts: Counter[int], edge: Callable[[int], str], across: str) -> Markup:
+    """Bars of equal width for bins that follow each other; `edge` names a bin's lower end."""
     low, high = min(counts), max(counts)
     bins = range(low, high + 1)
 
     def draw(axes: Axes) -> None:
         axes.bar([at + 0.5 for at in bins], [counts[at] for at in bins], width=0.9, color=ACCENT)
-        stride = max(1, math.ceil((high - low + 2) / 9))
+        stride = max(1, ceil(len(bins) / MOST_TICKS))
         edges = range(low, high + 2, stride)
-        axes.set_xticks(list(edges), [f"{bin_edge(at):,}" for at in edges])
+        axes.set_xticks(list(edges), [edge(at) for at in edges])
         axes.set_xlim(low - 0.1, high + 1.1)
-        axes.yaxis.get_major_locator().set_params(integer=True, nbins=5)
-        axes.set_xlabel("words")
+        axes.locator_params(axis="y", integer=True, nbins=5)
+        axes.set_xlabel(across)
 
-    return _svg(f"{name}: {counts.total()} texts by length in words", draw)
+    return _svg(f"{name}: histogram of {counts.total()}", draw)
 
 
 def smoothing_width(count: int) -> int:
@@ -95,23 +123,21 @@ def smoothing_width(count: int) -> int:
 
 
 def running_mean(values: Sequence[float], width: int) -> list[float]:
-    """Mean of the values at most `width // 2` away; narrower at both ends."""
+    """Mean of the values at most `width // 2` places away, so of fewer at both ends."""
     sums = [0.0]
     for value in values:
         sums.append(sums[-1] + value)
-    means = []
-    for at in range(len(values)):
-        reach = min(width // 2, at, len(values) - 1 - at)
-        means.append((sums[at + reach + 1] - sums[at - reach]) / (2 * reach + 1))
-    return means
+    reach, last = width // 2, len(values)
+    spans = [(max(0, at - reach), min(last, at + reach + 1)) for at in range(last)]
+    return [(sums[end] - sums[start]) / (end - start) for start, end in spans]
 
 
 def bin_edge(index: int) -> int:
-    """Lower edges of the bins of lengths: 0, 1, 2, 3, 4, 6, 8, 12, 16, 24, …"""
+    """Lower edges of the bins of lengths: 0, 1, 2, 3, 4, 6, 8, 12, 16, 24 and so on."""
     if index < 3:
         return index
     octave, upper_half = divmod(index - 2, 2)
-    return 2 ** (octave + 1) + upper_half * 2**octave
+    return (2 + upper_half) << octave
 
 
 def length_bin(length: int) -> int:
@@ -128,10 +154,12 @@ def _svg(description: str, draw: Callable[[Axes], None]) -> Markup:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    style = {
+    style: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": description,
         "font.size": 10,
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
         "text.color": INK,
         "axes.edgecolor": RULE,
         "axes.labelcolor": MUTED,
@@ -148,7 +176,10 @@ def _svg(description: str, draw: Callable[[Axes], None]) -> Markup:
         "ytick.labelcolor": MUTED,
         "ytick.major.size": 0,
     }
-    with matplotlib.rc_context(style):
+    with matplotlib.rc_context():
+        # The page must not depend on the user's own matplotlibrc.
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(style)
         figure = Figure(figsize=SIZE_INCHES, layout="constrained")
         draw(figure.add_subplot())
         out = io.StringIO()
@@ -157,13 +188,14 @@ def _svg(description: str, draw: Callable[[Axes], None]) -> Markup:
 
 
 def _for_page(svg: str, description: str) -> Markup:
-    """Cut a stand-alone SVG file down to an element with the page's colours."""
-    drawing = svg[svg.index("<defs>") :]
-    drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
+    """Cut a stand-alone SVG file down to an element with the page's colours and font."""
+    drawing = svg[svg.index("<g ") :]
     # Only paths and clips are referred to; ids of groups would repeat from figure to figure.
     drawing = re.sub(r'<g id="[^"]*"', "<g", drawing)
+    drawing = re.sub(r" ?font-family: [^;]*;", "", drawing)
+    drawing = re.sub(r"(\.\d\d)\d+", r"\1", drawing)
     for drawn, shown in PAGE_COLOURS.items():
         drawing = drawing.replace(drawn, shown)
-    width, height = (round(inches * 72) for inches in SIZE_INCHES)
-    start = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">')
-    return start.format(width, height, escape(description)) + Markup(drawing)
+    width, height = (inches * 72 for inches in SIZE_INCHES)
+    start = Markup('<svg class="chart" viewBox="0 0 {:.1f} {:.1f}" role="img" aria-label="{}">\n')
+    return start.format(width, height, description) + Markup(drawing)

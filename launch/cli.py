@@ -56,7 +56,7 @@ def _stage(name: str, arguments: Sequence[str]) -> int:
 
 def _refuse_ranks(name: str) -> None:
     """The front starts ranks; as a rank it would start a whole job in each of them."""
-    from pacos.distributed import is_rank
+    from pacos.rank import is_rank
 
     if is_rank():
         program = {"sft": "sft.train", "eval": "eval.run"}.get(name, "selfinstruct.run")

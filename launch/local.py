@@ -13,14 +13,12 @@ from pathlib import Path
 from types import FrameType
 
 from pacos.config import StageConfig
-from pacos.errors import EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
+from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
 from pacos.run_dir import RunDir, State
 from pacos.stop import SIGNALS
 from sft.config import SFTConfig
 
 log = logging.getLogger(__name__)
-
-EXIT_CRASH = 1
 
 
 def stage_command(config: StageConfig, run: RunDir) -> list[str]:
@@ -72,17 +70,18 @@ def run_here(config: StageConfig, run: RunDir) -> int:
     command = stage_command(config, run)
     print(f"{config.STAGE}: {run.path}\n  $ {shlex.join(command)}", flush=True)
     returned = _wait(command, child_environment(config), run)
-    code = run.exit_code_of(lives + 1)
-    if code is None:
-        code = EXIT_USER_ERROR if returned == EXIT_USER_ERROR else EXIT_CRASH
-        if code == EXIT_CRASH:
-            print(
-                f"{config.STAGE}: crashed (exit code {returned}); the same command goes on from "
-                f"what is safe in {run.path}",
-                file=sys.stderr,
-            )
-    if code == EXIT_SAVED:
-        print(f"{config.STAGE}: stopped and saved; the same command goes on", file=sys.stderr)
+    ended = run.end_of_life(lives + 1)
+    if ended is None and returned == EXIT_USER_ERROR:
+        return EXIT_USER_ERROR
+    code, reason = ended or (EXIT_CRASH, f"exit code {returned}")
+    words = {
+        EXIT_USER_ERROR: f"pacos: {reason}",
+        EXIT_SAVED: f"{config.STAGE}: stopped and saved ({reason}); the same command goes on",
+        EXIT_CRASH: f"{config.STAGE}: crashed ({reason}); the same command goes on from what is "
+        f"safe in {run.path}",
+    }
+    if code in words:
+        print(words[code], file=sys.stderr)
     return code
 
 

@@ -38,6 +38,8 @@ class Difference:
     interval: tuple[float, float]
     p: float
     verdict: str
+    overall: bool
+    """Whether the line speaks of everything and not of one task."""
     drawn: Interval
     """Drawn to one scale with the other lines of its unit: nats, or scores."""
 
@@ -111,22 +113,28 @@ def _comparison(record: Mapping[str, Any]) -> Comparison:
     lines = record["differences"]
     reach = {
         unit: max(
-            (abs(end) for line in lines if (line["name"] == NLL) is unit for end in line["interval"]),
+            (
+                abs(end)
+                for line in lines
+                if (line["name"] == NLL) is unit
+                for end in line["interval"]
+            ),
             default=0.0,
         )
         for unit in (True, False)
     }
+    differences = [_difference(line, record["suite"], reach[line["name"] == NLL]) for line in lines]
     return Comparison(
         before=record["before"],
         after=record["after"],
         limit=record["limit"],
         percent=round(100 * record["confidence"]),
         resamples=record["resamples"],
-        differences=[_difference(line, reach[line["name"] == NLL]) for line in lines],
+        differences=sorted(differences, key=lambda line: (not line.overall, line.name != NLL)),
     )
 
 
-def _difference(line: Mapping[str, Any], reach: float) -> Difference:
+def _difference(line: Mapping[str, Any], suite: str, reach: float) -> Difference:
     def place(value: float) -> float:
         return 50 + 46 * value / reach if reach else 50
 
@@ -141,6 +149,7 @@ def _difference(line: Mapping[str, Any], reach: float) -> Difference:
         interval=(low, high),
         p=line["p"],
         verdict=line["verdict"],
+        overall=line["name"].partition("/")[0] in (HELDOUT, suite),
         drawn=Interval(place(low), place(high), place(line["difference"])),
     )
 

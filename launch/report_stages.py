@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,9 @@ class StageFacts:
         return self.lives[0].started if self.lives else None
 
     @property
-    def ended(self) -> float | None:
-        return self.lives[-1].ended if self.lives else None
+    def unended(self) -> int:
+        """Lives that left no word of their end: killed, or still at work."""
+        return sum(life.ended is None for life in self.lives)
 
     @property
     def seconds(self) -> float:
@@ -152,7 +154,7 @@ def _changes(configs: Mapping[int, Mapping[str, str]]) -> list[ConfigChange]:
     lives = sorted(configs)
     return [
         ConfigChange(life, key, configs[earlier].get(key, "absent"), value)
-        for earlier, life in zip(lives, lives[1:], strict=False)
+        for earlier, life in pairwise(lives)
         for key, value in configs[life].items()
         if configs[earlier].get(key) != value
     ]

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
-
-from launch.charts import Curve, curve_chart, smoothing_width
+from launch.charts import Curve, Figure, curve_chart, smoothing_width
 from launch.report_stages import StageFacts
 from pacos import metrics
 from pacos.files import read_jsonl
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A chart with what stands above and below it."""
-
-    title: str
-    unit: str
-    chart: Markup
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +66,17 @@ def _total(records: Sequence[Mapping[str, Any]], name: str) -> int:
 def _figures(records: Sequence[Mapping[str, Any]], restarts: Sequence[int]) -> list[Figure]:
     steps = [record[metrics.STEP] for record in records]
 
-    def figure(
-        title: str, unit: str, metric: str, number: Callable[[float], str], **options: bool
-    ) -> Figure:
-        values = [record[metric] for record in records]
-        curve = Curve(title, steps, values, number, **options)
-        return Figure(title, unit, curve_chart(curve, restarts))
+    def figure(name: str, unit: str, metric: str, **options: Any) -> Figure:
+        curve = Curve(name, steps, [record[metric] for record in records], **options)
+        return Figure(name, unit, curve_chart(curve, restarts))
 
+    rate = {"number": _exponent, "smooth": False}
     return [
-        figure("Loss", "nats per supervised token", metrics.LOSS, _short, from_zero=False),
-        figure("Learning rate", "", metrics.LEARNING_RATE, _exponent, smooth=False),
-        figure("Gradient norm", "before clipping", metrics.GRAD_NORM, _short),
-        figure("Throughput", "tokens per second, all ranks", metrics.TOKENS_PER_SECOND, _thousands),
+        figure("Loss", "nats per supervised token", metrics.LOSS, from_zero=False),
+        figure("Learning rate", "", metrics.LEARNING_RATE, **rate),
+        figure("Gradient norm", "before clipping", metrics.GRAD_NORM),
+        figure("Throughput", "tokens per second", metrics.TOKENS_PER_SECOND, number=_thousands),
     ]
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}"
 
 
 def _thousands(value: float) -> str:

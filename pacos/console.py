@@ -48,7 +48,8 @@ class Counter:
         now = time.monotonic()
         rate = (self.done - self._skipped) / max(now - self._started, 1e-9)
         if self._bar is not None and self._task is not None:
-            speed = f"{rate:.2f} {self.unit}/s" if rate >= 1 else f"{1 / rate:.1f} s/{self.unit}"
+            slow = f"{1 / rate:.1f} s/{self.unit}" if rate else "…"
+            speed = f"{rate:.2f} {self.unit}/s" if rate >= 1 else slow
             self._bar.update(self._task, completed=self.done, note=f"{speed}  {note}")
         elif now - self._printed >= LINE_EVERY_SECONDS or self.done >= self.total:
             self._printed = now

@@ -6,15 +6,10 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pacos.rank import RANK_VARIABLES, is_rank
+
 if TYPE_CHECKING:
     import torch
-
-RANK_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
-
-
-def is_rank() -> bool:
-    """Whether a launcher started this process as one of its ranks."""
-    return all(name in os.environ for name in RANK_VARIABLES)
 
 
 @dataclass(frozen=True, slots=True)

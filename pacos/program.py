@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pacos.compose import Schemas, compose_checked
 from pacos.distributed import World
-from pacos.errors import UserError
+from pacos.errors import (
+    EXIT_CRASH,
+    EXIT_DONE,
+    EXIT_SAVED,
+    EXIT_USER_ERROR,
+    UserError,
+    exit_with,
+)
 from pacos.frozen import C, load_frozen
-from pacos.run_dir import RunDir, open_run, run_path
+from pacos.rank import is_rank
+from pacos.run_dir import RunDir, State, open_run, run_path
 
 
 def load_program(
@@ -35,3 +43,40 @@ def load_program(
     if world.is_main:
         return config, open_run(config)
     return config, RunDir(run_path(config))
+
+
+def live(run: RunDir, world: World, work: Callable[[], str | None]) -> int:
+    """One life of a run: take it up, work, and record how it ended.
+
+    Args:
+        run: the run; rank 0 alone writes to it.
+        world: this process among its ranks.
+        work: returns why it was asked to stop before the end, or None at the end.
+
+    Returns:
+        The exit code. A rank that saved on request returns 0, because its launcher takes every
+        other code for a crash; the front reads `saved` from the run.
+    """
+
+    def end(state: State, reason: str, code: int) -> None:
+        if world.is_main:
+            run.end_life(state, reason, code)
+
+    try:
+        if world.is_main:
+            run.begin_life()
+    except UserError as error:
+        return exit_with(error)
+    try:
+        stopped_by = work()
+    except UserError as error:
+        end(State.failed, str(error), EXIT_USER_ERROR)
+        return exit_with(error) if world.is_main else EXIT_USER_ERROR
+    except Exception as error:
+        end(State.failed, repr(error), EXIT_CRASH)
+        raise
+    if stopped_by is None:
+        end(State.done, "done", EXIT_DONE)
+        return EXIT_DONE
+    end(State.saved, stopped_by, EXIT_SAVED)
+    return EXIT_DONE if is_rank() else EXIT_SAVED

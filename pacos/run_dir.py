@@ -51,6 +51,7 @@ class RunDir:
         self.eval = path / "eval"
         self.report = path / "report.html"
         self._lock: IO[str] | None = None
+        self._facts: dict[str, Any] = {}
 
     def changed_config(self) -> Path:
         """The next life's config where it differs from the first life's in what is free."""
@@ -90,7 +91,7 @@ class RunDir:
             "job": os.environ.get("SLURM_JOB_ID"),
         }
         append_jsonl(self.attempts, [record])
-        self._write_status(State.running, life, None)
+        self._write_status(State.running, life)
         self.stop.unlink(missing_ok=True)
         return life
 
@@ -104,24 +105,27 @@ class RunDir:
                 f"it, or end it with: touch {self.stop}"
             ) from error
 
-    def end_life(self, state: State, reason: str, exit_code: int, **facts: Any) -> None:
-        """Record how this life ended, with facts such as its first and last step."""
+    def note(self, **facts: Any) -> None:
+        """Remember facts of this life, such as its last step, for the record of its end."""
+        self._facts.update(facts)
+
+    def end_life(self, state: State, reason: str, exit_code: int) -> None:
+        """Record how this life ended."""
         life = self.lives()
-        record = {"event": "end", "life": life, "time": time.time(), "state": state.value}
-        append_jsonl(self.attempts, [{**record, "reason": reason, **facts}])
-        self._write_status(state, life, exit_code)
+        ended = {"event": "end", "life": life, "time": time.time(), "state": state.value}
+        said = {"exit_code": exit_code, "reason": reason}
+        append_jsonl(self.attempts, [{**ended, **said, **self._facts}])
+        self._write_status(state, life)
 
-    def exit_code_of(self, life: int) -> int | None:
-        """What that life said of its own end; None if it never came to say it."""
-        if not self.status.is_file():
-            return None
-        status = read_json(self.status)
-        return status["exit_code"] if status["life"] == life else None
+    def end_of_life(self, life: int) -> tuple[int, str] | None:
+        """Exit code and reason that a life gave for its end; None if it never came to say it."""
+        for record in read_jsonl(self.attempts):
+            if record["event"] == "end" and record["life"] == life:
+                return record["exit_code"], record["reason"]
+        return None
 
-    def _write_status(self, state: State, life: int, exit_code: int | None) -> None:
-        now = time.time()
-        status = {"state": state.value, "life": life, "exit_code": exit_code, "time": now}
-        write_json(self.status, status)
+    def _write_status(self, state: State, life: int) -> None:
+        write_json(self.status, {"state": state.value, "life": life, "time": time.time()})
 
     def add_inputs(self, inputs: Mapping[str, Path], **facts: Any) -> None:
         """Add digests of input files and other facts to the manifest."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from pacos.config import RunConfig, TrackingConfig
+from pacos.config import PromptFormat, RunConfig, TrackingConfig
 from pacos.errors import Problem
-from pacos.models import path_problem
+from pacos.model_paths import path_problem
 
 SHIPPED_SEEDS = Path(__file__).parent / "seeds"
 """Folder of the seed pools that come with pacos, one file a language."""
@@ -25,8 +25,14 @@ class SeedsConfig:
 
     def file(self) -> Path:
         """The seed file."""
-        shipped = SHIPPED_SEEDS / f"{self.path}.jsonl"
-        return shipped if shipped.is_file() else Path(self.path).expanduser()
+        return self._shipped_file() if self.is_shipped() else Path(self.path).expanduser()
+
+    def is_shipped(self) -> bool:
+        """Whether the seeds are those that come with pacos, under its licence."""
+        return self._shipped_file().is_file()
+
+    def _shipped_file(self) -> Path:
+        return SHIPPED_SEEDS / f"{self.path}.jsonl"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -37,6 +43,11 @@ class MethodConfig:
     """Name of the method, used in names of runs."""
     num_seed_examples: int = 3
     """Seed tasks shown in each prompt (Alpaca: 3)."""
+    max_example_words: int | None = None
+    """Longest seed task shown, its three texts together; short ones make a prompt cheap. Null: all
+    are shown."""
+    tasks_per_request: int = 16
+    """Tasks after which a completion ends (Alpaca: 16)."""
     max_tokens: int = 3072
     """Longest completion, in tokens; one that is cut there loses its last task."""
     temperature: float = 1.0
@@ -55,6 +66,9 @@ class GeneratorConfig:
     """Model directory, hub id or `embedded:NAME`, run by transformers in this process."""
     terms: str = "???"
     """Licence or terms of the teacher's outputs, recorded with every row."""
+    prompt_format: PromptFormat | None = None
+    """Chat format of the teacher: tasks are written out as conversations. Null: as labelled blocks,
+    which a base model can continue."""
     batch_size: int = 16
     """Completions made side by side."""
 
@@ -98,6 +112,8 @@ class SelfInstructConfig:
         at_least = {
             "seeds.heldout": (self.seeds.heldout, 0),
             "method.num_seed_examples": (self.method.num_seed_examples, 1),
+            "method.max_example_words": (self.method.max_example_words, 1),
+            "method.tasks_per_request": (self.method.tasks_per_request, 1),
             "method.max_tokens": (self.method.max_tokens, 1),
             "generator.batch_size": (self.generator.batch_size, 1),
             "filters.min_words": (self.filters.min_words, 1),
@@ -108,7 +124,7 @@ class SelfInstructConfig:
         found = [
             Problem(key, value, f"must be at least {low}", "raise it")
             for key, (value, low) in at_least.items()
-            if value < low
+            if value is not None and value < low
         ]
         if not 0 < self.filters.max_similarity <= 1:
             value = self.filters.max_similarity

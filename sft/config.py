@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pacos.config import ClusterConfig, ModelConfig, RunConfig, TrackingConfig
 from pacos.errors import Problem
-from pacos.models import path_problem
+from pacos.model_paths import path_problem
 
 
 class Precision(Enum):

@@ -7,10 +7,10 @@ import logging
 from pacos import metrics
 from pacos.config import flatten
 from pacos.distributed import World
-from pacos.errors import EXIT_DONE, EXIT_SAVED
+from pacos.errors import EXIT_CRASH, EXIT_DONE
 from pacos.files import write_json, write_jsonl
 from pacos.history import cut_after, last_record
-from pacos.run_dir import RunDir, State
+from pacos.run_dir import RunDir
 from pacos.tracking import NullTracker, Record, Tracker, open_tracker
 from sft.config import SFTConfig
 from sft.packing import StepPlan
@@ -62,28 +62,20 @@ class Records:
         self._last = record
         self._tracker.log(record)
 
-    def saved(self, reason: str) -> int:
-        """End this life on request; returns the ranks' exit code, which is 0."""
-        self._end(State.saved, reason, EXIT_SAVED)
-        return EXIT_DONE
+    def end(self) -> None:
+        """Close the tracker after the last step of this life."""
+        self._tracker.close(EXIT_DONE)
+        self._run.note(first_step=self._first_step, last_step=self._last.get(metrics.STEP))
 
-    def done(self) -> int:
-        """End the run; returns the exit code."""
+    def failed(self) -> None:
+        """Close the tracker of a life that raises."""
+        self._tracker.close(EXIT_CRASH)
+
+    def conclude(self) -> None:
+        """Write the scalar that a sweep optimises."""
         if self._is_main:
             result = {"loss": self._last.get(metrics.LOSS), "steps": self._last.get(metrics.STEP)}
             write_json(self._run.result, result)
-        self._end(State.done, "all steps done", EXIT_DONE)
-        return EXIT_DONE
-
-    def failed(self) -> None:
-        """Close the tracker of a run that raises."""
-        self._tracker.close(1)
-
-    def _end(self, state: State, reason: str, code: int) -> None:
-        self._tracker.close(0)
-        if self._is_main:
-            facts = {"first_step": self._first_step, "last_step": self._last.get(metrics.STEP)}
-            self._run.end_life(state, reason, code, **facts)
 
     def model_card(self, data: TokenizedRows, steps: int) -> str:
         """The README.md of the exported model: what it is, under which terms it came to be."""

@@ -14,8 +14,8 @@ from pacos.console import set_up_logging
 from pacos.distributed import World
 from pacos.errors import EXIT_USER_ERROR, UserError, exit_with
 from pacos.models import load_tokenizer
-from pacos.program import load_program
-from pacos.run_dir import RunDir, State
+from pacos.program import live, load_program
+from pacos.run_dir import RunDir
 from pacos.stop import StopRequest
 from sft.config import SCHEMAS, SFTConfig
 from sft.records import Records
@@ -28,21 +28,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         config, run = load_program(arguments, SFTConfig, SCHEMAS, world)
         _choose_device(config)
-        if world.is_main:
-            run.begin_life()
     except UserError as error:
         return exit_with(error) if world.is_main else EXIT_USER_ERROR
-    try:
-        return train(config, run, world)
-    except UserError as error:
-        if world.is_main:
-            run.end_life(State.failed, str(error), EXIT_USER_ERROR)
-            exit_with(error)
-        return EXIT_USER_ERROR
-    except Exception as error:
-        if world.is_main:
-            run.end_life(State.failed, repr(error), 1)
-        raise
+    return live(run, world, lambda: train(config, run, world))
 
 
 def _choose_device(config: SFTConfig) -> None:
@@ -58,8 +46,8 @@ def _choose_device(config: SFTConfig) -> None:
         os.environ["DS_ACCELERATOR"] = "cpu"
 
 
-def train(config: SFTConfig, run: RunDir, world: World) -> int:
-    """Build, build, build, fit, export; returns the exit code."""
+def train(config: SFTConfig, run: RunDir, world: World) -> str | None:
+    """Build, build, build, fit, export; returns why it stopped before the end, if it did."""
     from sft.checkpoint import Checkpoints
     from sft.engine import build_engine, start_ranks
     from sft.export import export_model
@@ -86,11 +74,12 @@ def train(config: SFTConfig, run: RunDir, world: World) -> int:
     except BaseException:
         records.failed()
         raise
-    if stopped_by is not None:
-        return records.saved(stopped_by)
-    card = records.model_card(data, trainer.total)
-    export_model(engine, tokenizer, config, run.model, card, world)
-    return records.done()
+    records.end()
+    if stopped_by is None:
+        card = records.model_card(data, trainer.total)
+        export_model(engine, tokenizer, config, run.model, card, world)
+        records.conclude()
+    return stopped_by
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
-from collections.abc import Callable
+import logging
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from eval.config import EvalConfig, SuiteConfig
 from pacos.config import Device, PromptFormat, RunConfig
 from pacos.files import write_jsonl
-from pacos.models import model_directory
+from pacos.stop import SIGNALS
 
 EMBEDDED = "embedded:smollm2-135m-instruct"
 
@@ -22,15 +24,13 @@ ROWS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
-
-
-@pytest.fixture(scope="session")
-def tokenizer() -> Any:
-    return AutoTokenizer.from_pretrained(model_directory(EMBEDDED))
+@pytest.fixture(autouse=True, scope="package")
+def _one_thread() -> Iterator[None]:
+    """Models this small only lose by sharing work out, and most of all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +49,7 @@ def make_model(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Call
                 num_attention_heads=4,
                 num_key_value_heads=2,
                 max_position_embeddings=512,
+                # Wide enough that the choices' scores differ clearly.
                 initializer_range=0.4,
                 tie_word_embeddings=True,
                 eos_token_id=tokenizer.eos_token_id,
@@ -74,9 +75,9 @@ def heldout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def config(tiny: Path, heldout: Path, tmp_path: Path) -> EvalConfig:
-    """A small run: two tasks of the smoke suite and the held-out rows, one model."""
+    """Two tasks of the smoke suite and the held-out rows, one model."""
     return EvalConfig(
-        run=RunConfig(root=str(tmp_path / "runs")),
+        run=RunConfig(name="run", root=str(tmp_path / "runs")),
         target=str(tiny),
         suite=SuiteConfig(
             name="smoke",
@@ -89,3 +90,15 @@ def config(tiny: Path, heldout: Path, tmp_path: Path) -> EvalConfig:
         limit=4,
         device=Device.cpu,
     )
+
+
+@pytest.fixture
+def own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Take back what a program sets for its whole process."""
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    logged_to = list(logging.getLogger().handlers)
+    yield
+    logging.getLogger().handlers[:] = logged_to
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

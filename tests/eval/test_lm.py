@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ import torch
 from lm_eval.models.huggingface import HFLM
 
 from eval.config import EvalConfig
-from eval.lm import SharedContextLM, build_lm, load_directory, make_trees
+from eval.lm import SharedContextLM, build_lm, load_directory
 from pacos.config import Device, PromptFormat
 from pacos.errors import UserError
 from tests.eval.conftest import EMBEDDED
@@ -99,18 +100,6 @@ def test_rolling_loglikelihood_equals_the_harness(lm: SharedContextLM) -> None:
     )
 
 
-def test_choices_share_their_context() -> None:
-    context = [1, 2, 3]
-    trees = make_trees([(None, context, [4]), (None, context, [5, 6]), (None, [1], [7])], 16)
-    assert [len(tree) for tree in trees] == [4, 1]
-    assert [tree.numbers for tree in trees] == [[0, 1], [2]]
-
-
-def test_a_continuation_without_a_token_is_named() -> None:
-    with pytest.raises(UserError, match="answer B.*0 tokens of its own"):
-        make_trees([(("question", "answer B"), [1, 2], [])], 16)
-
-
 def test_generation_ends_at_the_stop_token_of_the_format(tiny: Path) -> None:
     config = EvalConfig(target=str(tiny), prompt_format=PromptFormat.chatml, device=Device.cpu)
     lm = build_lm(str(tiny), config)
@@ -118,6 +107,17 @@ def test_generation_ends_at_the_stop_token_of_the_format(tiny: Path) -> None:
         lm.tokenizer.convert_tokens_to_ids("<|im_end|>") in lm.model.generation_config.eos_token_id
     )
     assert lm.tokenizer.chat_template.startswith("{% for m in messages %}")
+
+
+def test_a_model_without_a_template_needs_a_format(
+    config: EvalConfig, tiny: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny, tmp_path / "base")
+    (folder / "chat_template.jinja").unlink()
+    base = EvalConfig(target=str(folder), suite=replace(config.suite, chat_template=True))
+    with pytest.raises(UserError, match=r"prompt_format = null: .*base has no chat template"):
+        build_lm(base.target, base)
+    build_lm(base.target, replace(base, prompt_format=PromptFormat.alpaca))
 
 
 def test_a_run_means_its_exported_model(tmp_path: Path) -> None:

@@ -76,10 +76,11 @@ def test_lives_and_states(tmp_path: Path) -> None:
     assert run.state() is State.created
     assert run.begin_life() == 1
     assert run.state() is State.running
-    assert run.exit_code_of(1) is None
-    run.end_life(State.done, "all steps done", EXIT_DONE, last_step=5)
-    assert run.exit_code_of(1) == EXIT_DONE
-    assert run.exit_code_of(2) is None, "a stale status is never read as success"
+    assert run.end_of_life(1) is None
+    run.note(last_step=5)
+    run.end_life(State.done, "all steps done", EXIT_DONE)
+    assert run.end_of_life(1) == (EXIT_DONE, "all steps done")
+    assert run.end_of_life(2) is None, "a stale status is never read as success"
     start, end = read_jsonl(run.attempts)
     assert (start["event"], end["event"], end["last_step"]) == ("start", "end", 5)
 

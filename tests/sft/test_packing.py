@@ -51,7 +51,9 @@ def test_ranks_share_a_step_evenly() -> None:
     packs = plan.step(0, 0, 0)
     for ranks in (1, 2, 4, 8):
         given = divide(packs, rows, ranks)
-        assert sorted(map(tuple, sum(given, []))) == sorted(map(tuple, packs))
+        assert sorted(map(tuple, (pack for of_rank in given for pack in of_rank))) == sorted(
+            map(tuple, packs)
+        )
         assert max(map(len, given)) <= -(-len(packs) // ranks)
         assert max(map(len, given)) <= plan.passes(ranks, 1)
 

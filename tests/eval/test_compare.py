@@ -1,0 +1,141 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from eval.compare import (
+    Difference,
+    Verdict,
+    bootstrap_interval,
+    compare_heldout,
+    compare_suites,
+    paired,
+    sign_flip_p,
+)
+from eval.heldout import RowScore
+from eval.results import SuiteResult
+from pacos.errors import UserError
+
+
+def random() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def accuracy(before: list[float], after: list[float]) -> Difference:
+    return paired("task/acc", before, after, higher_is_better=True, seed=1)
+
+
+def test_figures_of_a_mean_are_those_by_hand() -> None:
+    found = accuracy([0, 0, 1, 1], [1, 0, 1, 1])
+    assert (found.items, found.before, found.after, found.difference) == (4, 0.5, 0.75, 0.25)
+
+
+def test_a_weighted_figure_counts_every_token_the_same() -> None:
+    before = [RowScore("a", 2.0, 1), RowScore("b", 9.0, 3)]
+    after = [RowScore("a", 1.0, 1), RowScore("b", 6.0, 3)]
+    found = compare_heldout(before, after, seed=1)
+    assert found is not None
+    assert (found.before, found.after, found.difference) == (2.75, 1.75, -1.0)
+    # Both rows gain one nat a token, so every resample does.
+    assert found.interval == pytest.approx((-1.0, -1.0))
+    assert found.verdict is Verdict.cannot_tell, "two rows prove nothing"
+
+
+def test_lower_nll_is_better() -> None:
+    before = [RowScore(str(n), 3.0 + n, 2) for n in range(20)]
+    after = [RowScore(str(n), 2.5 + n, 2) for n in range(20)]
+    found = compare_heldout(before, after, seed=1)
+    assert found is not None
+    assert found.verdict is Verdict.better
+    worse = compare_heldout(after, before, seed=1)
+    assert worse is not None
+    assert worse.verdict is Verdict.worse
+
+
+def test_other_tokens_are_not_compared() -> None:
+    assert compare_heldout([RowScore("a", 1.0, 3)], [RowScore("a", 1.0, 4)], seed=1) is None
+
+
+def test_equal_models_differ_by_nothing() -> None:
+    found = accuracy([0, 1, 1], [0, 1, 1])
+    assert found.interval == (0.0, 0.0)
+    assert found.p == 1.0
+    assert found.verdict is Verdict.cannot_tell
+
+
+def test_the_interval_agrees_with_normal_theory() -> None:
+    differences = random().normal(0.3, 1.0, 400)
+    low, high = bootstrap_interval(differences, np.ones(400), random())
+    error = differences.std(ddof=1) / np.sqrt(400)
+    assert low == pytest.approx(differences.mean() - 1.96 * error, abs=0.01)
+    assert high == pytest.approx(differences.mean() + 1.96 * error, abs=0.01)
+
+
+@pytest.mark.parametrize("gained", [1, 4, 6])
+def test_p_agrees_with_the_exact_sign_test(gained: int) -> None:
+    differences = np.array([1.0] * gained + [0.0] * 10)
+    assert sign_flip_p(differences, random()) == pytest.approx(2 * 0.5**gained, abs=0.01)
+
+
+def test_a_few_changed_items_are_no_verdict() -> None:
+    # The bootstrap alone is sure: of 18 items it rarely draws none of these four.
+    found = accuracy([0] * 18, [1] * 4 + [0] * 14)
+    assert found.interval[0] > 0
+    assert found.p == pytest.approx(0.125, abs=0.02)
+    assert found.verdict is Verdict.cannot_tell
+
+
+def test_many_changed_items_are_a_verdict() -> None:
+    assert accuracy([0] * 18, [1] * 9 + [0] * 9).verdict is Verdict.better
+    assert accuracy([1] * 9 + [0] * 9, [0] * 18).verdict is Verdict.worse
+
+
+def test_verdicts_without_a_true_change_are_rare() -> None:
+    wrong = 0
+    for seed in range(200):
+        draws = np.random.default_rng(seed).integers(0, 2, (2, 15))
+        found = paired(f"{seed}/acc", draws[0], draws[1], higher_is_better=True, seed=seed)
+        wrong += found.verdict is not Verdict.cannot_tell
+    assert wrong <= 16, "5 % of 200 and some luck"
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    values = list(random().normal(size=30)), list(random().normal(size=30) + 0.1)
+    assert accuracy(*values) == accuracy(*values)
+
+
+def suite(scores: dict[str, list[float]], **changes: Any) -> SuiteResult:
+    """Results as the harness writes them, one metric a task."""
+    results = {task: {"acc,none": float(np.mean(values))} for task, values in scores.items()}
+    higher = {task: {"acc": True} for task in scores}
+    samples = {
+        task: [
+            {"doc_id": n, "doc_hash": f"{task}{n}", "filter": "none", "acc": value, **changes}
+            for n, value in enumerate(values)
+        ]
+        for task, values in scores.items()
+    }
+    return SuiteResult({"results": results, "higher_is_better": higher}, samples)
+
+
+def test_tasks_are_compared_alone_and_together() -> None:
+    before, after = suite({"x": [0, 1], "y": [0, 0, 0]}), suite({"x": [1, 1], "y": [1, 0, 0]})
+    found = compare_suites("all", before, after, seed=1)
+    figures = [(one.name, one.items, one.before, one.after) for one in found]
+    assert figures == [
+        ("x/acc", 2, 0.5, 1.0),
+        ("y/acc", 3, 0.0, pytest.approx(1 / 3)),
+        ("all/acc", 5, 0.2, 0.6),
+    ]
+
+
+def test_a_score_that_is_no_mean_over_items_is_left_out() -> None:
+    before, after = suite({"x": [0, 1]}), suite({"x": [1, 1]})
+    after.results["results"]["x"]["acc,none"] = 0.3
+    assert compare_suites("all", before, after, seed=1) == []
+
+
+def test_different_items_are_refused() -> None:
+    before, after = suite({"x": [0, 1]}), suite({"x": [1, 1]}, doc_hash="other")
+    with pytest.raises(UserError, match="x: the two models were scored on different items"):
+        compare_suites("all", before, after, seed=1)

@@ -1,0 +1,40 @@
+from dataclasses import replace
+
+import pytest
+
+from eval.config import EvalConfig, SuiteConfig
+
+
+def keys(config: EvalConfig) -> list[str]:
+    return [problem.key for problem in config.problems()]
+
+
+def test_a_good_config_has_no_problem(config: EvalConfig) -> None:
+    assert config.problems() == []
+    assert config.missing_files() == []
+
+
+@pytest.mark.parametrize("name", ["heldout", "smoke_choice_en"])
+def test_a_suite_is_neither_a_task_nor_heldout(config: EvalConfig, name: str) -> None:
+    assert keys(replace(config, suite=replace(config.suite, name=name))) == ["suite.name"]
+
+
+def test_the_baseline_is_measured_first(config: EvalConfig) -> None:
+    assert list(config.models()) == ["target"]
+    assert list(replace(config, baseline="b").models()) == ["baseline", "target"]
+
+
+def test_every_problem_is_named_at_once(config: EvalConfig) -> None:
+    wrong = replace(
+        config, batch_size=0, limit=0, prompt_format=None, suite=SuiteConfig(name="x", folder="y")
+    )
+    assert keys(wrong) == ["batch_size", "limit", "prompt_format"]
+    assert keys(replace(wrong, heldout=None))[-1] == "suite.tasks"
+
+
+def test_absent_files_are_named(config: EvalConfig) -> None:
+    suite = replace(config.suite, tasks=["smoke_choice_fr"])
+    wrong = replace(config, target="/no", baseline="/none", heldout="/not", suite=suite)
+    found = {problem.key: str(problem) for problem in wrong.missing_files()}
+    assert list(found) == ["baseline", "target", "heldout", "suite.tasks"]
+    assert "smoke_choice_en" in found["suite.tasks"], "the remedy names what there is"

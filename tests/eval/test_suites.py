@@ -1,0 +1,116 @@
+import json
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_module
+
+from eval.config import SHIPPED_SUITES, SuiteConfig
+from eval.suites import build_tasks, data_files, load_task_configs
+from pacos.errors import UserError
+
+SMOKE = SuiteConfig(
+    name="smoke",
+    folder="shipped:smoke",
+    tasks=sorted(path.stem for path in (SHIPPED_SUITES / "smoke").glob("*.yaml")),
+)
+
+TASK = """\
+task: mine
+dataset_path: json
+dataset_kwargs:
+  data_files:
+    test: {data}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{{{question}}}}"
+doc_to_choice: choices
+doc_to_target: answer
+"""
+
+
+def own_suite(folder: Path, data: str = "mine.jsonl") -> SuiteConfig:
+    (folder / "mine.yaml").write_text(TASK.format(data=data))
+    record = {"question": "Q", "choices": ["a", "b"], "answer": 1}
+    (folder / "mine.jsonl").write_text(json.dumps(record) + "\n")
+    return SuiteConfig(name="own", folder=str(folder), tasks=["mine"])
+
+
+def test_the_shipped_suite_names_every_task_file() -> None:
+    with initialize_config_module("conf", version_base="1.3"):
+        from eval.config import SCHEMAS
+        from pacos.compose import register
+
+        register(SCHEMAS)
+        composed = compose("eval", ["target=x"])
+    assert sorted(composed.suite.tasks) == SMOKE.tasks
+
+
+def test_every_shipped_item_is_well_formed() -> None:
+    tasks = build_tasks(load_task_configs(SMOKE))
+    assert [task.config.task for task in tasks] == SMOKE.tasks
+    items = [(task, doc) for task in tasks for doc in task.eval_docs]
+    assert len(items) >= 60
+    assert len({doc["id"] for _, doc in items}) == len(items)
+    for task, doc in items:
+        target = task.doc_to_target(doc)
+        assert task.doc_to_text(doc).strip() == task.doc_to_text(doc)
+        if task.OUTPUT_TYPE == "multiple_choice":
+            choices = task.doc_to_choice(doc)
+            assert len(set(choices)) == len(choices) == 4
+            assert all(choice.strip() == choice != "" for choice in choices)
+            assert 0 <= target < len(choices)
+        else:
+            assert target.strip() == target != ""
+
+
+@pytest.mark.parametrize("name", [name for name in SMOKE.tasks if "generation" not in name])
+def test_right_answers_stand_in_every_place_alike(name: str) -> None:
+    suite = SuiteConfig(name="smoke", folder="shipped:smoke", tasks=[name])
+    (task,) = build_tasks(load_task_configs(suite))
+    places = [task.doc_to_target(doc) for doc in task.eval_docs]
+    counts = [places.count(place) for place in range(4)]
+    assert max(counts) - min(counts) <= 1
+
+
+def test_data_files_are_found_beside_the_task_file(tmp_path: Path) -> None:
+    (config,) = load_task_configs(own_suite(tmp_path))
+    assert data_files(config) == [tmp_path / "mine.jsonl"]
+    (task,) = build_tasks([config])
+    assert [doc["question"] for doc in task.eval_docs] == ["Q"]
+
+
+def test_files_of_a_hub_data_set_are_left_alone(tmp_path: Path) -> None:
+    text = TASK.format(data="data/test.csv").replace("path: json", "path: owner/name")
+    (tmp_path / "mine.yaml").write_text(text)
+    suite = SuiteConfig(name="own", folder=str(tmp_path), tasks=["mine"])
+    (config,) = load_task_configs(suite)
+    assert config["dataset_kwargs"]["data_files"] == {"test": "data/test.csv"}
+    assert data_files(config) == []
+
+
+def test_a_missing_data_file_is_named(tmp_path: Path) -> None:
+    suite = own_suite(tmp_path, data="gone.jsonl")
+    with pytest.raises(UserError, match=r"mine\.yaml: its data file .*gone\.jsonl does not exist"):
+        load_task_configs(suite)
+
+
+@pytest.mark.parametrize("text", ["task: [", "- a\n- b\n", "output_type: multiple_choice\n"])
+def test_a_broken_task_file_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"mine\.yaml"):
+        load_task_configs(SuiteConfig(name="own", folder=str(tmp_path), tasks=["mine"]))
+
+
+def test_broken_data_is_named(tmp_path: Path) -> None:
+    suite = own_suite(tmp_path)
+    (tmp_path / "mine.jsonl").write_text("no json\n")
+    with pytest.raises(UserError, match="task mine: cannot be loaded"):
+        build_tasks(load_task_configs(suite))
+
+
+def test_an_unknown_key_is_named(tmp_path: Path) -> None:
+    suite = own_suite(tmp_path)
+    with (tmp_path / "mine.yaml").open("a") as file:
+        file.write("doc_to_txt: typo\n")
+    with pytest.raises(UserError, match=r"task mine: .*doc_to_txt"):
+        build_tasks(load_task_configs(suite))
