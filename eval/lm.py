@@ -8,12 +8,12 @@ The output head runs only where a token is scored. In fp32 the scores are the ha
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from lm_eval.api.model import CacheHook
 from lm_eval.models.huggingface import HFLM
 
 from eval.config import EvalConfig, Precision, is_training_run
@@ -94,7 +94,44 @@ def _set_format(model: Any, tokenizer: Any, path: str, config: EvalConfig) -> No
 
 
 class SharedContextLM(HFLM):  # type: ignore[misc]
-    """HFLM that computes each context once for all its continuations."""
+    """HFLM that computes each context once for all its continuations, and shows pacos' progress."""
+
+    _counter: Counter | None = None
+    """Told how many requests each forward pass answers."""
+
+    @property
+    def shares_contexts(self) -> bool:
+        """Other architectures may scale their logits or attend through a window."""
+        return bool(self.config.model_type == "llama")
+
+    def loglikelihood(
+        self, requests: list[Any], disable_tqdm: bool = False
+    ) -> list[tuple[float, bool]]:
+        """Score each continuation after its context."""
+        if not self.shares_contexts:
+            return super().loglikelihood(requests, disable_tqdm)
+        with self._counting("scoring choices", len(requests), "choices", not disable_tqdm):
+            return super().loglikelihood(requests, disable_tqdm=True)
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        """Answer each prompt, up to a stop string or token."""
+        with self._counting("generating answers", len(requests), "answers", not disable_tqdm):
+            return super().generate_until(requests, disable_tqdm=True)
+
+    @contextmanager
+    def _counting(self, label: str, total: int, unit: str, visible: bool) -> Iterator[None]:
+        with progress(label, total, unit, visible=visible) as self._counter:
+            yield
+        self._counter = None
+
+    def _count(self, requests: int) -> None:
+        if self._counter is not None:
+            self._counter.advance(requests)
+
+    def _model_generate(self, context: torch.Tensor, *given: Any, **options: Any) -> torch.Tensor:
+        tokens = super()._model_generate(context, *given, **options)
+        self._count(len(context))
+        return tokens
 
     def _loglikelihood_tokens(
         self,
@@ -103,8 +140,7 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
         override_bs: int | None = None,
     ) -> list[tuple[float, bool]]:
         """Log-likelihood and whether greedy decoding gives it, for each request."""
-        if self.config.model_type != "llama":
-            # Other architectures may scale their logits or attend through a window.
+        if not self.shares_contexts:
             return super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
         trees = sorted(make_trees(requests, self.max_length), key=len, reverse=True)
         size = override_bs or int(self.batch_size)
@@ -114,9 +150,7 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
             numbers = [number for tree in batch for number in tree.numbers]
             for number, answer in zip(numbers, self._score(batch), strict=True):
                 answers[number] = answer
-                # What is part of a longer text has no texts, and is no answer by itself.
-                if requests[number][0] is not None:
-                    self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
+            self._count(len(numbers))
         return answers
 
     @torch.inference_mode()
@@ -140,31 +174,3 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
         sums = [part.sum().item() for part in torch.cat(scores).cpu().split(split)]
         exact = [bool(part.all()) for part in torch.cat(greedy).cpu().split(split)]
         return list(zip(sums, exact, strict=True))
-
-    def loglikelihood(
-        self, requests: list[Any], disable_tqdm: bool = False
-    ) -> list[tuple[float, bool]]:
-        """The harness's scoring of choices, with pacos' own progress."""
-        visible = not disable_tqdm
-        with progress("scoring choices", len(requests), "choices", visible=visible) as counter:
-            self.set_cache_hook(AnswerCount(counter))
-            return super().loglikelihood(requests, disable_tqdm=True)
-
-    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
-        """The harness's generation, with pacos' own progress."""
-        visible = not disable_tqdm
-        with progress("generating answers", len(requests), "answers", visible=visible) as counter:
-            self.set_cache_hook(AnswerCount(counter))
-            return super().generate_until(requests, disable_tqdm=True)
-
-
-class AnswerCount(CacheHook):  # type: ignore[misc]
-    """The harness hands each answer to its cache; counting them there is all that is wanted."""
-
-    def __init__(self, counter: Counter) -> None:
-        super().__init__(None)
-        self._counter = counter
-
-    def add_partial(self, attr: str, req: Any, res: Any) -> None:
-        """Count one answer."""
-        self._counter.advance()

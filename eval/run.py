@@ -16,15 +16,12 @@ from typing import Any
 from eval.config import HELDOUT, SCHEMAS, EvalConfig
 from pacos.console import set_up_logging
 from pacos.distributed import World
-from pacos.errors import EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR, ConfigError, UserError, exit_with
-from pacos.program import load_program
-from pacos.rank import is_rank
-from pacos.run_dir import RunDir, State
+from pacos.errors import ConfigError, UserError, exit_with
+from pacos.program import live, load_program
+from pacos.run_dir import RunDir
 from pacos.stop import StopRequest
 
 log = logging.getLogger("eval.run")
-
-EXIT_CRASH = 1
 
 Score = Callable[[Any, Path], None]
 """Measures one thing: takes a model, and the folder where the results are to appear."""
@@ -38,24 +35,9 @@ def main(arguments: Sequence[str]) -> int:
     os.environ.setdefault("TQDM_DISABLE", "1")
     try:
         config, run = _load(arguments, world)
-        run.begin_life()
     except UserError as error:
         return exit_with(error)
-    try:
-        stopped_by = evaluate(config, run)
-    except UserError as error:
-        run.end_life(State.failed, str(error), EXIT_USER_ERROR)
-        return exit_with(error)
-    except Exception as error:
-        run.end_life(State.failed, repr(error), EXIT_CRASH)
-        raise
-    if stopped_by is None:
-        run.end_life(State.done, "all parts done", EXIT_DONE)
-        return EXIT_DONE
-    run.end_life(State.saved, stopped_by, EXIT_SAVED)
-    log.info("%s: stopped; the same command goes on with the parts that are left", stopped_by)
-    # A launcher of ranks takes every code but 0 for a crash.
-    return EXIT_DONE if is_rank() else EXIT_SAVED
+    return live(run, world, partial(evaluate, config, run))
 
 
 def _load(arguments: Sequence[str], world: World) -> tuple[EvalConfig, RunDir]:
@@ -90,6 +72,7 @@ def evaluate(config: EvalConfig, run: RunDir) -> str | None:
                 left[folder] = score
         reason = stop.reason() or _measure(path, label, left, config, stop)
         if reason is not None:
+            log.info("%s: stopped; the same command goes on with the parts left", reason)
             return reason
     conclude(config, run)
     return None

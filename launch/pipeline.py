@@ -16,9 +16,10 @@ def run_pipeline(config: PipelineConfig, run: RunDir) -> int:
     """Do what is not done yet, in order; returns the exit code of the first stage that fails."""
     if run.state() is State.done:
         print(f"pipeline: every stage is already done in {run.path}; nothing is repeated")
-        print_summary(run)
+        print_summary(run, with_table=True)
         return EXIT_DONE
     run.begin_life()
+    judged_before = RunDir(run.path / "eval").state() is State.done
     for stage in config.stages(run.path):
         code = _run_checked(stage)
         if code != EXIT_DONE:
@@ -31,7 +32,7 @@ def run_pipeline(config: PipelineConfig, run: RunDir) -> int:
 
     write_report(run.path)
     run.end_life(State.done, "all stages done", EXIT_DONE)
-    print_summary(run)
+    print_summary(run, with_table=judged_before)
     return EXIT_DONE
 
 

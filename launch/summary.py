@@ -7,11 +7,11 @@ from rich.console import Console
 from pacos.run_dir import RunDir
 
 
-def print_summary(run: RunDir) -> None:
-    """Print the comparison table that eval wrote, and the paths of the results."""
+def print_summary(run: RunDir, *, with_table: bool) -> None:
+    """Print the comparison table that eval wrote, unless it was just shown, and what lies where."""
     console = Console()
-    table = run.path / "eval" / "eval" / "comparison.txt"
-    if table.is_file():
+    table = RunDir(run.path / "eval").eval / "comparison.txt"
+    if with_table and table.is_file():
         console.out(table.read_text(encoding="utf-8"), highlight=False)
     places = {
         "report": run.report,

@@ -135,6 +135,9 @@ def _explain(
         names = listing.split(":", 1)[1].split("Config")[0].split()
         options = ", ".join(name for name in names if name != "schema")
         return Problem(key, value, "no such option", f"choose one of: {options}")
+    if key in groups and "Could not override" in str(error):
+        what = f"was written for another command ({first_line(error)})"
+        return Problem(key, value, what, f"choose one that sets keys of pacos {schema.STAGE}")
     known = [*groups, *_dotted(base)]
     if key in known:
         return Problem(key, value, first_line(error.__cause__ or error), usage)

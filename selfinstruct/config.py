@@ -46,6 +46,9 @@ class MethodConfig:
     max_example_words: int | None = None
     """Longest seed task shown, its three texts together; short ones make a prompt cheap. Null: all
     are shown."""
+    openers: list[str] = field(default_factory=list)
+    """First words of the new instruction, one of them a request in turn: they give a small model
+    the variety that it does not find by itself. Empty: the teacher writes the first word."""
     tasks_per_request: int = 16
     """Tasks after which a completion ends (Alpaca: 16)."""
     max_tokens: int = 3072

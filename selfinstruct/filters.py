@@ -19,7 +19,7 @@ Filter = Callable[[Candidate, FilterConfig], str | None]
 
 BEYOND_TEXT = re.compile(
     r"\b(images?|pictures?|photos?|graphs?|maps?|files?|plot|draw|go to|videos?|audio|music"
-    r"|flowcharts?|diagrams?|screenshots?|links?|urls?|websites?)\b",
+    r"|flowcharts?|diagrams?|screenshots?|urls?)\b",
     re.IGNORECASE,
 )
 """What a model of text alone cannot make or look at (the lists of both papers, and some more)."""
@@ -31,15 +31,28 @@ LEAK = re.compile(
 """Marks of prompts inside a task: separators, labels at the beginning of a line, special tokens."""
 
 REFUSAL = re.compile(
-    r"\bas an ai\b|^\W*(no, |oh, |well, )?(i'?m|i am) (sorry, but|afraid|unable|not able)"
-    r"|^\W*(sorry, )?(but )?i (can'?t|cannot|do not|don'?t) ",
+    r"\bas an? (ai|language model|chat ?bot|text-based|digital assistant|helpful assistant)\b"
+    r"|\bi('m| am) (unable|not able|not capable|not equipped|not familiar with)\b"
+    r"|\bi('m| am) sorry for (the|any|your)\b|^\W*(no, )?i('m| am) (afraid|sorry, but)\b"
+    r"|\bi (do not|don't) have (the (ability|capability)|access|personal)\b"
+    r"|\bi (can't|cannot) (help|assist|provide|answer|do (that|this))\b",
     re.IGNORECASE,
 )
+"""How a chat model says that it will not do the task."""
+
 ASKS_BACK = re.compile(
     r"(^|[.!?\n]\s*)(how (can|may) i|do you|are you|could you|can you|would you|is there anything"
     r"|what (kind|type|sort)|what('s| is| are|'re| do| would| brings)( on)? you)[^.!?\n]*\?\s*$",
     re.IGNORECASE,
 )
+MISSING = re.compile(
+    r"\b(this|the (following|given|above|below|provided)|these( \w+)?) "
+    r"(sentences?|texts?|paragraphs?|passages?|articles?|poems?|stor(y|ies)|emails?|reviews?|words?"
+    r"|phrases?|codes?|lists?|tables?|questions?|statements?|quotes?|numbers?|plot|input)\b",
+    re.IGNORECASE,
+)
+"""An instruction that points to an input."""
+
 ASKS_BACK_WORDS = 60
 """A longer output that ends in a question to the user has answered before."""
 
@@ -80,6 +93,13 @@ def beyond_text(candidate: Candidate, config: FilterConfig) -> str | None:
     return "needs more than text" if BEYOND_TEXT.search(candidate.instruction) else None
 
 
+def missing_input(candidate: Candidate, config: FilterConfig) -> str | None:
+    """It points to an input that is neither there nor in the instruction itself."""
+    carries = candidate.input or any(mark in candidate.instruction for mark in ":\n\"“‘«「")
+    points = MISSING.search(candidate.instruction)
+    return "input is missing" if points and not carries else None
+
+
 def punctuation(candidate: Candidate, config: FilterConfig) -> str | None:
     """An instruction that begins with a mark is a fragment."""
     first = candidate.instruction[0]
@@ -100,10 +120,10 @@ def empty_output(candidate: Candidate, config: FilterConfig) -> str | None:
 
 def copied_output(candidate: Candidate, config: FilterConfig) -> str | None:
     """The output says again what was given."""
-    output = tokenize(candidate.output)
-    if output == tokenize(candidate.input):
+    output = candidate.output.split()
+    if output == candidate.input.split():
         return "output equals input"
-    return "output equals instruction" if output == tokenize(candidate.instruction) else None
+    return "output equals instruction" if output == candidate.instruction.split() else None
 
 
 def unfinished_output(candidate: Candidate, config: FilterConfig) -> str | None:
@@ -142,6 +162,7 @@ FILTERS: tuple[Filter, ...] = (
     punctuation,
     leak,
     beyond_text,
+    missing_input,
     empty_output,
     copied_output,
     unfinished_output,

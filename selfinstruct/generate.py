@@ -22,9 +22,12 @@ from selfinstruct.pool import Pool
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """A request, and the seeds that it shows."""
+    """A request, and what it was made of."""
 
     seeds: tuple[str, ...]
+    """Ids of the seeds that it shows."""
+    opener: str
+    """Words that its first task begins with."""
     request: Request
 
 
@@ -97,16 +100,17 @@ class Bootstrap:
         draws = []
         for number in numbers:
             examples = self._pool.examples(number)
+            opener = method.openers[number % len(method.openers)] if method.openers else ""
             request = Request(
                 model=self._config.generator.model,
-                prompt=layout.prompt(examples),
+                prompt=layout.prompt(examples, opener),
                 tasks=method.tasks_per_request,
                 max_tokens=method.max_tokens,
                 temperature=method.temperature,
                 top_p=method.top_p,
                 seed=derived_seed(self._config.seed, "selfinstruct", "request", number),
             )
-            draws.append(Draw(tuple(seed.id for seed in examples), request))
+            draws.append(Draw(tuple(seed.id for seed in examples), opener, request))
         return draws
 
     def _ask(self, requests: Sequence[Request]) -> dict[str, float]:
@@ -127,7 +131,8 @@ class Bootstrap:
             self.requests += 1
             reply = self._ledger.get(draw.request)
             assert reply is not None, "asked before"
-            candidates = parse(reply.text, cut=reply.cut, layout=self._generator.layout)
+            text = f"{draw.opener}{reply.text}"
+            candidates = parse(text, cut=reply.cut, layout=self._generator.layout)
             for number, candidate in enumerate(candidates):
                 if not self.is_full:
                     self._judge(candidate, draw, number)

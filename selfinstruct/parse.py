@@ -25,7 +25,7 @@ def parse(reply: str, *, cut: bool, layout: Layout) -> list[Candidate]:
     """Take a reply apart.
 
     Args:
-        reply: what the teacher wrote; it begins inside the first task, after the prompt.
+        reply: what the teacher wrote, after the words that the prompt gave it to begin with.
         cut: the token limit ended it, so that its last task may be incomplete.
         layout: how the tasks of the prompt were written out.
     """
@@ -42,7 +42,8 @@ def _candidate(item: str, layout: Layout) -> Candidate:
     question, _, answer = item.partition(layout.output.rstrip())
     if not answer or mark in question:
         return Candidate(item.strip(), defect=NO_OUTPUT)
-    instruction, _, given = question.partition(layout.input.rstrip(" "))
+    # A conversation has no label there: the instruction is the first line of what the user says.
+    instruction, _, given = question.strip().partition(layout.input.rstrip() or "\n")
     task_input = given.strip()
     return Candidate(
         instruction=instruction.strip(),

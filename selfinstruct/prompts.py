@@ -44,11 +44,16 @@ class Layout:
         part = f"{self.input}{given}" if given else ""
         return f"{self.instruction}{instruction}{part}{self.output}{output}{self.end}"
 
-    def prompt(self, examples: Sequence[SeedTask]) -> str:
-        """Example tasks, and the beginning of the next one, which the teacher writes."""
+    def prompt(self, examples: Sequence[SeedTask], opener: str) -> str:
+        """Example tasks, and the beginning of the next one, which the teacher writes.
+
+        Args:
+            examples: written out one after the other.
+            opener: the first words of the next instruction; empty leaves them to the teacher.
+        """
         tasks = [self.task(seed.instruction, seed.input, seed.output) for seed in examples]
         # A blank at the end would be a token that hardly ever precedes a word.
-        return f"{self.head}{''.join(tasks)}{self.instruction}".rstrip(" ")
+        return f"{self.head}{''.join(tasks)}{self.instruction}{opener}".rstrip(" ")
 
     def complete_tasks(self, reply: str) -> int:
         """How many whole tasks a reply holds, malformed ones counted by their end marks."""

@@ -72,6 +72,11 @@ def test_in_a_pipeline_a_group_is_pointed_to_its_stage() -> None:
     assert "Float" in found["sft.optimizer.lr"]
 
 
+def test_an_experiment_of_another_command_is_told_apart() -> None:
+    found = problems("experiment=alpaca_7b", schema=PipelineConfig)
+    assert "another command" in found["experiment"]
+
+
 def test_a_pipeline_reports_its_stages_under_their_names() -> None:
     found = problems("sft.epochs=0", "eval.limit=0", schema=PipelineConfig)
     assert set(found) == {"sft.epochs", "eval.limit"}
