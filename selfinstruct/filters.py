@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from selfinstruct import habits
 from selfinstruct.config import FilterConfig
 from selfinstruct.novelty import Neighbour, NoveltyIndex, tokenize
 from selfinstruct.parse import Candidate
@@ -30,21 +31,6 @@ LEAK = re.compile(
 )
 """Marks of prompts inside a task: separators, labels at the beginning of a line, special tokens."""
 
-REFUSAL = re.compile(
-    r"\bas an? (ai|language model|chat ?bot|text-based|digital assistant|helpful assistant)\b"
-    r"|\bi('m| am) (unable|not able|not capable|not equipped|not familiar with)\b"
-    r"|\bi('m| am) sorry for (the|any|your)\b|^\W*(no, )?i('m| am) (afraid|sorry, but)\b"
-    r"|\bi (do not|don't) have (the (ability|capability)|access|personal)\b"
-    r"|\bi (can't|cannot) (help|assist|provide|answer|do (that|this))\b",
-    re.IGNORECASE,
-)
-"""How a chat model says that it will not do the task."""
-
-ASKS_BACK = re.compile(
-    r"(^|[.!?\n]\s*)(how (can|may) i|do you|are you|could you|can you|would you|is there anything"
-    r"|what (kind|type|sort)|what('s| is| are|'re| do| would| brings)( on)? you)[^.!?\n]*\?\s*$",
-    re.IGNORECASE,
-)
 MISSING = re.compile(
     r"\b(this|the (following|given|above|below|provided)|these( \w+)?) "
     r"(sentences?|texts?|paragraphs?|passages?|articles?|poems?|stor(y|ies)|emails?|reviews?|words?"
@@ -52,9 +38,6 @@ MISSING = re.compile(
     re.IGNORECASE,
 )
 """An instruction that points to an input."""
-
-ASKS_BACK_WORDS = 60
-"""A longer output that ends in a question to the user has answered before."""
 
 OPENING_MARKS = "\"'“‘«¿¡「『("
 """Punctuation that a sentence may begin with."""
@@ -95,7 +78,7 @@ def beyond_text(candidate: Candidate, config: FilterConfig) -> str | None:
 
 def missing_input(candidate: Candidate, config: FilterConfig) -> str | None:
     """It points to an input that is neither there nor in the instruction itself."""
-    carries = candidate.input or any(mark in candidate.instruction for mark in ":\n\"“‘«「")
+    carries = candidate.input or any(mark in candidate.instruction for mark in ':\n"“‘«「')
     points = MISSING.search(candidate.instruction)
     return "input is missing" if points and not carries else None
 
@@ -145,17 +128,6 @@ def _is_loop(text: str) -> bool:
     return len(set(grams)) < DISTINCT_SHARE * len(grams)
 
 
-def no_answer(candidate: Candidate, config: FilterConfig) -> str | None:
-    """A chat model refuses, or asks the user back, where it should do the task."""
-    output = candidate.output.replace("’", "'")
-    if REFUSAL.search(output):
-        return "output refuses"
-    wants_question = "question" in candidate.instruction.casefold()
-    if wants_question or len(output.split()) > ASKS_BACK_WORDS:
-        return None
-    return "output asks back" if ASKS_BACK.search(output) else None
-
-
 FILTERS: tuple[Filter, ...] = (
     malformed,
     length,
@@ -167,7 +139,9 @@ FILTERS: tuple[Filter, ...] = (
     copied_output,
     unfinished_output,
     degenerate,
-    no_answer,
+    habits.refusal,
+    habits.question,
+    habits.other_language,
 )
 """In the order in which they are asked; the first that objects gives the reason."""
 
