@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from pacos.config import StageConfig
+from pacos.config import Device, StageConfig
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
 from pacos.run_dir import RunDir, State
 from pacos.stop import SIGNALS
@@ -58,6 +58,8 @@ def child_environment(config: StageConfig) -> dict[str, str]:
     environment.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
     if isinstance(config, SFTConfig):
         environment["OMP_NUM_THREADS"] = str(config.cluster.threads_per_rank)
+        if config.cluster.device is Device.cpu:
+            environment["DS_ACCELERATOR"] = "cpu"
     return environment
 
 

@@ -35,7 +35,7 @@ def load_program(
         if len(arguments) != 2 or arguments[0] != "--config":
             raise UserError(
                 "--config takes the config.yaml of a run and nothing else; "
-                "to change a value, start from the front: pacos sft KEY=VALUE…"
+                "to change a value, start from the front: pacos COMMAND KEY=VALUE…"
             )
         path = Path(arguments[1])
         return load_frozen(path, schema), RunDir(path.absolute().parent)

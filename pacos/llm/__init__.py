@@ -1,0 +1,1 @@
+"""Language models as services: requests and replies, the ledger, the client, money."""
