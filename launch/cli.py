@@ -68,13 +68,13 @@ def _refuse_ranks(name: str) -> None:
 
 
 def _report(arguments: Sequence[str]) -> int:
+    if not arguments or arguments[0] in ("--help", "-h"):
+        print("usage: pacos report RUN…   write RUN/report.html, one self-contained page each")
+        return EXIT_DONE if arguments else EXIT_USER_ERROR
     from pathlib import Path
 
     from launch.report import write_report
 
-    if not arguments or arguments[0] in ("--help", "-h"):
-        print("usage: pacos report RUN…   write RUN/report.html, one self-contained page each")
-        return EXIT_DONE if arguments else EXIT_USER_ERROR
     for run in arguments:
         if not (Path(run) / "manifest.json").is_file():
             raise UserError(f"{run}: not a run; give the folder of one, such as runs/demo")

@@ -77,11 +77,13 @@ def run_here(config: StageConfig, run: RunDir) -> int:
         return EXIT_USER_ERROR
     code, reason = ended or (EXIT_CRASH, f"exit code {returned}")
     words = {
-        EXIT_USER_ERROR: f"pacos: {reason}",
         EXIT_SAVED: f"{config.STAGE}: stopped and saved ({reason}); the same command goes on",
         EXIT_CRASH: f"{config.STAGE}: crashed ({reason}); the same command goes on from what is "
         f"safe in {run.path}",
     }
+    if isinstance(config, SFTConfig):
+        # The launcher of the ranks buries their message under a traceback of its own.
+        words[EXIT_USER_ERROR] = f"pacos: {reason}"
     if code in words:
         print(words[code], file=sys.stderr)
     return code

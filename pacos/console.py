@@ -23,6 +23,8 @@ def set_up_logging(*, is_main: bool) -> None:
     if not is_main:
         # transformers and the hub client read it at their import: one bar, not one a rank.
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    # It has a handler of its own: each of its warnings would be there twice.
+    logging.getLogger("huggingface_hub").propagate = False
     for name in ("pacos", "selfinstruct", "sft", "eval", "launch"):
         logging.getLogger(name).setLevel(level)
 
