@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import os
 import shlex
 import signal
@@ -18,7 +18,8 @@ from pacos.run_dir import RunDir, State
 from pacos.stop import SIGNALS
 from sft.config import SFTConfig
 
-log = logging.getLogger(__name__)
+STOP_POLL_SECONDS = 1.0
+"""How often the front looks for the STOP file of a pipeline."""
 
 
 def stage_command(config: StageConfig, run: RunDir) -> list[str]:
@@ -63,15 +64,21 @@ def child_environment(config: StageConfig) -> dict[str, str]:
     return environment
 
 
-def run_here(config: StageConfig, run: RunDir) -> int:
-    """Do a stage's work in a child and wait for it; returns the front's exit code."""
+def run_here(config: StageConfig, run: RunDir, stop: Path | None = None) -> int:
+    """Do a stage's work in a child and wait for it; returns the front's exit code.
+
+    Args:
+        config: of the stage.
+        run: of the stage.
+        stop: STOP file of the pipeline that the stage belongs to.
+    """
     if run.state() is State.done:
         print(f"{config.STAGE}: already done in {run.path}")
         return EXIT_DONE
     lives = run.lives()
     command = stage_command(config, run)
     print(f"{config.STAGE}: {run.path}\n  $ {shlex.join(command)}", flush=True)
-    returned = _wait(command, child_environment(config), run)
+    returned = _wait(command, child_environment(config), run, stop)
     ended = run.end_of_life(lives + 1)
     if ended is None and returned == EXIT_USER_ERROR:
         return EXIT_USER_ERROR
@@ -89,7 +96,7 @@ def run_here(config: StageConfig, run: RunDir) -> int:
     return code
 
 
-def _wait(command: list[str], environment: dict[str, str], run: RunDir) -> int:
+def _wait(command: list[str], environment: dict[str, str], run: RunDir, stop: Path | None) -> int:
     """Run a child in a session of its own, so that Ctrl-C reaches only the front.
 
     accelerate would kill the ranks on a signal. The front turns the first one into the STOP file,
@@ -109,7 +116,12 @@ def _wait(command: list[str], environment: dict[str, str], run: RunDir) -> int:
 
     before = {number: signal.signal(number, on_signal) for number in SIGNALS}
     try:
-        return child.wait()
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return child.wait(STOP_POLL_SECONDS)
+            # Again and again: the beginning of the child's life removes an old file.
+            if received or (stop is not None and stop.exists()):
+                run.stop.touch()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

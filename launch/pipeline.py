@@ -21,12 +21,11 @@ def run_pipeline(config: PipelineConfig, run: RunDir) -> int:
     run.begin_life()
     judged_before = RunDir(run.path / "eval").state() is State.done
     for stage in config.stages(run.path):
-        code = _run_checked(stage)
+        code = _run_checked(stage, run)
         if code != EXIT_DONE:
             state = State.saved if code == EXIT_SAVED else State.failed
             run.end_life(state, f"{stage.STAGE} ended with exit code {code}", code)
-            hint = "the same command goes on from there"
-            print(f"pipeline: {stage.STAGE} is not done; {hint}", file=sys.stderr)
+            print("pipeline: stopped; the same command goes on from there", file=sys.stderr)
             return code
     from launch.report import write_report
 
@@ -36,5 +35,13 @@ def run_pipeline(config: PipelineConfig, run: RunDir) -> int:
     return EXIT_DONE
 
 
-def _run_checked(stage: StageConfig) -> int:
-    return run_here(stage, open_run(stage))
+def _run_checked(stage: StageConfig, pipeline: RunDir) -> int:
+    if pipeline.stop.exists():
+        return EXIT_SAVED
+    run = open_run(stage)
+    was_done = run.state() is State.done
+    code = run_here(stage, run, pipeline.stop)
+    # Asked to stop when its last step was under way, a stage is done and yet the next must not
+    # begin.
+    asked = run.stop.exists() and not was_done
+    return EXIT_SAVED if code == EXIT_DONE and asked else code

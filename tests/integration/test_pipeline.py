@@ -78,6 +78,27 @@ def test_a_pipeline_ends_with_a_report_and_is_not_repeated(teacher: Path, tmp_pa
     assert "sft.optimizer.lr" in other.stderr
 
 
+def test_a_stop_during_a_stage_that_still_finishes_keeps_the_next_from_beginning(
+    teacher: Path, tmp_path: Path
+) -> None:
+    overrides = [
+        "experiment=demo",
+        f"selfinstruct.generator.model={teacher}",
+        "selfinstruct.generator.name=noise",
+        "selfinstruct.method.max_tokens=4",
+        "selfinstruct.max_requests=1",
+    ]
+    run = tmp_path / "runs" / "demo"
+    front = subprocess.Popen([PACOS, "pipeline", *overrides], cwd=tmp_path)
+    attempts = run / "selfinstruct" / "attempts.jsonl"
+    while front.poll() is None and not attempts.exists():
+        time.sleep(0.02)
+    front.send_signal(signal.SIGINT)
+    assert front.wait() == EXIT_SAVED
+    assert not (run / "sft").exists()
+    assert RunDir(run).state() is State.saved
+
+
 @pytest.mark.slow
 def test_the_demo_makes_a_better_model_even_when_interrupted(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "demo"
