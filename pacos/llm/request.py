@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from pacos.schemas import Message
 
@@ -45,12 +45,34 @@ class Request:
     """JSON schema that the reply is bound to, where the service offers that."""
     sample: int = 0
     """Tells apart requests that are otherwise the same: further draws from one prompt."""
+    key: str = field(init=False, compare=False)
+    """SHA-256 of everything above, 64 hexadecimal digits."""
 
-    @property
-    def key(self) -> str:
-        """Digest of everything above, in hexadecimal."""
-        text = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+    def __post_init__(self) -> None:
+        text = json.dumps(self.sent(), sort_keys=True)
+        object.__setattr__(self, "key", hashlib.sha256(text.encode()).hexdigest())
+
+    def sent(self) -> dict[str, Any]:
+        """Everything that decides the reply, for JSON."""
+        sampling = self.sampling
+        return {
+            "endpoint": self.endpoint,
+            "model": self.model,
+            "prompt": self.prompt,
+            "sampling": {name: getattr(sampling, name) for name in Sampling.__slots__},
+            "schema": self.schema,
+            "sample": self.sample,
+        }
+
+    def estimated_prompt_tokens(self) -> int:
+        """Tokens of the prompt without a tokenizer: one for three bytes of UTF-8, 8 a message.
+
+        English has 4 to 5 bytes a token and Korean about 3 in the vocabularies of GPT-4, so this
+        errs on the high side there; a model that hardly knows a script needs up to 3 times more.
+        """
+        if isinstance(self.prompt, str):
+            return estimated_tokens(self.prompt)
+        return sum(8 + estimated_tokens(message["content"]) for message in self.prompt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,3 +88,29 @@ class Reply:
     """For each token of the reply the log-probabilities of the likeliest alternatives, by text."""
     error: str | None = None
     """Why there is no text, where the service would not answer this request."""
+
+    @classmethod
+    def failure(cls, reason: str) -> Reply:
+        """The reply to a request that the service will not answer. It costs nothing."""
+        return cls(text="", finish="error", prompt_tokens=0, completion_tokens=0, error=reason)
+
+
+class Teacher(Protocol):
+    """Whatever answers requests: a client, a batch, a replay, a model in this process."""
+
+    async def ask(self, request: Request) -> Reply:
+        """Answer one request.
+
+        Raises:
+            UserError: no request can be answered, and what to do about it.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Begin nothing more; what is under way may end, and every other `ask` raises."""
+        ...
+
+
+def estimated_tokens(text: str) -> int:
+    """Tokens of a text, at three bytes of UTF-8 a token, rounded up."""
+    return -(-len(text.encode(errors="replace")) // 3)
