@@ -145,7 +145,7 @@ class BatchApi:
                 f"the last: {fault.reason}; nothing is lost: when the service is back, the same "
                 "command goes on"
             )
-        await asyncio.sleep(max(fault.wait or 0.0, pause_s(name, number)))
+        await asyncio.sleep(max(fault.wait or 0.0, pause_s(name, number + 1)))
 
 
 def _read_lines(content: bytes) -> list[dict[str, Any]]:

@@ -38,7 +38,9 @@ class Tries:
     left: float
     """Further tries; below 0 it is given up."""
     number: int = 0
-    """Tries so far, without the last."""
+    """Tries so far."""
+    is_last: bool = False
+    """The service is known to answer others: if this try fails, the request is to blame."""
 
 
 class Client:
@@ -96,6 +98,7 @@ class Client:
         tries = Tries(self._config.retries)
         while True:
             outcome = await self._take_turn(request)
+            tries.number += 1
             if isinstance(outcome, Reply):
                 return outcome
             if outcome.kind is Kind.request or (
@@ -105,11 +108,14 @@ class Client:
                 return Reply.failure(outcome.reason)
             if outcome.kind in (Kind.refused, Kind.unclear, Kind.field):
                 raise self._end(self._link.refusal(outcome))
+            if tries.is_last:
+                log.warning(f"request {request.key[:12]} is given up: {outcome.reason}")
+                return Reply.failure(f"{tries.number} tries: {outcome.reason}")
             self._count(tries, outcome)
             if tries.left < 0:
-                return await self._give_up(request, outcome, tries)
-            await self._rest(max(outcome.wait or 0.0, pause_s(request.key, tries.number)))
-            tries.number += 1
+                await self._make_sure_it_answers(request, outcome, tries)
+            else:
+                await self._rest(max(outcome.wait or 0.0, pause_s(request.key, tries.number)))
 
     async def _take_turn(self, request: Request) -> Reply | Fault:
         """Wait until the request may be sent, then try once."""
@@ -173,23 +179,24 @@ class Client:
         is_served = self._answered_at > self._loop.time() - LONGEST_PAUSE_S
         tries.left -= THROTTLED_COST if fault.kind is Kind.throttled and is_served else 1.0
 
-    async def _give_up(self, request: Request, fault: Fault, tries: Tries) -> Reply:
-        """Settle whose fault it is that a request was never answered.
+    async def _make_sure_it_answers(self, request: Request, fault: Fault, tries: Tries) -> None:
+        """Settle whose fault it is that a request was never answered, before its last try.
 
-        It is the request's if others are answered now. A service that died while the request was
-        tried must not be taken for that: the reply would be stored as an error, and never asked for
-        again. Nor may one bad request, asked last, stop a run in all its lives.
+        A service that was down must not be taken for a bad request, whose failure is stored and
+        never asked for again. Nor may a bad request, asked last, stop a run in all its lives.
+
+        Raises:
+            EndpointDown: others are not answered either.
         """
-        if await self._is_alive(request):
-            log.warning(f"request {request.key[:12]} is given up: {fault.reason}")
-            return Reply.failure(f"{tries.number + 1} tries: {fault.reason}")
-        raise self._end(
-            EndpointDown(
-                f"endpoint {self._config.url} (model {request.model}) answers nothing: "
-                f"{tries.number + 1} tries, the last: {fault.reason}; what was answered is kept: "
-                "when the service is back, the same command goes on"
+        tries.is_last = await self._is_alive(request)
+        if not tries.is_last:
+            raise self._end(
+                EndpointDown(
+                    f"endpoint {self._config.url} (model {request.model}) answers nothing: "
+                    f"{tries.number} tries, the last: {fault.reason}; what was answered is kept: "
+                    "when the service is back, the same command goes on"
+                )
             )
-        )
 
     async def _is_alive(self, request: Request) -> bool:
         """Whether a tiny request of the same kind is answered, or meanwhile any other."""
@@ -231,9 +238,9 @@ def _read(content: bytes, request: Request) -> Reply | Fault:
 
 
 def pause_s(key: str, number: int) -> float:
-    """Seconds before a request is tried again, from its key and the number of tries before."""
+    """Seconds before a request is tried again, from its key and the number of tries so far."""
     jitter = derived_seed(0, key, number) / 2**63
-    return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0**number) * (0.5 + jitter)
+    return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (number - 1)) * (0.5 + jitter)
 
 
 def _a_second(per_minute: float | None) -> float | None:

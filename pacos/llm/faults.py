@@ -58,7 +58,9 @@ class Fault:
     """Field that the service objects to."""
 
 
-NO_CREDIT = re.compile(r"insufficient[_ ](quota|balance|funds|credit)|exceeded your current quota")
+NO_CREDIT = re.compile(
+    r"insufficient[_ ](quota|balance|funds|credit)|exceeded your current quota|billing[_ ]"
+)
 TOO_LARGE = re.compile(
     r"context[_ ](length|window|size)|maximum context|too many (input )?tokens|reduce the length"
     r"|string_above_max_length|request too large|max_tokens must be at least 1"
@@ -67,7 +69,11 @@ TOO_LARGE = re.compile(
 FILTERED = re.compile(
     r"content[_ ](filter|policy|management)|responsible ?ai|moderation|invalid_prompt|flagged"
 )
-FIELD = re.compile(r"(?:parameter|value|field|argument)s?:? ['\"`]?([a-z_]+)['\"`]?", re.IGNORECASE)
+UNKNOWN = re.compile(r"unsupported|not supported|unrecognized|unexpected field")
+FIELD = re.compile(
+    r"(?:parameter|value|field|argument)s?(?: supplied| in the request)?:? [{\[]?['\"`]?([a-z_]+)"
+)
+"""How a message that speaks of a field names it."""
 PARTS = re.compile(r"([0-9.]+)(ms|h|m|s)")
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 ABOUT_TEXT = ("messages", "prompt", "input", "input_tokens", "")
@@ -80,8 +86,8 @@ def fault_of(status: int, headers: Mapping[str, str], content: bytes) -> Fault:
     message = str(error.get("message") or content[:300].decode(errors="replace").strip())
     reason = f"{status}: {message[:500]}" if message else str(status)
     # Azure puts the filter's own code one level deeper.
-    words = " ".join(str(error.get(name)) for name in ("code", "type", "message", "innererror"))
-    words = words.lower()
+    words = " ".join(str(error.get(name)) for name in ("code", "type", "innererror"))
+    words = f"{words} {message}".lower()
     wait = wait_of(headers)
     if status < 400 or status in (401, 402, 404, 405, 410, 501) or NO_CREDIT.search(words):
         return Fault(Kind.refused, reason, status)
@@ -104,7 +110,7 @@ def _bad_request(status: int, reason: str, words: str, param: str) -> Fault:
     named = FIELD.search(words)
     if "response_format" in f"{param} {words}" or "json_schema" in words:
         return Fault(Kind.field, reason, status, field="response_format")
-    if "unsupported" in words or "not supported" in words:
+    if UNKNOWN.search(words):
         return Fault(Kind.field, reason, status, field=param or (named and named.group(1)))
     if re.split(r"[.\[]", param)[0] not in ABOUT_TEXT:
         return Fault(Kind.refused, reason, status)

@@ -106,7 +106,7 @@ class Link:
         elif fault.status == 404:
             what = "is not there, or has no such model"
             remedy = "check endpoint.url (with its /v1), endpoint.model and endpoint.api"
-        elif fault.status in (402, 429):
+        elif fault.status in (402, 429) or "billing" in fault.reason.lower():
             what = "has no credit left for this account"
             remedy = f"add credit or raise the account's limit (key of {variable}); then"
             remedy = f"{remedy} the same command goes on"

@@ -171,20 +171,24 @@ def test_a_creation_whose_answer_is_lost_is_not_repeated(tmp_path: Path) -> None
         assert len(server.batches.created) == 1
 
 
-def killed(url: str, folder: Path, texts: Sequence[str], after_s: float) -> None:
-    """A life that is broken off."""
+def broken_off(url: str, folder: Path, texts: Sequence[str]) -> None:
+    """A life that ends while its batch is under way."""
 
     async def run() -> None:
-        config = endpoint(url, mode=Mode.batch)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(live(config, folder, texts), after_s)
+        living = asyncio.create_task(live(endpoint(url, mode=Mode.batch), folder, texts))
+        async with asyncio.timeout(30):
+            while len(list(read_jsonl(folder / "batches.jsonl"))) < 2:
+                await asyncio.sleep(0.01)
+        living.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await living
 
     asyncio.run(run())
 
 
 def test_the_next_life_finds_a_batch_that_goes_on(tmp_path: Path) -> None:
     with ScriptedServer(looks=10**9) as server:
-        killed(server.url, tmp_path, questions(6), 0.5)
+        broken_off(server.url, tmp_path, questions(6))
         assert len(server.batches.created) == 1
         server.batches.looks = 0
         assert texts(life(server.url, tmp_path, [*questions(6), "new"])[:6]) == answers(6)
@@ -194,10 +198,10 @@ def test_the_next_life_finds_a_batch_that_goes_on(tmp_path: Path) -> None:
 def test_the_next_life_finds_a_batch_whose_id_was_never_heard(tmp_path: Path) -> None:
     with ScriptedServer(looks=10**9) as server:
         # Others of the account, so that it has to be looked for on a later page.
-        killed(server.url, tmp_path / "other", ["older"], 0.3)
-        killed(server.url, tmp_path, questions(6), 0.5)
+        broken_off(server.url, tmp_path / "other", ["older"])
+        broken_off(server.url, tmp_path, questions(6))
         for number in range(3):
-            killed(server.url, tmp_path / f"another {number}", ["newer"], 0.3)
+            broken_off(server.url, tmp_path / f"another {number}", ["newer"])
         journal = tmp_path / "batches.jsonl"
         planned = journal.read_text().splitlines(keepends=True)[0]
         journal.write_text(planned)

@@ -138,12 +138,12 @@ def test_one_request_that_always_fails_is_told_and_the_rest_goes_on() -> None:
     with ScriptedServer([Rule("500", match="bad"), Rule("slow", seconds=0.02)]) as server:
         config = endpoint(server.url, concurrency=2)
         found = replies(config, "bad", *(f"question {number}" for number in range(20)))
-        assert server.seen["bad"] == 3
+        assert server.seen["bad"] == 4
         assert all(server.seen[f"question {number}"] == 1 for number in range(20))
     bad, *others = found
     assert isinstance(bad, Reply)
     assert bad.finish == "error"
-    assert bad.error == "3 tries: 500: internal error"
+    assert bad.error == "4 tries: 500: internal error"
     assert texts(others) == [f"reply to question {number}" for number in range(20)]
 
 
@@ -164,18 +164,15 @@ def test_a_service_that_answers_nothing_is_down(what: str) -> None:
         assert "the same command goes on" in str(error)
 
 
-def test_a_service_that_dies_while_it_is_asked_is_down() -> None:
-    with ScriptedServer([Rule("slow", match="first"), Rule("slow", seconds=30)]) as server:
-        config = endpoint(server.url, timeout=0.3, retries=1)
-        first, *others = replies(config, "first", "second", "third")
-    assert isinstance(first, Reply)
-    for error in others:
-        assert isinstance(error, EndpointDown), error
+def test_a_service_that_is_back_at_the_last_moment() -> None:
+    with ScriptedServer([Rule("503", times=3)]) as server:
+        assert texts(replies(endpoint(server.url), "hello")) == ["reply to hello"]
+        assert server.seen == {"hello": 4, "Hi": 1}
 
 
 def test_a_request_under_way_when_the_service_dies_is_not_blamed() -> None:
     async def run(server: ScriptedServer) -> list[Reply | BaseException]:
-        config = endpoint(server.url, timeout=0.5, retries=1)
+        config = endpoint(server.url, timeout=0.3, retries=1)
         async with Client(config) as client:
             first = asyncio.create_task(client.ask(chat(config, "first")))
             second = await client.ask(chat(config, "second"))
@@ -197,15 +194,13 @@ def test_a_service_that_is_not_there_is_down() -> None:
     assert "2 tries" in str(error)
 
 
-@pytest.mark.parametrize("form", ["seconds", "date", "milliseconds", "ratelimit"])
+@pytest.mark.parametrize("form", ["seconds", "date"])
 def test_a_pause_that_the_service_asks_for_is_kept_by_all(form: str) -> None:
     date = int(time.time()) + 2
     until = time.monotonic() + date - time.time()
     headers = {
-        "seconds": {"Retry-After": "0.6"},
+        "seconds": {"Retry-After": "0.4"},
         "date": {"Retry-After": formatdate(date, usegmt=True)},
-        "milliseconds": {"retry-after-ms": "600"},
-        "ratelimit": {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "600ms"},
     }[form]
     with ScriptedServer([Rule("429", times=1, headers=headers)]) as server:
         config = endpoint(server.url, concurrency=1)
@@ -213,7 +208,7 @@ def test_a_pause_that_the_service_asks_for_is_kept_by_all(form: str) -> None:
         refused_at, *later = server.times
     assert texts(found) == [f"reply to question {number}" for number in range(4)]
     assert len(later) == 4
-    assert min(later) >= (until if form == "date" else refused_at + 0.6) - 0.01
+    assert min(later) >= (until if form == "date" else refused_at + 0.4) - 0.01
 
 
 def test_no_more_requests_at_once_than_allowed_and_fewer_after_a_429() -> None:
@@ -316,9 +311,9 @@ def test_a_client_that_is_stopped_takes_the_replies_under_way_and_sends_nothing(
 
 def test_pauses_double_and_depend_on_the_request_alone() -> None:
     request = Request(endpoint="x", model="m", prompt="p", sampling=Sampling(max_tokens=1))
-    pauses = [pause_s(request.key, number) for number in range(20)]
-    assert pauses == [pause_s(request.key, number) for number in range(20)]
+    pauses = [pause_s(request.key, number) for number in range(1, 21)]
+    assert pauses == [pause_s(request.key, number) for number in range(1, 21)]
     for number, pause in enumerate(pauses):
         middle = min(60.0, 0.01 * 2**number)
         assert 0.5 * middle <= pause <= 1.5 * middle
-    assert pauses[0] != pause_s("0" * 64, 0)
+    assert pauses[0] != pause_s("0" * 64, 1)

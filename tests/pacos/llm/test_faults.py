@@ -18,6 +18,7 @@ CASES: list[tuple[int, dict[str, Any], Kind]] = [
     (402, {"message": "Insufficient Balance"}, Kind.refused),
     (429, {"message": "You exceeded it", "code": "insufficient_quota"}, Kind.refused),
     (429, {"message": "You exceeded your current quota"}, Kind.refused),
+    (400, {"message": "Billing hard limit has been reached"}, Kind.refused),
     (301, {}, Kind.refused),
     (400, {"message": "must be <= 2", "param": "temperature"}, Kind.refused),
     (429, {"message": "Rate limit reached for m", "code": "rate_limit_exceeded"}, Kind.throttled),
@@ -55,11 +56,19 @@ def test_what_an_error_means(status: int, error: dict[str, Any], kind: Kind) -> 
         ({"message": "x", "param": "top_p", "code": "unsupported_parameter"}, "top_p"),
         ({"message": "Unsupported value: 'temperature' does not support 0.7"}, "temperature"),
         ({"message": "Invalid schema", "param": "response_format"}, "response_format"),
+        ({"message": "Unexpected fields in the request: {'response_format'}"}, "response_format"),
+        ({"message": "Unexpected fields in the request: {'top_p'}"}, "top_p"),
+        ({"message": "Unrecognized request argument supplied: max_tokens"}, "max_tokens"),
     ],
 )
 def test_the_field_that_a_service_refuses(error: dict[str, Any], field: str) -> None:
     fault = fault_of(400, {}, json.dumps({"error": error}).encode())
     assert (fault.kind, fault.field) == (Kind.field, field)
+
+
+def test_a_message_that_is_no_error_object() -> None:
+    fault = fault_of(422, {}, b'{"detail": "Unexpected fields in the request: {\'top_p\'}"}')
+    assert (fault.kind, fault.field) == (Kind.field, "top_p")
 
 
 def test_an_answer_that_is_no_json_is_quoted() -> None:
