@@ -121,7 +121,8 @@ class NoveltyIndex:
         """Numbers of the words of all entries, in the order of the texts."""
         self._digests = array("Q")
         self._bitmaps = array("Q")
-        self._longest = 0
+        self._longest = LONG
+        """Words of the longest entry, LONG at the least."""
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -195,7 +196,7 @@ class NoveltyIndex:
 
     def _thin(self, query: Query, found: Integers) -> Integers:
         """Each once, without those whose bits say that too few words are in common."""
-        least = _least(query.length, max(self._longest, LONG), self._floor)
+        least = _least(query.length, self._longest, self._floor)
         # Words that one of the two lacks; a bit can stand for several, so it never counts too many.
         room = query.length - query.unknown + np.arange(least.size) - 2 * least
         room[LONG] = room[LONG:].max()

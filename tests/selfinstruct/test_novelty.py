@@ -12,7 +12,6 @@ import pytest
 from rapidfuzz.distance import LCSseq
 
 from pacos.words import WordRule
-from selfinstruct import novelty
 from selfinstruct.novelty import NoveltyIndex, rouge_l, self_similarity, tokenize
 
 LIMIT = 0.7
@@ -102,15 +101,19 @@ def test_texts_of_every_length_from_few_words() -> None:
         index.add(str(number), text)
 
 
-def test_the_least_common_words_follow_from_the_floats_of_rouge_score() -> None:
-    for floor in (0.0, 0.35, 0.5, 0.6, 0.7, 2 / 3, 0.9):
-        for length, other in itertools.product(range(1, 60), repeat=2):
-            common = novelty._least(length, 60, floor)[other]
-            if common == novelty.OUT_OF_REACH:
-                assert rouge_l(min(length, other), length, other) <= floor
-            else:
-                assert rouge_l(common - 1, length, other) <= floor
-                assert rouge_l(common, length, other) > floor
+@pytest.mark.parametrize("floor", [0.35, 0.5, 0.6, 2 / 3, 0.7, 0.9])
+def test_around_the_floor_the_floats_of_rouge_score_decide(floor: float) -> None:
+    for length, other in itertools.product(range(1, 21), repeat=2):
+        near = round(floor * (length + other) / 2)
+        for common in range(max(1, near - 1), min(length, other, near + 1) + 1):
+            shared = [f"s{number}" for number in range(common)]
+            query = [*shared, *(f"q{number}" for number in range(length - common))]
+            entry = [*shared, *(f"e{number}" for number in range(other - common))]
+            index = NoveltyIndex(floor)
+            index.add("entry", " ".join(entry))
+            score = rouge_l(common, length, other)
+            expected = ("entry", score) if score > floor else None
+            assert found(index, " ".join(query)) == expected
 
 
 def accepted(index: NoveltyIndex, texts: list[str]) -> list[bool]:

@@ -1,0 +1,215 @@
+"""Filling a pool through pacos's novelty filter, and what the originals' comparison would take.
+
+python -m benchmarks.novelty --pool 52000 1000000 [--floor 0.6] [--out FILE]
+                                                        needs: pip install rouge-score
+
+One fill up to the largest pool, with a mark at each size. Candidates are Alpaca's instructions with
+words replaced (a share drawn from 0 to 1, by words as frequent as in the corpus) and words moved
+(up to four); one whose ROUGE-L with an entry is above 0.7 is rejected. A candidate's time is the
+comparison and, if it is accepted, the addition; making its text is not counted. Times are of the
+processor, since others may share the machine; the fill's wall clock is given too.
+
+The originals compare a candidate with every entry, by rouge_score (Self-Instruct: whole texts;
+Alpaca: tokens kept). After the fill both are timed serially, in the same process, for some
+candidates and a sample of the pool; their fill is extrapolated: time of a pair × pairs. Prints a
+table and one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pacos.errors import UserError, exit_with
+from pacos.files import read_json, write_json
+from selfinstruct.novelty import FLOOR, NoveltyIndex
+
+ROOT = Path(__file__).parent.parent
+DATA = ROOT.parent / "shared" / "data" / "alpaca" / "alpaca_5000.json"
+LIMIT = 0.7
+CANDIDATES = 25
+"""Candidates that the originals are timed with."""
+ENTRIES = 2000
+"""Entries of the pool that each of them is compared with."""
+RECENT = 10_000
+"""Candidates before a mark whose median says what one costs at that size."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What it took until the pool had so many entries; microseconds are of one candidate."""
+
+    pool: int
+    candidates: int
+    acceptance: float
+    pairs: int
+    """Comparisons of a candidate with an entry that the originals would make."""
+    cpu_seconds: float
+    wall_seconds: float
+    median_us: float
+    recent_median_us: float
+    recent_p99_us: float
+    peak_rss_mib: int
+    load: float
+
+
+def candidates(instructions: Sequence[str], seed: int) -> Iterator[str]:
+    """Instructions with words replaced and moved, without end."""
+    draw = random.Random(seed)
+    corpus = [word for text in instructions for word in text.split()]
+    while True:
+        words = draw.choice(instructions).split()
+        share = draw.random()
+        words = [draw.choice(corpus) if draw.random() < share else word for word in words]
+        for _ in range(draw.randint(0, 4)):
+            words.insert(draw.randrange(len(words)), words.pop(draw.randrange(len(words))))
+        yield " ".join(words)
+
+
+def fill(
+    instructions: Sequence[str], sizes: Sequence[int], floor: float, sampled: list[str]
+) -> Iterator[Mark]:
+    """Grow one pool to the last size, with a mark at each; leaves a sample of the first mark's."""
+    index = NoveltyIndex(floor)
+    times = array("d")
+    pairs, wall = 0, 0.0
+    stride = max(1, sizes[0] // ENTRIES)
+    stream = candidates(instructions, seed=0)
+    for size in sizes:
+        while len(index) < size:
+            text = next(stream)
+            pairs += len(index)
+            began, wall_began = time.process_time(), time.perf_counter()
+            nearest = index.nearest(text)
+            is_new = nearest is None or nearest.score <= LIMIT
+            if is_new:
+                index.add(str(len(times)), text)
+            times.append(time.process_time() - began)
+            wall += time.perf_counter() - wall_began
+            if is_new and len(index) % stride == 0 and len(sampled) < ENTRIES:
+                sampled.append(text)
+        recent = sorted(times[-RECENT:])
+        yield Mark(
+            pool=size,
+            candidates=len(times),
+            acceptance=round(size / len(times), 4),
+            pairs=pairs,
+            cpu_seconds=round(sum(times), 1),
+            wall_seconds=round(wall, 1),
+            median_us=round(statistics.median(times) * 1e6, 1),
+            recent_median_us=round(statistics.median(recent) * 1e6, 1),
+            recent_p99_us=round(recent[len(recent) * 99 // 100] * 1e6, 1),
+            peak_rss_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            load=round(os.getloadavg()[0], 2),
+        )
+
+
+def originals(texts: Sequence[str], entries: Sequence[str]) -> dict[str, float]:
+    """For each of the two, the microseconds of a pair: the median over the texts."""
+    from rouge_score import rouge_scorer
+
+    scorer = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
+    cut = scorer._tokenizer.tokenize
+    tokens = [cut(entry) for entry in entries]
+
+    def self_instruct(text: str) -> None:
+        for entry in entries:
+            scorer.score(text, entry)
+
+    def alpaca(text: str) -> None:
+        own = cut(text)
+        for entry in tokens:
+            rouge_scorer._score_lcs(own, entry)
+
+    def median_us(compare: Callable[[str], None]) -> float:
+        times = []
+        for text in texts:
+            began = time.process_time()
+            compare(text)
+            times.append((time.process_time() - began) / len(entries) * 1e6)
+        return statistics.median(times)
+
+    return {"self_instruct": median_us(self_instruct), "alpaca": median_us(alpaca)}
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), ""
+    )
+    packages = ("numpy", "rapidfuzz", "rouge-score")
+    commit = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return {
+        "cpu": model,
+        "cpus": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in packages},
+        "commit": commit.stdout.strip() or None,
+    }
+
+
+def main() -> int:
+    """Measure and print; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--pool", type=int, nargs="+", default=[52_000], help="entries")
+    parser.add_argument("--floor", type=float, default=FLOOR, help="see selfinstruct/novelty.py")
+    parser.add_argument("--data", type=Path, default=DATA, help="rows with an instruction")
+    parser.add_argument("--out", type=Path, help="JSON file for the result")
+    options = parser.parse_args()
+    try:
+        facts = machine()
+    except importlib.metadata.PackageNotFoundError as error:
+        return exit_with(UserError(f"{error.name} is not installed; run: pip install {error.name}"))
+    if not options.data.is_file():
+        return exit_with(UserError(f"--data = {options.data}: no such file; name Alpaca's rows"))
+    instructions = [row["instruction"] for row in read_json(options.data)]
+    marks: list[dict[str, Any]] = []
+    sampled: list[str] = []
+    for mark in fill(instructions, sorted(options.pool), options.floor, sampled):
+        marks.append(asdict(mark))
+        print(mark, file=sys.stderr, flush=True)
+    stream = candidates(instructions, seed=1)
+    theirs = originals([next(stream) for _ in range(CANDIDATES)], sampled)
+    for record in marks:
+        for name, pair_us in theirs.items():
+            extrapolated = pair_us * 1e-6 * record["pairs"]
+            record[f"{name}_cpu_seconds_extrapolated"] = round(extrapolated)
+            record[f"{name}_ratio"] = round(extrapolated / record["cpu_seconds"])
+    result = {
+        "benchmark": "novelty",
+        "date": time.strftime("%Y-%m-%d"),
+        "command": " ".join(["python -m benchmarks.novelty", *sys.argv[1:]]),
+        "floor": options.floor,
+        "limit": LIMIT,
+        **facts,
+        "marks": marks,
+        "original_pair_us": {name: round(value, 1) for name, value in theirs.items()},
+    }
+    for key in marks[0]:
+        print(f"{key:>40}" + "".join(f"{record[key]:>18,}" for record in marks))
+    print(json.dumps(result))
+    if options.out:
+        write_json(options.out, result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
