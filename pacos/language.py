@@ -1,0 +1,119 @@
+"""Which language a text is in: by its script and, in Latin letters, by its small words."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+SCRIPTS = {
+    "latin": "A-Za-zÀ-ÖØ-öø-ɏ",
+    "hangul": "가-힣ㄱ-ㆎᄀ-ᇿ",
+    "han": "㐀-䶿一-鿿豈-﫿々",
+    "kana": "ぁ-ゖァ-ヺー",
+    "cyrillic": "Ѐ-ӿ",
+    "greek": "Ͱ-Ͽἀ-῿",
+    "arabic": "؀-ۿݐ-ݿ",
+    "hebrew": "֐-׿",
+    "devanagari": "ऀ-ॿ",
+    "thai": "ก-๛",
+}
+"""Letters of each script, as the inside of a character class."""
+
+LANGUAGE_OF = {
+    "hangul": "ko",
+    "cyrillic": "ru",
+    "greek": "el",
+    "arabic": "ar",
+    "hebrew": "he",
+    "devanagari": "hi",
+    "thai": "th",
+}
+"""The language with the most speakers of those that a script is written for."""
+
+SMALL_WORDS = {
+    "en": "a the and of to is in that it for with are this was you be have not they from which can"
+    " an or as on by at no do how what your their his her he she we i has were will if but me",
+    "es": "el la los las de que y en un una por para con es su se del como más pero al lo",
+    "fr": "le la les des et est un une dans pour que qui du sur avec pas ce il elle au nous à",
+    "de": "der die das und ist nicht ein eine zu mit den von auf für sich des dem im es auch wie",
+    "it": "il la di che e un una per è con non del della sono gli le in al dei si nel come più",
+    "pt": "o a de que e em um uma para com não os as do da por se no na mais como ao são é",
+    "nl": "de het een en van is dat niet op te zijn voor met die er aan ook als bij om dit wordt",
+    "id": "yang dan di untuk dengan ini itu dari adalah tidak pada dalam akan ke atau juga oleh",
+    "vi": "là và của các có không được cho một trong người này với những để khi từ cũng đã",
+}
+"""Frequent words that carry no matter, by ISO 639-1 code. They count in lower case only: in titles
+and names they say little about the text around."""
+
+LATIN_WORDS = 5
+LATIN_SHARE = 0.2
+"""Of a text's words; English prose has about 0.35 of those above."""
+
+FOREIGN_WORDS = 2
+"""Different small words that English lacks: fewer are names and terms within English."""
+
+HANGUL_WEIGHT = 2
+"""Korean texts are full of Latin names and terms; English ones hold Hangul only in quotes."""
+CHARACTERS_A_WORD = 2
+"""In Chinese and Japanese."""
+
+_RUN = re.compile("|".join(f"(?P<{name}>[{letters}]+)" for name, letters in SCRIPTS.items()))
+_NOT_PROSE = re.compile(
+    r"```.*?(?:```|\Z)|`[^`\n]*`|\$[^$\n]+\$|\\[a-zA-Z]+|</?[a-zA-Z][^<>\n]*>"
+    r"|\b(?:https?://|www\.)\S+|\S+@\S+\.\S+",
+    re.DOTALL,
+)
+_OWNERS = {
+    word: [code for code, words in SMALL_WORDS.items() if word in words.split()]
+    for words in SMALL_WORDS.values()
+    for word in words.split()
+}
+
+
+def prose(text: str) -> str:
+    """The text without code in back-quotes, formulas, tags, links and addresses."""
+    return _NOT_PROSE.sub(" ", text)
+
+
+def runs(text: str) -> Iterator[tuple[str, str]]:
+    """Each run of letters of one script, with the name of the script."""
+    for match in _RUN.finditer(text):
+        yield str(match.lastgroup), match.group()
+
+
+def language(text: str) -> str | None:
+    """ISO 639-1 code of the language that most of the text is in.
+
+    None where it cannot be told: no letters, Latin letters in a few words only or in none of the
+    languages of `SMALL_WORDS`. A script that several languages share counts as `LANGUAGE_OF`.
+    """
+    words: Counter[str] = Counter()
+    latin = []
+    for script, run in runs(prose(text)):
+        if script in ("han", "kana"):
+            words[script] += len(run)
+        else:
+            words[script] += HANGUL_WEIGHT * CHARACTERS_A_WORD if script == "hangul" else 2
+        if script == "latin":
+            latin.append(run)
+    if not words:
+        return None
+    east_asian = words["han"] + words["kana"]
+    script, count = max(words.items(), key=lambda item: item[1])
+    if east_asian > max(words["hangul"], words["latin"]) and east_asian >= count:
+        return "ja" if words["kana"] else "zh"
+    return _latin_language(latin) if script == "latin" else LANGUAGE_OF.get(script)
+
+
+def _latin_language(words: list[str]) -> str | None:
+    if len(words) < LATIN_WORDS:
+        return None
+    votes: Counter[str] = Counter()
+    for word in words:
+        for code in _OWNERS.get(word, ()):
+            votes[code] += 1
+    (code, most), (_, second) = [*votes.most_common(2), ("", 0), ("", 0)][:2]
+    is_clear = most > second and most >= LATIN_SHARE * len(words)
+    foreign = {word for word in words if "en" not in _OWNERS.get(word, ["en"])}
+    return code if is_clear and (code == "en" or len(foreign) >= FOREIGN_WORDS) else None

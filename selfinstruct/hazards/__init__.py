@@ -1,0 +1,1 @@
+"""The words by which danger is found, language by language."""

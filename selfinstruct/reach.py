@@ -1,0 +1,77 @@
+"""What a model of text alone cannot do: look at things, make them, or work on what is not there."""
+
+from __future__ import annotations
+
+import re
+
+from selfinstruct.config import FilterConfig
+from selfinstruct.parse import Candidate
+
+ENGLISH = (
+    r"\b(?:images?|pictures?|photos?|graphs?|maps?|files?|plot|draw|go to|videos?|audio|music"
+    r"|flowcharts?|diagrams?|screenshots?|urls?)\b"
+)
+"""The lists of both papers, and some more."""
+
+KOREAN = """
+이미지 그림 사진 그래프 차트 지도 약도 파일 동영상 영상 비디오 음악 오디오 음성 녹음
+다이어그램 순서도 플로차트 스크린샷 캡처 일러스트 스케치 그리기 링크 첨부파일 막대그래프
+원그래프 꺾은선그래프 세계지도 배경음악 뮤직비디오 증명사진 가족사진 졸업사진
+"""
+"""The same in Korean. Longer words mean something else: 그림자, 사진기, 파일럿."""
+
+KOREAN_VERBS = (
+    r"그려 ?(?:줘|주|보|라|넣)|그리(?:시오|세요|십시오)|스케치(?:해|하)|들려 ?(?:줘|주세요)"
+)
+
+OTHER_MEANING = re.compile(
+    # Guidance; picturesque; "pie in the sky"; linguistic and moral "voice".
+    r"지도(?:를|도|는)? ?(?:받|교수|교사|안|위원|감독|선생|방침|하|계획)"
+    r"|그림(?:의 떡|(?: ?같은| ?같이|처럼))|음성 ?(?:학|언어|변화)"
+)
+
+
+def _with_particles(noun: str) -> str:
+    """A Korean noun alone or before a particle, in the form that goes with its last sound."""
+    final = (ord(noun[-1]) - ord("가")) % 28
+    own = "을|이|은|과|이나|이라도|이랑" if final else "를|가|는|와|나|라도|랑"
+    toward = "로" if final in (0, 8) else "으로"
+    common = (
+        "의|에|에서|에서는|에는|에게|도|만|까지|부터|마다|처럼|들|들을|들이|들은|들의|속|속의|속에"
+    )
+    return f"{noun}(?:{own}|{toward}|{common})?"
+
+
+BEYOND_TEXT = re.compile(
+    rf"{ENGLISH}|{KOREAN_VERBS}"
+    rf"|(?<![가-힣])(?:{'|'.join(map(_with_particles, KOREAN.split()))})(?![가-힣])",
+    re.IGNORECASE,
+)
+
+MISSING = re.compile(
+    r"\b(?:this|the (?:following|given|above|below|provided)|these(?: \w+)?) "
+    r"(?:sentences?|texts?|paragraphs?|passages?|articles?|poems?|stor(?:y|ies)|emails?|reviews?"
+    r"|words?|phrases?|codes?|lists?|tables?|questions?|statements?|quotes?|numbers?|plot|input)\b"
+    r"|(?<![가-힣])(?:다음|아래|위|주어진|제시된|제공된|첨부된|해당|이)의? "
+    r"(?:[가-힣]+ )?(?:문장|글|텍스트|단락|문단|지문|본문|기사|시|대화|이메일|메일|리뷰|후기|댓글"
+    r"|단어|낱말|구절|표|목록|코드|질문|숫자|수열|내용|발언|인용문|입력)(?:들)?"
+    r"(?:을|를|이|가|은|는|의|에|에서|으로|로|과|와)?(?![가-힣])",
+    re.IGNORECASE,
+)
+"""An instruction that points to an input."""
+
+CARRIES = re.compile("[:：\n\"“‘'「『<《〈]")
+"""Marks after which an instruction holds its input itself."""
+
+
+def beyond_text(candidate: Candidate, config: FilterConfig) -> str | None:
+    """Tasks about what is not there to see or cannot be written."""
+    instruction = OTHER_MEANING.sub(" ", candidate.instruction)
+    return "needs more than text" if BEYOND_TEXT.search(instruction) else None
+
+
+def missing_input(candidate: Candidate, config: FilterConfig) -> str | None:
+    """It points to an input that is neither there nor in the instruction itself."""
+    points = MISSING.search(candidate.instruction)
+    carries = candidate.input or CARRIES.search(candidate.instruction)
+    return "input is missing" if points and not carries else None
