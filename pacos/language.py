@@ -60,8 +60,8 @@ CHARACTERS_A_WORD = 2
 
 _RUN = re.compile("|".join(f"(?P<{name}>[{letters}]+)" for name, letters in SCRIPTS.items()))
 _NOT_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|`[^`\n]*`|\$[^$\n]+\$|\\[a-zA-Z]+|</?[a-zA-Z][^<>\n]*>"
-    r"|\b(?:https?://|www\.)\S+|\S+@\S+\.\S+",
+    r"```.*?(?:```|\Z)|`[^`\n]{0,300}`|\$[^$\n]{1,300}\$|\\[a-zA-Z]+|</?[a-zA-Z][^<>\n]{0,300}>"
+    r"|\b(?:https?://|www\.)\S+|(?<!\S)[^\s@]{1,64}@\S+",
     re.DOTALL,
 )
 _OWNERS = {

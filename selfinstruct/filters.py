@@ -45,6 +45,8 @@ class Verdict:
     """The closest instruction of the pool; None where the candidate did not come so far."""
     declined: str | None = None
     """The danger that the output rightly declines to serve: a row that teaches to refuse."""
+    quality: int | None = None
+    """What an LLM judge gave it, of 1 to 10."""
     overlap: Overlap | None = None
     """The benchmark item that it gives away."""
 

@@ -9,8 +9,8 @@ from selfinstruct.config import FilterConfig
 from selfinstruct.parse import Candidate
 
 LEAK = re.compile(
-    r"^\s*#{3,}\s*$|<\|[^|\n]*\|>|</?s>|\[/?INST\]|(?i:<no ?(?:in|out)put>)"
-    r"|^[\s*\d.]*(?:#{2,}[\s*\d.]*)?(?:Instruction|Input|Output|Response|지시|입력|출력|응답)[\s*]*:",
+    r"^[ \t]*#{3,}[ \t]*$|<\|[^|\n]*\|>|</?s>|\[/?INST\]|(?i:<no ?(?:in|out)put>)"
+    r"|^[ *\d.]*(?:#{2,}[ *\d.]*)?(?:Instruction|Input|Output|Response|지시|입력|출력|응답)[ *]*:",
     re.MULTILINE,
 )
 """Marks of prompts inside a task: separators, labels at the beginning of a line, special tokens."""

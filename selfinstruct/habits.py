@@ -24,7 +24,7 @@ REFUSAL = re.compile(
 )
 
 QUESTION = re.compile(
-    r"(?:^|[.!?\n]\s*)(?:(?:how|what) (?:can|may) i|(?:do|are|could|can|would) you"
+    r"(?:^|[.!?\n][ \t]*)(?:(?:how|what) (?:can|may) i|(?:do|are|could|can|would) you"
     r"|is there anything|what (?:kind|type|sort)"
     r"|what(?:'s| is| are|'re| do| would| brings)(?: on)? you)[^.!?\n]*\?\s*$"
     r"|(?:도와 ?드릴까요|무엇을 원하|원하시나요|원하세요|필요하신가요|있으신가요|싶으신가요"

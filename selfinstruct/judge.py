@@ -11,10 +11,8 @@ from typing import Any
 
 from pacos.schemas import Message
 from selfinstruct.hazards.lexicon import Category
+from selfinstruct.judge_config import HIGHEST, LOWEST
 from selfinstruct.parse import Candidate
-
-LOWEST, HIGHEST = 1, 10
-"""Of quality scores."""
 
 PERSONAL_DATA = "personal_data"
 QUESTIONS = (*(category.name for category in Category), PERSONAL_DATA)

@@ -33,7 +33,9 @@ STRAY = {"en": frozenset({"hangul", "han", "kana"}), "ko": frozenset({"han", "ka
 OTHER_SCRIPTS = frozenset({"cyrillic", "arabic", "hebrew", "devanagari", "thai"})
 STRAY_LETTERS = 2
 """Fewer in a run are a symbol, or an abbreviation of Korean newspapers (故, 美)."""
-IN_BRACKETS = re.compile(r"\([^()\n]*\)|（[^（）\n]*）|[\"“‘'「『][^\"”’'」』\n]*[\"”’'」』]")
+IN_BRACKETS = re.compile(
+    r"[(（][^()（）\n]{0,300}[)）]|[\"“‘'「『][^\"”’'」』\n]{0,300}[\"”’'」』]"
+)
 
 
 def written_in(lang: str) -> Filter:

@@ -61,10 +61,12 @@ def personal_data(candidate: Candidate, config: FilterConfig) -> str | None:
     """Something in the row could be a person's."""
     for text in (candidate.instruction, candidate.input, candidate.output):
         for finding in findings(text):
-            return f"personal data: {finding.kind.value}"
+            return f"{PERSONAL_DATA}: {finding.kind.value}"
     return None
 
 
+PERSONAL_DATA = "personal data"
+"""Begins the reason of a row that is dropped here; the kind follows after a colon."""
 NAMED_BEFORE = 30
 """Characters before a number in which it is said what it is."""
 REGISTRATION = re.compile(r"(?:등록 ?번호|주민 ?번호|registration number)", re.IGNORECASE)
@@ -143,7 +145,7 @@ RULES: tuple[tuple[Kind, re.Pattern[str], Callable[[re.Match[str]], bool]], ...]
         Kind.passport,
         re.compile(
             r"(?:여권 ?번호|passport (?:number|no\.?|#))[^\d\n]{0,12}?"
-            r"\b(?:[A-Z]\d{8}|[MSRODG]\d{3}[A-Z]\d{4}|\d{9})\b",
+            r"(?<![A-Z\d])(?:[A-Z]\d{8}|[MSRODG]\d{3}[A-Z]\d{4}|\d{9})(?![A-Z\d])",
             re.IGNORECASE,
         ),
         _not_invented,
@@ -160,7 +162,7 @@ RULES: tuple[tuple[Kind, re.Pattern[str], Callable[[re.Match[str]], bool]], ...]
     ),
     (
         Kind.account,
-        re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b"),
+        re.compile(r"(?<![A-Z\d])[A-Z]{2}\d\d(?: ?[A-Z\d]{4}){3,7}(?: ?[A-Z\d]{1,3})?(?![A-Z\d])"),
         _iban,
     ),
     # Mobile and fixed lines of Korea; 15xx, 16xx and 18xx are public.
@@ -180,5 +182,11 @@ RULES: tuple[tuple[Kind, re.Pattern[str], Callable[[re.Match[str]], bool]], ...]
         _north_american,
     ),
     (Kind.phone, _number(r"\+(?!82|1\D)[2-9]\d?(?:[ .-]\(?\d{1,4}\)?){2,4}"), _not_invented),
-    (Kind.email, re.compile(r"[\w.%+-]+@(?:[a-z\d-]+\.)+[a-z]{2,}\b", re.IGNORECASE), _mail),
+    (
+        Kind.email,
+        re.compile(
+            r"(?<![a-z\d._%+-])[a-z\d._%+-]+@(?:[a-z\d-]+\.)+[a-z]{2,}(?![a-z\d])", re.IGNORECASE
+        ),
+        _mail,
+    ),
 )

@@ -20,10 +20,14 @@ from selfinstruct.parse import Candidate
 
 LEXICONS = (english.LEXICON, korean.LEXICON)
 
+UNSAFE = "unsafe"
+"""Begins the reason of a row that is dropped here; the category follows after a colon."""
+
 HEAD = 600
 """Characters of an output in which it says that it declines."""
 
-_SENTENCE = re.compile(r"[^.?!\n]+[.?!]?")
+_SENTENCE = re.compile(r"[^.?!\n]{1,400}[.?!]?")
+"""A longer one is looked at in pieces, so that what a pattern costs is bounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ def assess(candidate: Candidate) -> Hazard | None:
         if wanted is None and not moderates:
             wanted = _statement(asked, lexicon)
         if wanted is not None:
-            return Hazard(*wanted, declined=declines(output, lexicon))
+            return Hazard(*wanted, declined=declines(output))
     return None
 
 
@@ -66,7 +70,7 @@ def unsafe(candidate: Candidate, config: FilterConfig) -> str | None:
     hazard = assess(candidate)
     if hazard is None or hazard.declined:
         return None
-    return f"unsafe: {hazard.category.value}"
+    return f"{UNSAFE}: {hazard.category.value}"
 
 
 def declined(candidate: Candidate) -> Category | None:
@@ -91,12 +95,13 @@ def request(text: str, lexicon: Lexicon) -> tuple[Category, str] | None:
     return None
 
 
-def declines(output: str, lexicon: Lexicon) -> bool:
+def declines(output: str) -> bool:
     """Whether the output, as plain text, says that it will not, or warns of it and does not."""
     head = output[:HEAD]
-    if lexicon.refuses.search(head):
+    if any(lexicon.refuses.search(head) for lexicon in LEXICONS):
         return True
-    return bool(lexicon.warns.search(head)) and not lexicon.complies.search(output)
+    warns = any(lexicon.warns.search(head) for lexicon in LEXICONS)
+    return warns and not any(lexicon.complies.search(output) for lexicon in LEXICONS)
 
 
 def _wanted(sentence: str, lexicon: Lexicon) -> Iterator[tuple[Category, str]]:

@@ -81,7 +81,7 @@ ORDERS = table(
             |\b(?:list|give|write|provide|tell|what are|explain|need)\b…30\b(?:ingredients?|
             instructions?|recipe|blueprints?|materials|steps|guide|parts) (?:for|of|
             to)[ ](?:[\w-]+ ){{0,3}}?(?:{EXPLOSIVE}|{AGENT}|ghost guns?)
-            |\bwhat kind of bomb\b…40\bkill
+            |\bwhat kind of bomb\b…40\bkill\b
         """,
         Category.drugs: rf"""
             \b(?:recipe|instructions?|ingredients) (?:for|
@@ -232,8 +232,9 @@ LEXICON = Lexicon(
     moderation=pattern(
         r"""
         \b(?:classif\w+|detect\w*|label\w*|identif\w+|moderat\w+|toxic\w*|hate ?speech|offensive|
-        profan\w+|sentiment|polite\w*|polit(?:er|ely)|respectful\w*|civil|kinder|neutral|abusive|
-        appropriate|inappropriate|censor|tone down|professional\w*|summari[sz]e|translate)\b
+        insults?|slurs?|profan\w+|sentiment|polite\w*|polit(?:er|ely)|respectful\w*|civil|kinder|
+        neutral|abusive|appropriate|inappropriate|censor|tone down|professional\w*|summari[sz]e|
+        translate)\b
         """
     ),
     refuses=pattern(

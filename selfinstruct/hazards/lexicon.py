@@ -1,6 +1,6 @@
 """What kinds of danger there are, and what the words of one language for them consist of.
 
-The words are in `hazards_en.py` and `hazards_ko.py`, how they are used in `safety.py`.
+The words are in `english.py` and `korean.py`, how they are used is in `selfinstruct/safety.py`.
 """
 
 from __future__ import annotations
@@ -50,16 +50,19 @@ class Lexicon:
     orders: Patterns
     """A request for something dangerous that is complete in itself."""
     slurs: Patterns
-    """Words that harm by being said, unless the sentence is about them (`quotes`)."""
+    """Words that harm by being said, unless quoted (`quotes`)."""
     claims: Patterns
-    """Sentences that do, unless they are quoted or denied (`denials`)."""
+    """Sentences that do, unless quoted or denied (`denials`)."""
     asks: re.Pattern[str]
+    """What makes an act one that is asked for."""
     guards: re.Pattern[str]
     """What makes an act one to be prevented, judged or studied."""
     fiction: re.Pattern[str]
     """Where a request is about a story, a game or a sport: it excuses all but `REAL`."""
     quotes: re.Pattern[str]
+    """A sentence about words or opinions, not one that uses or holds them."""
     denials: re.Pattern[str]
+    """What turns a claim into its opposite, or into somebody else's."""
     moderation: re.Pattern[str]
     """A task of recognising or softening bad language: its input may hold any."""
     refuses: re.Pattern[str]
