@@ -10,9 +10,7 @@ from typing import ClassVar
 from pacos.config import Device, PromptFormat, RunConfig, TrackingConfig
 from pacos.errors import Problem
 from pacos.model_paths import path_problem
-
-SHIPPED_SUITES = Path(__file__).parent / "suites"
-"""Folder of the task files that come with pacos, one folder a suite."""
+from pacos.suite import SuiteConfig
 
 HELDOUT = "heldout"
 """Folder of the held-out scores, beside those of suites."""
@@ -23,26 +21,6 @@ class Precision(Enum):
 
     fp32 = "fp32"
     bf16 = "bf16"
-
-
-@dataclass(kw_only=True, slots=True)
-class SuiteConfig:
-    """A named set of harness tasks."""
-
-    name: str = "???"
-    """Name of the suite, and of its folder in the results."""
-    tasks: list[str] = field(default_factory=list)
-    """Names of tasks, each a YAML file in `folder`."""
-    folder: str = "???"
-    """`shipped:NAME` for a suite that comes with pacos, else a folder of harness YAML files."""
-    chat_template: bool = False
-    """Whether prompts are written out in the model's prompt format."""
-
-    def directory(self) -> Path:
-        """Where the suite's task files are."""
-        if self.folder.startswith("shipped:"):
-            return SHIPPED_SUITES / self.folder.removeprefix("shipped:")
-        return Path(self.folder).expanduser()
 
 
 @dataclass(kw_only=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from eval.config import SuiteConfig
 from pacos.errors import UserError
+from pacos.suite import SuiteConfig
 
 TaskConfig = dict[str, Any]
 """One task file of the harness, as it is written, with absolute paths of data files."""

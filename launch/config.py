@@ -48,7 +48,9 @@ class PipelineConfig:
         data = run / SelfInstructConfig.STAGE
         heldout = data / "data" / "heldout.jsonl" if self.selfinstruct.seeds.heldout else None
         return (
-            dataclasses.replace(self.selfinstruct, run=folder(SelfInstructConfig)),
+            dataclasses.replace(
+                self.selfinstruct, run=folder(SelfInstructConfig), suite=self.eval.suite
+            ),
             dataclasses.replace(
                 self.sft,
                 run=folder(SFTConfig),

@@ -18,13 +18,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pacos.config import StageConfig
 from pacos.errors import ConfigError, Problem
-from pacos.frozen import C, first_line, to_typed
+from pacos.frozen import C, first_line, missing_keys, to_typed
 
 Schemas = Mapping[str, type]
 """Config name, with its group (`model/schema`), to dataclass."""
 
-BAD_CONFIG = (HydraException, OmegaConfBaseException)
-"""What Hydra and OmegaConf raise for a config that cannot be."""
+BAD_CONFIG = (HydraException, OmegaConfBaseException, AssertionError)
+"""What Hydra and OmegaConf raise for a config that cannot be; OmegaConf asserts where a key lies
+below a null."""
 
 
 def register(schemas: Schemas) -> None:
@@ -73,7 +74,7 @@ def _hydra() -> Iterator[None]:
 
 
 def _value_problems(composed: DictConfig, schema: type[StageConfig]) -> list[Problem]:
-    missing = sorted(OmegaConf.missing_keys(composed))
+    missing = sorted(missing_keys(OmegaConf.to_container(composed)))
     problems = [Problem(key, "???", "is required", f"add {key}=…") for key in missing]
     filled = composed.copy()
     for key in missing:
@@ -86,14 +87,23 @@ def _value_problems(composed: DictConfig, schema: type[StageConfig]) -> list[Pro
 def _diagnose(
     schema: type[StageConfig], overrides: Sequence[str], error: Exception
 ) -> list[Problem]:
-    """Find every bad override by applying each alone; check the others together."""
+    """Find every bad override by applying each alone; check the others together.
+
+    Choices of options come first: what keys there are depends on them.
+    """
     base = compose(config_name=schema.STAGE, return_hydra_config=True)
     groups = list(base.hydra.runtime.choices)
-    problems, good = [], []
-    for override in overrides:
-        problem = _override_problem(schema, base, groups, override)
-        problems += [problem] if problem else []
-        good += [] if problem else [override]
+    problems: list[Problem] = []
+    good: list[str] = []
+    choices = [one for one in overrides if one.lstrip("+~").partition("=")[0] in groups]
+    for override in [*choices, *(one for one in overrides if one not in choices)]:
+        problem = _override_problem(schema, base, groups, override, good)
+        if problem is not None:
+            problems.append(problem)
+            continue
+        good.append(override)
+        if override in choices:
+            base = compose(config_name=schema.STAGE, overrides=good, return_hydra_config=True)
     try:
         problems += _value_problems(compose(config_name=schema.STAGE, overrides=good), schema)
     except BAD_CONFIG as together:
@@ -103,9 +113,13 @@ def _diagnose(
 
 
 def _override_problem(
-    schema: type[StageConfig], base: DictConfig, groups: Sequence[str], override: str
+    schema: type[StageConfig],
+    base: DictConfig,
+    groups: Sequence[str],
+    override: str,
+    good: Sequence[str],
 ) -> Problem | None:
-    """What is wrong with one override taken alone."""
+    """What is wrong with one override, taken with those that are known to be right."""
     try:
         parsed = OverridesParser.create().parse_override(override)
     except BAD_CONFIG:
@@ -115,7 +129,7 @@ def _override_problem(
         if parsed.type is OverrideType.CHANGE and key not in groups and key in _dotted(base):
             OmegaConf.update(base.copy(), key, value, merge=True)
         else:
-            compose(config_name=schema.STAGE, overrides=[override])
+            compose(config_name=schema.STAGE, overrides=[*good, override])
     except BAD_CONFIG as error:
         return _explain(schema, base, groups, key, value, error)
     return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -22,7 +23,7 @@ def to_typed(composed: DictConfig, schema: type[C]) -> C:
         ConfigError: mandatory values are missing.
         UserError: the config was not composed on top of the schema.
     """
-    missing = sorted(OmegaConf.missing_keys(composed))
+    missing = sorted(missing_keys(OmegaConf.to_container(composed)))
     if missing:
         raise ConfigError([Problem(key, "???", "is required", f"add {key}=…") for key in missing])
     config = OmegaConf.to_object(composed)
@@ -32,6 +33,15 @@ def to_typed(composed: DictConfig, schema: type[C]) -> C:
             f"the defaults list of the primary config must begin with {schema.STAGE}_schema"
         )
     return config
+
+
+def missing_keys(values: Any, prefix: str = "") -> Iterator[str]:
+    """Keys without a value. OmegaConf's own search fails at references to such a key."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from missing_keys(value, f"{prefix}{key}.")
+        elif value == "???":
+            yield f"{prefix}{key}"
 
 
 def freeze(config: StageConfig, path: Path) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacos.benchmarks.items import Item
+from pacos.words import tokenize
 from selfinstruct.code_shape import functions
-from selfinstruct.novelty import tokenize
 
 UNKNOWN = -1
 """The number of a word that no item has."""

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import ClassVar
 
-from pacos.config import PromptFormat, RunConfig, TrackingConfig
+from pacos.config import RunConfig, TrackingConfig
 from pacos.errors import Problem
+from pacos.llm.config import EndpointConfig
 from pacos.model_paths import path_problem
+from pacos.suite import SuiteConfig
+from pacos.words import WordRule
+from selfinstruct.generator import GeneratorConfig
+from selfinstruct.judge_config import JudgeConfig
+from selfinstruct.method import MethodConfig
 
 SHIPPED_SEEDS = Path(__file__).parent / "seeds"
 """Folder of the seed pools that come with pacos, one file a language."""
@@ -18,62 +25,12 @@ SHIPPED_SEEDS = Path(__file__).parent / "seeds"
 class SeedsConfig:
     """The human-written tasks that everything grows from."""
 
-    path: str = "en"
-    """`en` is the shipped pool; otherwise a JSONL file in Self-Instruct's schema."""
+    path: str | None = None
+    """A JSONL file in Self-Instruct's schema; null takes the shipped seeds of each language."""
     heldout: int = 0
     """Seeds kept out of prompts and of the data set, to measure the trained model on."""
-
-    def file(self) -> Path:
-        """The seed file."""
-        return self._shipped_file() if self.is_shipped() else Path(self.path).expanduser()
-
-    def is_shipped(self) -> bool:
-        """Whether the seeds are those that come with pacos, under its licence."""
-        return self._shipped_file().is_file()
-
-    def _shipped_file(self) -> Path:
-        return SHIPPED_SEEDS / f"{self.path}.jsonl"
-
-
-@dataclass(kw_only=True, slots=True)
-class MethodConfig:
-    """How the teacher is asked for new tasks."""
-
-    name: str = "???"
-    """Name of the method, used in names of runs."""
-    num_seed_examples: int = 3
-    """Seed tasks shown in each prompt (Alpaca: 3)."""
-    max_example_words: int | None = None
-    """Longest seed task shown, its three texts together; short ones make a prompt cheap. Null: all
-    are shown."""
-    openers: list[str] = field(default_factory=list)
-    """First words of the new instruction, one of them a request in turn: they give a small model
-    the variety that it does not find by itself. Empty: the teacher writes the first word."""
-    tasks_per_request: int = 16
-    """Tasks after which a completion ends (Alpaca: 16)."""
-    max_tokens: int = 3072
-    """Longest completion, in tokens; one that is cut there loses its last task."""
-    temperature: float = 1.0
-    """Sampling temperature (Alpaca: 1.0)."""
-    top_p: float = 1.0
-    """Nucleus of the sampling (Alpaca: 1.0)."""
-
-
-@dataclass(kw_only=True, slots=True)
-class GeneratorConfig:
-    """The teacher: the language model that writes the tasks."""
-
-    name: str = "???"
-    """Name of the generator, recorded with every row."""
-    model: str = "???"
-    """Model directory, hub id or `embedded:NAME`, run by transformers in this process."""
-    terms: str = "???"
-    """Licence or terms of the teacher's outputs, recorded with every row."""
-    prompt_format: PromptFormat | None = None
-    """Chat format of the teacher: tasks are written out as conversations. Null: as labelled blocks,
-    which a base model can continue."""
-    batch_size: int = 16
-    """Completions made side by side."""
+    terms: str = "unstated (seeds of the user)"
+    """Licence of the file at `path`, recorded with every row."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -82,10 +39,21 @@ class FilterConfig:
 
     max_similarity: float = 0.7
     """ROUGE-L F above which an instruction is too close to one in the pool (both papers: 0.7)."""
+    words: WordRule = WordRule.unicode
+    """What ROUGE-L compares: `unicode` takes words of any script as they are written, `kiwi` cuts
+    Korean ones into morphemes, without particles (extra `ko`)."""
     min_words: int = 4
     """Shortest instruction, in words (both papers drop up to 3)."""
     max_words: int = 150
     """Longest instruction, in words (both papers)."""
+
+
+class Lang(Enum):
+    """Languages of the tasks."""
+
+    en = "en"
+    ko = "ko"
+    en_ko = "en_ko"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -93,36 +61,71 @@ class SelfInstructConfig:
     """Everything that `pacos selfinstruct` needs to know."""
 
     STAGE: ClassVar[str] = "selfinstruct"
-    FREE: ClassVar[tuple[str, ...]] = ("tracking",)
+    FREE: ClassVar[tuple[str, ...]] = (
+        "tracking",
+        "pilot",
+        "max_fruitless",
+        "generator.batch_size",
+        *(f"{who}.endpoint.{key}" for who in ("generator", "judge") for key in EndpointConfig.FREE),
+    )
 
     run: RunConfig = field(default_factory=RunConfig)
+    lang: Lang = Lang.en
+    """Language of the tasks; `en_ko` alternates, a request English and the next Korean."""
     seeds: SeedsConfig = field(default_factory=SeedsConfig)
     method: MethodConfig = field(default_factory=MethodConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     filters: FilterConfig = field(default_factory=FilterConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    suite: SuiteConfig = field(default_factory=SuiteConfig)
+    """What will judge the trained model: no row may give away an item of its benchmarks."""
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     target_rows: int = 52000
     """Generated rows to accept; then the run is done."""
     max_requests: int = 100000
-    """Completions after which the run ends with what it has, so that a bad teacher cannot loop."""
+    """Requests for tasks after which the run ends with what it has, so that a bad teacher cannot
+    loop."""
+    max_fruitless: int = 200
+    """Requests in a row without a new row after which the run stops with the reason, so that money
+    is not spent on a teacher or a filter that is set wrongly."""
+    window: int = 64
+    """Requests for tasks under way at once. A prompt shows generated tasks as the pool was this
+    many requests before, so that a run comes to the same rows whatever was slow."""
+    pilot: int | None = None
+    """Rows after which the run stops to be looked at, with its yield and what the whole will cost;
+    the same command without it goes on. Null: the whole run."""
     seed: int = 42
     """Seed of every draw: held-out seeds, examples in prompts, sampling."""
 
     def subject(self) -> str:
         return self.method.name
 
+    def languages(self) -> tuple[str, ...]:
+        """Codes of the languages, in the order in which requests take them."""
+        return tuple(self.lang.value.split("_"))
+
+    def rows_wanted(self) -> int:
+        """Rows after which this life ends."""
+        return self.target_rows if self.pilot is None else min(self.pilot, self.target_rows)
+
+    def seed_files(self) -> dict[str, Path]:
+        """The seed files by language; a user's own file is the same for all."""
+        own = self.seeds.path
+        return {
+            lang: SHIPPED_SEEDS / f"{lang}.jsonl" if own is None else Path(own).expanduser()
+            for lang in self.languages()
+        }
+
     def problems(self) -> list[Problem]:
         at_least = {
             "seeds.heldout": (self.seeds.heldout, 0),
-            "method.num_seed_examples": (self.method.num_seed_examples, 1),
-            "method.max_example_words": (self.method.max_example_words, 1),
-            "method.tasks_per_request": (self.method.tasks_per_request, 1),
-            "method.max_tokens": (self.method.max_tokens, 1),
-            "generator.batch_size": (self.generator.batch_size, 1),
             "filters.min_words": (self.filters.min_words, 1),
             "filters.max_words": (self.filters.max_words, self.filters.min_words),
             "target_rows": (self.target_rows, 1),
             "max_requests": (self.max_requests, 1),
+            "max_fruitless": (self.max_fruitless, 1),
+            "window": (self.window, 1),
+            "pilot": (self.pilot, 1),
         }
         found = [
             Problem(key, value, f"must be at least {low}", "raise it")
@@ -134,24 +137,37 @@ class SelfInstructConfig:
             found.append(
                 Problem("filters.max_similarity", value, "is a share", "choose one in (0, 1]")
             )
-        if self.method.temperature <= 0 or not 0 < self.method.top_p <= 1:
-            pair = f"{self.method.temperature}, {self.method.top_p}"
-            remedy = "choose temperature > 0 and top_p in (0, 1]"
-            found.append(Problem("method.temperature, method.top_p", pair, "no sampling", remedy))
-        return found
+        if self.method.as_conversations and self.generator.prompt_format is None:
+            what = "needs a local generator with a prompt_format"
+            remedy = "choose generator=local, or another method"
+            found.append(Problem("method.as_conversations", True, what, remedy))
+        return [
+            *found,
+            *self.method.problems(),
+            *self.generator.problems(),
+            *self.judge.problems(),
+            *self.suite.benchmark_problems(),
+        ]
 
     def missing_files(self) -> list[Problem]:
         found = []
-        if not self.seeds.file().is_file():
-            remedy = "use en, or the path of a JSONL file of seed tasks"
-            found.append(Problem("seeds.path", self.seeds.path, "no such seed file", remedy))
-        model = path_problem("generator.model", self.generator.model)
-        return found + ([model] if model else [])
+        for lang, path in self.seed_files().items():
+            if not path.is_file():
+                remedy = "give the path of a JSONL file of seed tasks, or null for the shipped ones"
+                value = self.seeds.path or lang
+                found.append(Problem("seeds.path", value, "no such seed file", remedy))
+        if self.generator.model is not None:
+            model = path_problem("generator.model", self.generator.model)
+            found.extend([model] if model else [])
+        return [*found, *self.suite.missing_benchmark_files()]
 
 
 SCHEMAS = {
     "selfinstruct_schema": SelfInstructConfig,
     "method/schema": MethodConfig,
     "generator/schema": GeneratorConfig,
+    "endpoint/schema": EndpointConfig,
+    "judge/schema": JudgeConfig,
+    "suite/schema": SuiteConfig,
     "tracking/schema": TrackingConfig,
 }

@@ -14,10 +14,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from pacos.benchmarks.items import Item
+from pacos.words import tokenize
 from selfinstruct.benchmark_texts import UNKNOWN, BenchmarkTexts
 from selfinstruct.code_shape import functions
 from selfinstruct.evidence import Evidence, Kind, Overlap
-from selfinstruct.novelty import tokenize
 from selfinstruct.shared_runs import GRAM, Run, RunIndex
 
 UNITS = re.compile(r"[.?!:;)]\s+|[。？！\n]|\s+(?=\(?\w[.)]\s)")

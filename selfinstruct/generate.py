@@ -1,175 +1,260 @@
-"""The loop: requests → replies → candidates → verdicts → rows in the pool."""
+"""The loop: requests → replies → candidates → verdicts → rows.
+
+Replies come in any order and are used in the order of their requests, so that a run comes to the
+same rows whatever was slow, and whatever an earlier life of it already had. A prompt shows the pool
+as it was `window` requests before; so that many can be under way.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from pacos import metrics
-from pacos.console import progress
-from pacos.run_dir import derived_seed
-from pacos.schemas import Row
+from pacos.errors import UserError
+from pacos.llm.request import Reply
+from pacos.llm.service import Service
+from pacos.schemas import Row, SeedTask
 from pacos.stop import StopRequest
-from pacos.tracking import Tracker
 from selfinstruct.config import SelfInstructConfig
-from selfinstruct.filters import Verdict, judge
-from selfinstruct.generators import Generator
-from selfinstruct.ledger import Ledger, Request
-from selfinstruct.parse import Candidate, parse
+from selfinstruct.filters import Verdict
+from selfinstruct.methods import Completed, Draw, Method
+from selfinstruct.opinion import Opinion
+from selfinstruct.parse import Candidate
 from selfinstruct.pool import Pool
+from selfinstruct.verdicts import Judge
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.2
+"""How often a wait looks for a request to stop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """A request, and what it was made of."""
-
-    seeds: tuple[str, ...]
-    """Ids of the seeds that it shows."""
-    opener: str
-    """Words that its first task begins with."""
-    request: Request
+class Stopped(Exception):  # noqa: N818
+    """Somebody asked the run to save and end; the text says who."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """A candidate that did not become a row."""
 
+    place: tuple[int, int]
+    """Number of its request, and its place in the reply."""
     request: str
     candidate: Candidate
     verdict: Verdict
 
 
-class Bootstrap:
-    """Grows a pool with a teacher, batch by batch.
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An instruction that is new, on its way through the steps that are left."""
 
-    A life that takes up the run of another walks the same way: what the ledger holds is used again
-    instead of asked again, so that it comes to the same pool.
-    """
+    place: tuple[int, int]
+    task_id: str
+    draw: Draw
+    verdict: Verdict
+    work: asyncio.Task[tuple[Completed, list[Verdict]]]
+
+
+class Bootstrap:
+    """Grows a data set with a teacher."""
 
     def __init__(
-        self, config: SelfInstructConfig, pool: Pool, generator: Generator, ledger: Ledger
+        self,
+        config: SelfInstructConfig,
+        pool: Pool,
+        method: Method,
+        judge: Judge,
+        service: Service,
+        opinion: Opinion | None = None,
     ) -> None:
-        self.rejections: list[Rejection] = []
+        self.rows: list[Row] = []
         self.requests = 0
-        """Requests whose replies were used."""
+        """Requests for tasks whose replies were used."""
+        self.is_classification: Counter[bool] = Counter()
+        """Verdicts of Self-Instruct's second step."""
+        self._rejections: list[Rejection] = []
         self._config = config
         self._pool = pool
-        self._generator = generator
-        self._ledger = ledger
+        self._method = method
+        self._judge = judge
+        self._service = service
+        self._opinion = opinion
+        self._asked: dict[int, tuple[Draw, asyncio.Task[Reply]]] = {}
+        self._pending: deque[Pending] = deque()
+        self._last: tuple[int, int] | None = None
+        self._last_fruitful = -1
 
     @property
     def is_full(self) -> bool:
-        """Whether the pool has the rows that were wanted."""
-        return len(self._pool.rows) >= self._config.target_rows
+        """Whether there are the rows that were wanted."""
+        return len(self.rows) >= self._config.rows_wanted()
 
-    def fill(self, tracker: Tracker, stop: StopRequest, steps_logged: int) -> str | None:
-        """Go on until the pool is full or `max_requests` are made.
+    @property
+    def rejections(self) -> list[Rejection]:
+        """What was rejected, up to the last row that was wanted."""
+        last = self._last
+        return [one for one in self._rejections if last is None or one.place <= last]
+
+    async def fill(self, stop: StopRequest, report: Callable[[Bootstrap], None]) -> None:
+        """Go on until there are the rows that were wanted, or `max_requests` are made.
 
         Args:
-            tracker: takes a record a batch.
-            stop: looked at before each batch.
-            steps_logged: batches that an earlier life has given to the tracker.
+            stop: looked at several times a second.
+            report: called after each reply that was used.
 
-        Returns:
-            Why it stopped before that, if it did.
+        Raises:
+            Stopped: asked to.
+            UserError: the teacher cannot be asked.
         """
-        size = self._config.generator.batch_size
-        with progress("generating", self._config.target_rows, "rows") as counter:
-            for step, first in enumerate(range(0, self._config.max_requests, size), start=1):
+        window, limit = self._config.window, self._config.max_requests
+        try:
+            for number in range(min(window, limit)):
+                self._start(number)
+            for number in range(limit):
+                draw, work = self._asked.pop(number)
+                self._use(draw, await self._unless_stopped(work, stop))
+                # A window behind at most: what further steps cost is not spent on too many.
+                await self._complete(stop, through=number - window)
+                report(self)
                 if self.is_full:
-                    break
-                draws = self._draw(range(first, min(first + size, self._config.max_requests)))
-                missing = [draw.request for draw in draws if not self._ledger.get(draw.request)]
-                reason = stop.reason() if missing else None
-                if reason is not None:
-                    return reason
-                before = len(self._pool.rows)
-                speed = self._ask(missing)
-                self._use(draws)
-                if missing:
-                    counter.advance(len(self._pool.rows) - before, note=self._note())
-                else:
-                    counter.skip(len(self._pool.rows))
-                if step > steps_logged:
-                    tracker.log(self._record(step) | speed)
-        return None
+                    return
+                self._check_yield(number)
+                if number + window < limit:
+                    self._start(number + window)
+            await self._complete(stop, through=limit)
+        finally:
+            for _, asked in self._asked.values():
+                asked.cancel()
+            for pending in self._pending:
+                pending.work.cancel()
 
-    def _draw(self, numbers: range) -> list[Draw]:
-        method, layout = self._config.method, self._generator.layout
-        draws = []
-        for number in numbers:
-            examples = self._pool.examples(number)
-            opener = method.openers[number % len(method.openers)] if method.openers else ""
-            request = Request(
-                model=self._config.generator.model,
-                prompt=layout.prompt(examples, opener),
-                tasks=method.tasks_per_request,
-                max_tokens=method.max_tokens,
-                temperature=method.temperature,
-                top_p=method.top_p,
-                seed=derived_seed(self._config.seed, "selfinstruct", "request", number),
+    def _start(self, number: int) -> None:
+        langs = self._config.languages()
+        lang = langs[number % len(langs)]
+        draw = self._method.draw(number, lang, self._pool.examples(number, lang))
+        self._asked[number] = (draw, asyncio.create_task(self._service.ask(draw.request)))
+
+    def _check_yield(self, number: int) -> None:
+        """Stop where nothing comes of the requests.
+
+        Raises:
+            UserError: too many in a row made no row.
+        """
+        since = number - self._last_fruitful
+        if since <= self._config.max_fruitless + self._config.window:
+            return
+        reasons = Counter(str(one.verdict.reason) for one in self._rejections[-1000:])
+        shown = "; ".join(f"{why} ({count})" for why, count in reasons.most_common(3))
+        raise UserError(
+            f"max_fruitless = {self._config.max_fruitless}: the last {since} requests for tasks "
+            f"made no row. Most were rejected because: {shown}. Look at a reply in "
+            "data/ledger.jsonl; then choose another teacher or method, or raise max_fruitless"
+        )
+
+    def _use(self, draw: Draw, reply: Reply) -> None:
+        """Judge the candidates of a reply; what is new goes on to the steps that are left."""
+        self.requests += 1
+        for number, candidate in enumerate(self._method.candidates(draw, reply)):
+            place = (draw.number, number)
+            verdict = self._judge.new(candidate, draw.lang)
+            if verdict.reason is not None:
+                self._reject(place, draw.request.key, candidate, verdict)
+                continue
+            task_id = f"{draw.request.key[:12]}_{number}"
+            task = SeedTask(
+                task_id, "", candidate.instruction, candidate.input, candidate.output, False
             )
-            draws.append(Draw(tuple(seed.id for seed in examples), opener, request))
-        return draws
+            self._pool.accept(task, draw.lang)
+            work = asyncio.create_task(self._finish(candidate, draw.lang))
+            self._pending.append(Pending(place, task_id, draw, verdict, work))
 
-    def _ask(self, requests: Sequence[Request]) -> dict[str, float]:
-        """Have requests answered and the replies stored; returns how fast it went."""
-        if not requests:
-            return {}
-        began = time.monotonic()
-        replies = self._generator.answer(requests)
-        self._ledger.add(zip(requests, replies, strict=True))
-        tokens = sum(reply.tokens for reply in replies)
-        return {metrics.GENERATED_TOKENS_PER_SECOND: tokens / (time.monotonic() - began)}
+    async def _finish(self, candidate: Candidate, lang: str) -> tuple[Completed, list[Verdict]]:
+        """Take an instruction through the steps that are left, and judge what comes of it."""
+        completed = await self._method.complete(candidate, lang, self._service.ask)
+        verdicts = self._judge.instances(completed.candidates, lang)
+        if self._opinion is not None:
+            verdicts = await self._opinion.refine(completed.candidates, verdicts, lang)
+        return completed, verdicts
 
-    def _use(self, draws: Sequence[Draw]) -> None:
-        """Judge the candidates of the replies, in order, until the pool is full."""
-        for draw in draws:
-            if self.is_full:
+    async def _complete(self, stop: StopRequest, through: int) -> None:
+        """Make rows of instructions, in order: all up to a request, and what is ready beyond it."""
+        # Steps that ask nothing are ready after one turn of the loop.
+        await asyncio.sleep(0)
+        while self._pending and not self.is_full:
+            first = self._pending[0]
+            if first.place[0] > through and not first.work.done():
                 return
-            self.requests += 1
-            reply = self._ledger.get(draw.request)
-            assert reply is not None, "asked before"
-            text = f"{draw.opener}{reply.text}"
-            candidates = parse(text, cut=reply.cut, layout=self._generator.layout)
-            for number, candidate in enumerate(candidates):
-                if not self.is_full:
-                    self._judge(candidate, draw, number)
+            completed, verdicts = await self._unless_stopped(first.work, stop)
+            self._pending.popleft()
+            self._make_rows(first, completed, verdicts)
 
-    def _judge(self, candidate: Candidate, draw: Draw, number: int) -> None:
-        verdict = judge(candidate, self._config.filters, self._pool.novelty)
-        if verdict.reason is None:
-            self._pool.accept(self._row(candidate, verdict, draw, number))
-        else:
-            self.rejections.append(Rejection(draw.request.key, candidate, verdict))
+    def _make_rows(
+        self, pending: Pending, completed: Completed, verdicts: Sequence[Verdict]
+    ) -> None:
+        if completed.is_classification is not None:
+            self.is_classification[completed.is_classification] += 1
+        requests = (pending.draw.request.key, *completed.requests)
+        for number, (candidate, verdict) in enumerate(
+            zip(completed.candidates, verdicts, strict=True)
+        ):
+            if verdict.reason is not None:
+                self._reject(pending.place, requests[-1], candidate, verdict)
+            elif not self.is_full:
+                self._last_fruitful = pending.place[0]
+                self.rows.append(
+                    self._row(f"{pending.task_id}_{number}", candidate, verdict, pending, completed)
+                )
+        if self.is_full:
+            self._last = pending.place
+            self.requests = pending.place[0] + 1
 
-    def _row(self, candidate: Candidate, verdict: Verdict, draw: Draw, number: int) -> Row:
-        generator, nearest = self._config.generator, verdict.nearest
+    def _row(
+        self,
+        row_id: str,
+        candidate: Candidate,
+        verdict: Verdict,
+        pending: Pending,
+        completed: Completed,
+    ) -> Row:
+        generator, draw = self._config.generator, pending.draw
+        nearest = pending.verdict.nearest
+        declined = pending.verdict.declined or verdict.declined
         return Row(
-            id=f"generated_{draw.request.key[:12]}_{number}",
+            id=row_id,
             instruction=candidate.instruction,
             input=candidate.input,
             output=candidate.output,
             source="generated",
             lineage={
-                "seeds": list(draw.seeds),
-                "request": draw.request.key,
+                "lang": draw.lang,
+                "seeds": list(draw.examples.seeds),
+                "parents": list(draw.examples.parents),
+                "requests": [draw.request.key, *completed.requests],
                 "teacher": generator.name,
                 "terms": generator.terms,
+                "is_classification": completed.is_classification,
                 "nearest": None if nearest is None else [nearest.id, round(nearest.score, 4)],
+                **_notes(quality=verdict.quality, declined=declined),
             },
         )
 
-    def _record(self, step: int) -> dict[str, float]:
-        return {
-            metrics.STEP: step,
-            metrics.ACCEPTED: len(self._pool.rows),
-            metrics.REJECTED: len(self.rejections),
-            metrics.REQUESTS: self.requests,
-        }
+    def _reject(
+        self, place: tuple[int, int], request: str, candidate: Candidate, verdict: Verdict
+    ) -> None:
+        self._rejections.append(Rejection(place, request, candidate, verdict))
 
-    def _note(self) -> str:
-        accepted, rejected = len(self._pool.rows), len(self.rejections)
-        share = accepted / max(accepted + rejected, 1)
-        return f"{accepted} accepted, {rejected} rejected ({share:.0%} accepted)"
+    async def _unless_stopped(self, work: asyncio.Task[T], stop: StopRequest) -> T:
+        while not work.done():
+            reason = stop.reason()
+            if reason is not None:
+                raise Stopped(reason)
+            await asyncio.wait({work}, timeout=POLL_SECONDS)
+        return work.result()
+
+
+def _notes(**notes: object) -> dict[str, object]:
+    """Those that there are."""
+    return {name: note for name, note in notes.items() if note is not None}

@@ -1,62 +1,97 @@
-"""The pool that tasks are drawn from and grow into: seeds, held-out seeds, accepted rows."""
+"""The pool that tasks are drawn from and grow into: seeds, held-out seeds, generated tasks."""
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pacos.errors import UserError
 from pacos.run_dir import derived_seed
-from pacos.schemas import Row, SeedTask, read_seed_tasks
+from pacos.schemas import SeedTask
 from selfinstruct.config import SelfInstructConfig
-from selfinstruct.novelty import NoveltyIndex
+from selfinstruct.novelty import FLOOR, NoveltyIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """The tasks that a request shows, in its order."""
+
+    tasks: tuple[SeedTask, ...]
+    seeds: tuple[str, ...]
+    """Ids of those that people wrote."""
+    parents: tuple[str, ...] = ()
+    """Ids of those that were generated."""
 
 
 class Pool:
-    """Seeds, of which some are shown in prompts, and the rows accepted so far."""
+    """Seeds, of which some are shown in prompts, and the tasks accepted so far."""
 
-    def __init__(self, seeds: Sequence[SeedTask], config: SelfInstructConfig) -> None:
+    def __init__(self, seeds: Mapping[str, Sequence[SeedTask]], config: SelfInstructConfig) -> None:
         """Divide the seeds.
+
+        Args:
+            seeds: by language.
+            config: says how many are held out and shown.
 
         Raises:
             UserError: two seeds have one id, or too few are left to be shown.
         """
-        _check_ids(seeds)
-        held = heldout_ids(seeds, config.seeds.heldout, config.seed)
-        self.heldout = [seed for seed in seeds if seed.id in held]
-        self.seeds = [seed for seed in seeds if seed.id not in held]
-        self.rows: list[Row] = []
-        self.novelty = NoveltyIndex()
+        everything = [seed for tasks in seeds.values() for seed in tasks]
+        _check_ids(everything)
+        held = heldout_ids(everything, config.seeds.heldout, config.seed)
+        self.heldout = [seed for seed in everything if seed.id in held]
+        self.seeds = [seed for seed in everything if seed.id not in held]
+        floor = min(FLOOR, config.filters.max_similarity)
+        self.novelty = NoveltyIndex(floor, config.filters.words)
         # Held-out seeds too: a task close to one of them would give its answer away.
-        for seed in seeds:
+        for seed in everything:
             self.novelty.add(seed.id, seed.instruction)
+        self._generated: defaultdict[str, list[SeedTask]] = defaultdict(list)
         self._seed = config.seed
-        self._num_examples = config.method.num_seed_examples
+        self._method = config.method
         limit = config.method.max_example_words
-        self._shown = [seed for seed in self.seeds if limit is None or _words(seed) <= limit]
-        if len(self._shown) < self._num_examples:
-            raise UserError(
-                f"method.num_seed_examples = {self._num_examples}: only {len(self._shown)} of "
-                f"{len(seeds)} seeds can be shown; lower it or seeds.heldout, or raise "
-                "method.max_example_words"
-            )
+        self._shown = {
+            lang: [
+                seed
+                for seed in tasks
+                if seed.id not in held and (limit is None or _words(seed) <= limit)
+            ]
+            for lang, tasks in seeds.items()
+        }
+        needed = self._method.num_seed_examples + self._method.num_pool_examples
+        for lang, shown in self._shown.items():
+            if len(shown) < needed:
+                raise UserError(
+                    f"method.num_seed_examples = {self._method.num_seed_examples}: only "
+                    f"{len(shown)} of {len(seeds[lang])} seeds ({lang}) can be shown; lower it or "
+                    "seeds.heldout, or raise method.max_example_words"
+                )
 
-    @classmethod
-    def read(cls, path: Path, config: SelfInstructConfig) -> Pool:
-        """The pool of a seed file, before anything is generated."""
-        return cls(read_seed_tasks(path), config)
+    def examples(self, request: int, lang: str) -> Examples:
+        """The tasks shown in a request: as many generated ones as there can be, the rest seeds.
 
-    def examples(self, request: int) -> list[SeedTask]:
-        """The seeds shown in a request, the same in every life of the run."""
+        Which they are depends on the number of the request and on what is in the pool.
+        """
         draw = random.Random(derived_seed(self._seed, "selfinstruct", "examples", request))
-        return draw.sample(self._shown, self._num_examples)
+        generated = self._generated[lang]
+        parents = draw.sample(generated, min(self._method.num_pool_examples, len(generated)))
+        wanted = self._method.num_seed_examples + self._method.num_pool_examples - len(parents)
+        seeds = draw.sample(self._shown[lang], wanted)
+        tasks = [*seeds, *parents]
+        if parents:
+            draw.shuffle(tasks)
+        return Examples(
+            tasks=tuple(tasks),
+            seeds=tuple(seed.id for seed in seeds),
+            parents=tuple(task.id for task in parents),
+        )
 
-    def accept(self, row: Row) -> None:
-        """Take a generated row; later ones are compared with it."""
-        self.rows.append(row)
-        self.novelty.add(row.id, row.instruction)
+    def accept(self, task: SeedTask, lang: str) -> None:
+        """Take a generated task: later ones are compared with it, and prompts may show it."""
+        self._generated[lang].append(task)
+        self.novelty.add(task.id, task.instruction)
 
 
 def heldout_ids(seeds: Sequence[SeedTask], count: int, seed: int) -> set[str]:

@@ -1,91 +1,239 @@
-"""How tasks are written out for the teacher: as a text that goes on with a task of its own."""
+"""What a request says: example tasks written out, and the place where the teacher goes on.
+
+A completions endpoint is given a text that breaks off where the reply begins. A chat endpoint is
+given a message, and its reply begins anew, as JSON where the endpoint can be bound to a schema.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pacos.config import PromptFormat
 from pacos.prompts import FORMATS
-from pacos.schemas import SeedTask
+from pacos.schemas import Message, SeedTask
+from selfinstruct.shots import Shots
+from selfinstruct.wording import Wording
 
-HEAD = (
-    "A collection of things that people asked an assistant to do. No two are about the same matter "
-    "or have the same shape. Each has an instruction, the input it works on where there is one, "
-    "and the assistant's short, correct and finished output."
-)
-"""Opens a prompt of labelled blocks."""
-
-SYSTEM = "You are a helpful assistant. You answer each request in a few sentences."
-"""System message of each conversation: what a small chat model needs to keep its answers short."""
-
-NO_INPUT = frozenset({"", "none", "none.", "no input", "n/a", "<none>", "<noinput>"})
-"""What a teacher writes in lower case where a task has no input."""
+SEPARATOR = "###"
+"""Stands on a line of its own before each whole task."""
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """The words around the parts of a task, the same in the prompt and in the reply."""
+class Prompt:
+    """The words of a request."""
 
-    head: str
-    """Stands once, before the first task."""
-    instruction: str
-    """Stands before the instruction, and so begins a task."""
-    input: str
-    output: str
-    end: str
-    no_input: str
-    """Written for an absent input; an empty one leaves the part out with its label."""
+    content: str | tuple[Message, ...]
+    prefix: str = ""
+    """What the text ends with and the reply goes on from: to be put before it."""
+    schema: Mapping[str, Any] | None = None
+    stop: tuple[str, ...] = ()
+    """What would begin more than was asked for."""
 
-    def task(self, instruction: str, task_input: str, output: str) -> str:
-        """One task, written out."""
-        given = task_input or self.no_input
-        part = f"{self.input}{given}" if given else ""
-        return f"{self.instruction}{instruction}{part}{self.output}{output}{self.end}"
 
-    def prompt(self, examples: Sequence[SeedTask], opener: str) -> str:
-        """Example tasks, and the beginning of the next one, which the teacher writes.
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What the endpoint takes."""
+
+    is_chat: bool
+    is_structured: bool
+
+    def prompt(
+        self,
+        text: str,
+        prefix: str,
+        *,
+        ask: str = "",
+        schema: Mapping[str, Any],
+        stop: tuple[str, ...] = (),
+        words: Wording,
+    ) -> Prompt:
+        """One text in the form that the endpoint takes.
 
         Args:
-            examples: written out one after the other.
-            opener: the first words of the next instruction; empty leaves them to the teacher.
+            text: opening and examples.
+            prefix: the beginning of what is to be written, for a text that is to be continued.
+            ask: what a chat model is asked for at the end of the message.
+            schema: of a reply in JSON.
+            stop: what would begin more than was asked for.
+            words: the language.
         """
-        tasks = [self.task(seed.instruction, seed.input, seed.output) for seed in examples]
-        # A blank at the end would be a token that hardly ever precedes a word.
-        return f"{self.head}{''.join(tasks)}{self.instruction}{opener}".rstrip(" ")
-
-    def complete_tasks(self, reply: str) -> int:
-        """How many whole tasks a reply holds, malformed ones counted by their end marks."""
-        mark = self.end.strip()
-        marks_per_task = 1 + self.output.count(mark)
-        return reply.count(mark) // marks_per_task
+        if not self.is_chat:
+            return Prompt(f"{text}\n{prefix}".rstrip(" "), prefix=prefix, stop=stop)
+        message = f"{text}\n\n{ask}".strip() if ask else text
+        if not self.is_structured:
+            return Prompt(({"role": "user", "content": f"{message}\n\n{prefix}".strip()},))
+        form = words.as_json.format(form=json.dumps(_sketch(schema), ensure_ascii=False))
+        return Prompt(({"role": "user", "content": f"{message}\n\n{form}"},), schema=schema)
 
 
-BLOCKS = Layout(
-    head=f"{HEAD}\n###",
-    instruction="\nInstruction: ",
-    input="\nInput: ",
-    output="\nOutput: ",
-    end="\n###",
-    no_input="none",
-)
-"""Labelled blocks: a text that any language model can continue."""
+def _sketch(schema: Mapping[str, Any]) -> Any:
+    """A schema as a person would hint at it."""
+    if schema["type"] == "object":
+        return {key: _sketch(value) for key, value in schema["properties"].items()}
+    return [_sketch(schema["items"])] if schema["type"] == "array" else "…"
 
 
-def conversations(tokenizer: Any, prompt_format: PromptFormat) -> Layout:
-    """Tasks as conversations of their own in the teacher's chat format.
+def _objects(*keys: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {key: {"type": "string"} for key in keys},
+        "required": list(keys),
+        "additionalProperties": False,
+    }
+
+
+def _list_of(name: str, items: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {name: {"type": "array", "items": dict(items)}},
+        "required": [name],
+        "additionalProperties": False,
+    }
+
+
+TASKS = _list_of("tasks", _objects("instruction", "input", "output"))
+INSTRUCTIONS = _list_of("instructions", {"type": "string"})
+LABELLED = _list_of("instances", _objects("label", "input"))
+INSTANCES = _list_of("instances", _objects("input", "output"))
+
+
+def whole_tasks(examples: Sequence[SeedTask], count: int, words: Wording, style: Style) -> Prompt:
+    """Alpaca's request: `count` tasks with their outputs after a few examples."""
+    first = len(examples) + 1
+    last = len(examples) + count
+    blocks = [_block(number, task, words) for number, task in enumerate(examples, start=1)]
+    if style.is_chat:
+        text = "\n\n".join((words.brief.format(count=count), words.examples, "\n".join(blocks)))
+        ask = "" if style.is_structured else words.blocks.format(first=first, last=last)
+        return style.prompt(text, "", ask=ask, schema=TASKS, words=words)
+    return style.prompt(
+        "\n".join((words.collection, *blocks, SEPARATOR)),
+        f"{first}. {words.instruction}:",
+        schema=TASKS,
+        stop=(f"\n{SEPARATOR}\n{last + 1}.",),
+        words=words,
+    )
+
+
+def _block(number: int, task: SeedTask, words: Wording) -> str:
+    return (
+        f"{SEPARATOR}\n{number}. {words.instruction}: {task.instruction}\n"
+        f"{number}. {words.input}:\n{task.input or words.no_input}\n"
+        f"{number}. {words.output}:\n{task.output}"
+    )
+
+
+def more_instructions(examples: Sequence[str], count: int, words: Wording, style: Style) -> Prompt:
+    """Self-Instruct's first request: a list of instructions to go on with."""
+    first = len(examples) + 1
+    last = len(examples) + count
+    lines = [f"{n}. {' '.join(text.split()).rstrip(':')}" for n, text in enumerate(examples, 1)]
+    return style.prompt(
+        "\n".join((words.instructions, *lines)),
+        "" if style.is_chat else f"{first}.",
+        ask=words.more_instructions.format(first=first, last=last),
+        schema=INSTRUCTIONS,
+        stop=(f"\n{last + 1}.",),
+        words=words,
+    )
+
+
+def is_classification(instruction: str, shots: Shots, words: Wording, style: Style) -> Prompt:
+    """Self-Instruct's second request; the reply is one word in every style."""
+    examples = [
+        f"{words.task}: {shot.instruction}\n{words.is_classification} "
+        f"{words.yes if shot.is_classification else words.no}"
+        for shot in shots.classification
+    ]
+    text = "\n\n".join((words.classify, *examples))
+    question = f"\n{words.task}: {instruction}\n{words.is_classification}"
+    if style.is_chat:
+        return Prompt(({"role": "user", "content": f"{text}\n{question}"},))
+    return Prompt(f"{text}\n{question}", stop=("\n",))
+
+
+def output_first(instruction: str, shots: Shots, words: Wording, style: Style) -> Prompt:
+    """Self-Instruct's request for instances of classification: a label, then an input for it."""
+    examples = [
+        "\n".join(
+            (
+                f"{words.task}: {shot.instruction}",
+                *(f"{words.label}: {item.label}\n{item.input}" for item in shot.instances),
+            )
+        )
+        for shot in shots.output_first
+    ]
+    return _instances(words.output_first, examples, instruction, LABELLED, words, style)
+
+
+def input_first(instruction: str, shots: Shots, words: Wording, style: Style) -> Prompt:
+    """Self-Instruct's request for instances of all other tasks."""
+    examples = []
+    for shot in shots.input_first:
+        lines = [f"{words.task}: {shot.instruction}"]
+        for number, item in enumerate(shot.instances, start=1):
+            if len(shot.instances) > 1:
+                lines.append(f"{words.example} {number}")
+            lines.extend([f"{words.input}: {item.input}"] if item.input else [])
+            lines.append(f"{words.output}: {item.output}")
+        examples.append("\n".join(lines))
+    return _instances(words.input_first, examples, instruction, INSTANCES, words, style)
+
+
+def _instances(
+    head: str,
+    examples: Sequence[str],
+    instruction: str,
+    schema: Mapping[str, Any],
+    words: Wording,
+    style: Style,
+) -> Prompt:
+    task = f"{words.task}: {instruction}"
+    text = "\n\n".join((head, *examples, task))
+    if not style.is_chat:
+        return Prompt(f"{text}\n", stop=(f"\n{words.task}:",))
+    return style.prompt(text, "", schema=schema, words=words)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The marks of a chat format around a task that is written out as a conversation of its own.
 
     A small chat model writes sensible tasks only there. Each example begins a new conversation, so
     that the next user asks for something new instead of going on about the example.
     """
-    marks = "\x01", "\x02"
-    turns = zip(("system", "user", "assistant"), (SYSTEM, *marks), strict=True)
-    text: str = tokenizer.apply_chat_template(
-        [{"role": role, "content": content} for role, content in turns],
-        chat_template=FORMATS[prompt_format].exported(),
-        tokenize=False,
-    )
-    before, rest = text.split(marks[0])
-    between, end = rest.split(marks[1])
-    return Layout(head="", instruction=before, input="\n\n", output=between, end=end, no_input="")
+
+    before: str
+    between: str
+    end: str
+
+    @classmethod
+    def of(cls, tokenizer: Any, prompt_format: PromptFormat, words: Wording) -> Conversation:
+        """The marks of a format."""
+        marks = "\x01", "\x02"
+        turns = zip(("system", "user", "assistant"), (words.system, *marks), strict=True)
+        text: str = tokenizer.apply_chat_template(
+            [{"role": role, "content": content} for role, content in turns],
+            chat_template=FORMATS[prompt_format].exported(),
+            tokenize=False,
+        )
+        before, rest = text.split(marks[0])
+        between, end = rest.split(marks[1])
+        return cls(before=before, between=between, end=end)
+
+    def prompt(self, examples: Sequence[SeedTask], opener: str) -> Prompt:
+        """Example tasks, and the beginning of the next one, which the teacher writes."""
+        tasks = [
+            f"{self.before}{_joined(seed)}{self.between}{seed.output}{self.end}"
+            for seed in examples
+        ]
+        # A blank at the end would be a token that hardly ever precedes a word.
+        text = f"{''.join(tasks)}{self.before}{opener}".rstrip(" ")
+        return Prompt(text, prefix=opener, stop=(f"{self.end}{self.before.partition(chr(10))[0]}",))
+
+
+def _joined(task: SeedTask) -> str:
+    return f"{task.instruction}\n\n{task.input}" if task.input else task.instruction

@@ -5,32 +5,41 @@ python -m selfinstruct.run --config RUN/config.yaml
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from functools import partial
 
 from pacos import metrics
 from pacos.config import flatten
-from pacos.console import set_up_logging
+from pacos.console import progress, set_up_logging
 from pacos.distributed import World
-from pacos.errors import EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR, ConfigError, UserError, exit_with
+from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, ConfigError, UserError, exit_with
 from pacos.files import write_json
 from pacos.history import last_record
-from pacos.program import load_program
-from pacos.run_dir import RunDir, State
+from pacos.llm.budget import BudgetReached
+from pacos.llm.ledger import Spent
+from pacos.llm.service import open_service
+from pacos.program import live, load_program
+from pacos.run_dir import RunDir
 from pacos.stop import StopRequest
-from pacos.tracking import open_tracker
+from pacos.tracking import Tracker, open_tracker
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
-from selfinstruct.export import export, seed_terms
-from selfinstruct.generate import Bootstrap
-from selfinstruct.generators import Generator, LocalGenerator
-from selfinstruct.ledger import Ledger
+from selfinstruct.export import export, read_seeds, seed_terms
+from selfinstruct.generate import Bootstrap, Stopped
+from selfinstruct.methods import Method, build_method
+from selfinstruct.opinion import Opinion
 from selfinstruct.pool import Pool
+from selfinstruct.progress import Progress
+from selfinstruct.quote import extrapolate, guess
+from selfinstruct.teachers import open_teacher
+from selfinstruct.verdicts import Judge
 
 log = logging.getLogger("selfinstruct.run")
-
-EXIT_CRASH = 1
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,15 +48,15 @@ def main(arguments: Sequence[str]) -> int:
     # torch's threads wait for each other in a busy loop, which on a machine that does anything else
     # costs ten times the time. OpenMP reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    world = World.from_env()
     try:
-        config, run = _load(arguments)
-        return live(config, run, LocalGenerator(config.generator))
+        config, run = _load(arguments, world)
     except UserError as error:
         return exit_with(error)
+    return live(run, world, partial(work, config, run))
 
 
-def _load(arguments: Sequence[str]) -> tuple[SelfInstructConfig, RunDir]:
-    world = World.from_env()
+def _load(arguments: Sequence[str], world: World) -> tuple[SelfInstructConfig, RunDir]:
     if world.size > 1:
         raise UserError(
             f"selfinstruct runs in one process, not in {world.size}: use pacos selfinstruct"
@@ -59,62 +68,77 @@ def _load(arguments: Sequence[str]) -> tuple[SelfInstructConfig, RunDir]:
     return config, run
 
 
-def live(config: SelfInstructConfig, run: RunDir, generator: Generator) -> int:
-    """One life of the run with any teacher; returns the exit code.
-
-    Raises:
-        UserError: another process has the run, or the seeds cannot be used.
-    """
-    run.begin_life()
-    try:
-        stopped_by = work(config, run, generator)
-    except UserError as error:
-        run.end_life(State.failed, str(error), EXIT_USER_ERROR)
-        raise
-    except Exception as error:
-        run.end_life(State.failed, repr(error), EXIT_CRASH)
-        raise
-    if stopped_by is not None:
-        run.end_life(State.saved, stopped_by, EXIT_SAVED)
-        log.info(f"{stopped_by}: stopped; the same command goes on from the replies so far")
-        return EXIT_SAVED
-    run.end_life(State.done, "data set written", EXIT_DONE)
-    return EXIT_DONE
-
-
-def work(config: SelfInstructConfig, run: RunDir, generator: Generator) -> str | None:
+def work(config: SelfInstructConfig, run: RunDir) -> str | None:
     """Build, build, build, generate, export; returns why it stopped before that, if it did."""
-    stop = StopRequest(run.stop)
-    seeds = config.seeds.file()
-    lineage = {"seeds": seed_terms(config), "teacher": config.generator.terms}
-    run.add_inputs({"seeds": seeds}, lineage=lineage)
-    pool = Pool.read(seeds, config)
-    ledger = Ledger(run.data / "ledger.jsonl")
-    bootstrap = Bootstrap(config, pool, generator, ledger)
-    logged = (last_record(run.metrics) or {metrics.STEP: 0})[metrics.STEP]
+    pool = Pool(read_seeds(config), config)
+    method = build_method(config)
+    files = {f"seeds_{lang}": path for lang, path in config.seed_files().items()}
+    terms = {"seeds": seed_terms(config), "teacher": config.generator.terms}
+    run.add_inputs(files, lineage=terms)
     tracker = open_tracker(config.tracking, run.path, run.metrics, flatten(config), is_main=True)
+    stop = StopRequest(run.stop)
     try:
-        stopped_by = bootstrap.fill(tracker, stop, logged)
+        bootstrap = asyncio.run(generate(config, run, pool, method, stop, tracker))
+    except (Stopped, BudgetReached) as error:
+        tracker.close(EXIT_SAVED)
+        return str(error)
     except BaseException:
         tracker.close(EXIT_CRASH)
         raise
-    tracker.close(EXIT_DONE if stopped_by is None else EXIT_SAVED)
-    if stopped_by is not None:
-        return stopped_by
-    export(run.data, config, pool, bootstrap.rejections, bootstrap.requests)
-    _conclude(run, len(pool.rows), bootstrap, config.target_rows)
-    return None
+    tracker.close(EXIT_DONE)
+    export(run.data, config, pool, bootstrap)
+    return _conclude(config, run, bootstrap)
 
 
-def _conclude(run: RunDir, rows: int, bootstrap: Bootstrap, wanted: int) -> None:
-    """Write the result and say what came out."""
+async def generate(
+    config: SelfInstructConfig,
+    run: RunDir,
+    pool: Pool,
+    method: Method,
+    stop: StopRequest,
+    tracker: Tracker,
+) -> Bootstrap:
+    """Grow the rows that this life is to make; says what they will cost, or have cost."""
+    logged = (last_record(run.metrics) or {metrics.STEP: 0})[metrics.STEP]
+    endpoint = config.generator.endpoint
+    began = time.monotonic()
+    async with AsyncExitStack() as stack:
+        service = await stack.enter_async_context(open_teacher(config.generator, run.data))
+        is_new = service.spent == Spent()
+        if is_new and endpoint is not None:
+            log.info(f"quote: {guess(config, pool, method, endpoint.price())}")
+        opinion = None
+        if config.judge.endpoint is not None:
+            opened = open_service(config.judge.endpoint, run.data / "judge")
+            judge = await stack.enter_async_context(opened)
+            opinion = Opinion(config.judge, judge)
+        bootstrap = Bootstrap(config, pool, method, Judge(config, pool), service, opinion)
+        with progress("generating", config.rows_wanted(), "rows") as bar:
+            await bootstrap.fill(stop, Progress(bar, tracker, logged, service).update)
+        seconds = time.monotonic() - began if is_new else None
+        rows, requests = len(bootstrap.rows), bootstrap.requests
+        if config.pilot is not None:
+            whole = extrapolate(config, rows, requests, service.spent, seconds)
+            log.info(f"pilot: {rows} rows from {requests} requests; the whole run: {whole}")
+    return bootstrap
+
+
+def _conclude(config: SelfInstructConfig, run: RunDir, bootstrap: Bootstrap) -> str | None:
+    """Write the result and say what came out; returns why the run is not at its end, if it is."""
+    rows = len(bootstrap.rows)
     candidates = rows + len(bootstrap.rejections)
     rate = rows / candidates if candidates else 0.0
     result = {"rows": rows, "requests": bootstrap.requests, "acceptance_rate": rate}
     write_json(run.result, result)
     log.info(f"{rows} rows of {candidates} candidates from {bootstrap.requests} requests")
-    if rows < wanted:
-        log.warning(f"max_requests reached with {rows} of target_rows={wanted}")
+    if config.pilot is not None and rows < config.target_rows:
+        log.info(
+            f"pilot: look at {run.data / 'data.jsonl'}; the same command without pilot goes on"
+        )
+        return f"pilot of {rows} rows"
+    if rows < config.target_rows:
+        log.warning(f"max_requests reached with {rows} of target_rows={config.target_rows}")
+    return None
 
 
 if __name__ == "__main__":

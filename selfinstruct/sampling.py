@@ -8,14 +8,16 @@ of the longest, which halves the time on a CPU.
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Sequence
+from threading import Event
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 
-from selfinstruct.ledger import Reply, Request
-from selfinstruct.prompts import Layout
+from pacos.errors import UserError
+from pacos.llm.request import Reply, Request, Sampling
 
 NUCLEUS = 1024
 """Tokens that are sorted to find the nucleus; the whole vocabulary is where these do not do."""
@@ -24,58 +26,77 @@ NUCLEUS = 1024
 class Completion:
     """A reply while it is written."""
 
-    def __init__(self, request: Request, layout: Layout, tokenizer: Any, stops: set[int]) -> None:
-        self._request = request
-        self._layout = layout
+    def __init__(self, request: Request, prompt_tokens: int, tokenizer: Any) -> None:
+        self._sampling = request.sampling
+        self._prompt_tokens = prompt_tokens
         self._tokenizer = tokenizer
-        self._stops = stops
-        self._mark = layout.end.strip()[-1]
-        self._random = random.Random(request.seed)
+        self._random = random.Random(f"{request.sampling.seed}/{request.sample}")
         self._tokens: list[int] = []
-        self._finished = False
+        self._text: str | None = None
 
     def next_uniform(self) -> float:
         """The random number in [0, 1) that chooses the next token."""
         return self._random.random()
 
-    def take(self, token: int) -> bool:
+    def take(self, token: int, ends: set[int]) -> bool:
         """Add a token; returns whether the reply is at its end."""
-        if token in self._stops:
-            self._finished = True
+        if token in ends:
+            self._text = self._tokenizer.decode(self._tokens)
             return True
         self._tokens.append(token)
-        # Only the last character of the end mark can complete it.
-        if self._mark in self._tokenizer.decode([token]):
-            tasks = self._layout.complete_tasks(self._tokenizer.decode(self._tokens))
-            self._finished = tasks >= self._request.tasks
-        return self._finished or len(self._tokens) >= self._request.max_tokens
+        # Only a token with the last character of a stop text can complete it.
+        piece = self._tokenizer.decode([token])
+        if any(stop[-1] in piece for stop in self._sampling.stop):
+            text = self._tokenizer.decode(self._tokens)
+            found = [at for stop in self._sampling.stop if (at := text.find(stop)) >= 0]
+            if found:
+                self._text = text[: min(found)]
+                return True
+        return len(self._tokens) >= self._sampling.max_tokens
 
     def reply(self) -> Reply:
         """What was written."""
-        text = self._tokenizer.decode(self._tokens)
-        return Reply(text=text, cut=not self._finished, tokens=len(self._tokens))
+        whole = self._text is not None
+        return Reply(
+            text=str(self._text) if whole else self._tokenizer.decode(self._tokens),
+            finish="stop" if whole else "length",
+            prompt_tokens=self._prompt_tokens,
+            completion_tokens=len(self._tokens),
+        )
 
 
 @torch.inference_mode()
 def complete(
-    model: Any, tokenizer: Any, layout: Layout, requests: Sequence[Request]
+    model: Any,
+    tokenizer: Any,
+    requests: Sequence[Request],
+    texts: Sequence[str],
+    stopping: Event,
 ) -> list[Reply]:
-    """Write a reply to each request; all have the same sampling."""
-    temperature, top_p = requests[0].temperature, requests[0].top_p
-    stops = _stop_ids(model, tokenizer, layout)
-    completions = [Completion(request, layout, tokenizer, stops) for request in requests]
-    encoded = tokenizer(
-        [request.prompt for request in requests],
-        padding=True,
-        # A chat format writes its own first token.
-        add_special_tokens=bool(layout.head),
-        return_tensors="pt",
-    ).to(model.device)
+    """Write a reply to each request.
+
+    Args:
+        model: a causal language model.
+        tokenizer: pads on the left.
+        requests: for their sampling; penalties are not known here.
+        texts: their prompts as the model reads them.
+        stopping: breaks off when it is set.
+
+    Raises:
+        UserError: it was set.
+    """
+    encoded = _encode(tokenizer, texts, model.device)
     ids, mask = encoded["input_ids"], encoded["attention_mask"]
+    lengths = mask.sum(-1).tolist()
+    completions = [
+        Completion(request, length, tokenizer)
+        for request, length in zip(requests, lengths, strict=True)
+    ]
+    ends = [_end_ids(model, tokenizer, request) for request in requests]
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     cache = DynamicCache(config=model.config)
-    live = completions
-    while True:
+    live = list(range(len(completions)))
+    while not stopping.is_set():
         logits = model(
             input_ids=ids,
             attention_mask=mask,
@@ -84,11 +105,15 @@ def complete(
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
-        tokens = draw(logits, temperature, top_p, [row.next_uniform() for row in live])
+        tokens = _next(
+            logits, [requests[row].sampling for row in live], [completions[row] for row in live]
+        )
         chosen = tokens.tolist()
-        stay = [at for at, row in enumerate(live) if not row.take(chosen[at])]
+        stay = [
+            at for at, row in enumerate(live) if not completions[row].take(chosen[at], ends[row])
+        ]
         if not stay:
-            return [row.reply() for row in completions]
+            return [completion.reply() for completion in completions]
         ids, positions = tokens[:, None], positions[:, -1:] + 1
         mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
         if len(stay) < len(live):
@@ -96,6 +121,30 @@ def complete(
             cache.batch_select_indices(kept)
             ids, mask, positions = ids[kept], mask[kept], positions[kept]
             live = [live[at] for at in stay]
+    raise UserError("the local model was stopped before it could answer")
+
+
+def _encode(tokenizer: Any, texts: Sequence[str], device: Any) -> Any:
+    # A text that begins with a special token of its own needs no other.
+    own = any(texts[0].startswith(token) for token in tokenizer.all_special_tokens)
+    return tokenizer(list(texts), padding=True, add_special_tokens=not own, return_tensors="pt").to(
+        device
+    )
+
+
+def _next(
+    logits: torch.Tensor, samplings: Sequence[Sampling], live: Sequence[Completion]
+) -> torch.Tensor:
+    """The next token of each row; rows of one sampling are drawn together."""
+    tokens = logits.argmax(-1)
+    groups: defaultdict[tuple[float, float], list[int]] = defaultdict(list)
+    for row, sampling in enumerate(samplings):
+        if sampling.temperature > 0:
+            groups[sampling.temperature, sampling.top_p].append(row)
+    for (temperature, top_p), rows in groups.items():
+        uniforms = [live[row].next_uniform() for row in rows]
+        tokens[rows] = draw(logits[rows], temperature, top_p, uniforms)
+    return tokens
 
 
 def draw(
@@ -123,8 +172,10 @@ def draw(
     return (index if order is None else order.gather(-1, index))[:, 0]
 
 
-def _stop_ids(model: Any, tokenizer: Any, layout: Layout) -> set[int]:
-    """End-of-text tokens, less the one that the layout itself ends turns with."""
+def _end_ids(model: Any, tokenizer: Any, request: Request) -> set[int]:
+    """End-of-text tokens, less those that a text to be continued holds: there they end turns."""
     named = model.generation_config.eos_token_id
     ids = {named} if isinstance(named, int) else set(named or ())
-    return {number for number in ids if tokenizer.decode([number]) not in layout.end}
+    if not isinstance(request.prompt, str):
+        return ids
+    return {number for number in ids if tokenizer.decode([number]) not in request.prompt}

@@ -23,9 +23,19 @@ STAGE_OF_GROUP: dict[str, type[StageConfig]] = {
     "tracking": SFTConfig,
     "method": SelfInstructConfig,
     "generator": SelfInstructConfig,
+    "judge": SelfInstructConfig,
     "suite": EvalConfig,
 }
 STAGE_OF_EXPERIMENT: dict[str, type[StageConfig]] = {"demo": PipelineConfig, "alpaca_7b": SFTConfig}
+NEEDED = {
+    ("generator", "server"): ["generator.endpoint.model=mine", "generator.terms=none"],
+    ("judge", "server"): ["judge.endpoint.model=mine"],
+    ("generator", "azure"): [
+        "generator.endpoint.url=https://x.azure.com",
+        "generator.endpoint.model=d",
+    ],
+}
+"""What an option leaves to the user."""
 OPTIONS = [
     (group, option.stem)
     for group in STAGE_OF_GROUP
@@ -50,7 +60,8 @@ def test_every_option_of_every_group(
     group: str, option: str, required: dict[type[StageConfig], list[str]]
 ) -> None:
     schema = STAGE_OF_GROUP[group]
-    config = compose_checked(schema, SCHEMAS, [*required[schema], f"{group}={option}"])
+    more = NEEDED.get((group, option), [])
+    config = compose_checked(schema, SCHEMAS, [*required[schema], f"{group}={option}", *more])
     chosen = getattr(config, group)
     assert getattr(chosen, "name", option) == option or group == "generator"
 
@@ -82,4 +93,4 @@ def test_alpaca_7b_is_the_published_recipe(required: dict[type[StageConfig], lis
 
 def test_every_folder_of_conf_is_a_known_group() -> None:
     folders = {path.name for path in CONF.iterdir() if path.is_dir()} - {"__pycache__"}
-    assert folders == {*STAGE_OF_GROUP, "experiment"}
+    assert folders == {*STAGE_OF_GROUP, "experiment", "endpoint"}

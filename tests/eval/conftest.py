@@ -8,10 +8,11 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from eval.config import EvalConfig, SuiteConfig
+from eval.config import EvalConfig
 from pacos.config import Device, PromptFormat, RunConfig
 from pacos.files import write_jsonl
 from pacos.stop import SIGNALS
+from pacos.suite import SuiteConfig
 
 EMBEDDED = "embedded:smollm2-135m-instruct"
 

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from eval.config import EvalConfig, SuiteConfig
+from eval.config import EvalConfig
+from pacos.suite import SuiteConfig
 
 
 def keys(config: EvalConfig) -> list[str]:

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_module
 
-from eval.config import SHIPPED_SUITES, SuiteConfig
 from eval.suites import build_tasks, data_files, load_task_configs
 from pacos.errors import UserError
+from pacos.suite import SHIPPED_SUITES, SuiteConfig
 
 SMOKE = SuiteConfig(
     name="smoke",

@@ -50,7 +50,7 @@ def test_a_pipeline_ends_with_a_report_and_is_not_repeated(teacher: Path, tmp_pa
         "model@sft.model=tiny",
         f"selfinstruct.generator.model={teacher}",
         "selfinstruct.generator.name=noise",
-        "selfinstruct.method.max_tokens=24",
+        "selfinstruct.method.tasks.max_tokens=24",
         "selfinstruct.max_requests=4",
         "selfinstruct.seeds.heldout=4",
         "sft.max_steps=4",
@@ -85,7 +85,7 @@ def test_a_stop_during_a_stage_that_still_finishes_keeps_the_next_from_beginning
         "experiment=demo",
         f"selfinstruct.generator.model={teacher}",
         "selfinstruct.generator.name=noise",
-        "selfinstruct.method.max_tokens=4",
+        "selfinstruct.method.tasks.max_tokens=4",
         "selfinstruct.max_requests=1",
     ]
     run = tmp_path / "runs" / "demo"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from pacos.errors import UserError
 from pacos.files import append_jsonl, write_json, write_jsonl
 from pacos.run_dir import RunDir, State, open_run
 from pacos.schemas import Row
+from selfinstruct.config import SCHEMAS as SCHEMAS_OF_DATA
+from selfinstruct.config import SelfInstructConfig
+from selfinstruct.measures import measure
+from selfinstruct.requirements import requirements
 
 HOSTILE = "<script>alert('&')</script><img src=https://example.com/x onerror=alert(1)>"
 STEPS = 70
@@ -81,21 +86,35 @@ def pipeline(finished: Path, tmp_path: Path) -> RunDir:
 
 def fill_data(run: RunDir) -> None:
     run.add_inputs({}, lineage={"seeds": "CC0-1.0", "teacher": "Apache-2.0"})
-    rows = [Row("seed_1", "Name a river.", "", "The Han.", "seed")]
+    facts = {"lang": "en", "terms": "CC0-1.0", "is_classification": False}
+    rows = [Row("seed_1", "Name a river.", "", "The Han.", "seed", facts)]
     for number in range(20):
-        lineage = {"nearest": ["seed_1", number / 30]}
-        rows.append(
-            Row(f"g{number}", f"Say {number} 안녕", HOSTILE, "word " * 300, "generated", lineage)
-        )
+        lineage = {**facts, "teacher": HOSTILE, "is_classification": None, "declined": "drugs"}
+        asked = f"Describe harbour {number} 안녕"
+        rows.append(Row(f"g{number}", asked, HOSTILE, "word " * 300, "generated", lineage))
+    reasons = ["too similar"] * 15 + ["empty output"] * 3 + ["unsafe: fraud", f"unsafe: {HOSTILE}"]
+    config = compose_checked(SelfInstructConfig, SCHEMAS_OF_DATA, [])
+    measures = measure(rows, 1, 8, reasons, config)
+    measures.harmful["g7"] = "unsafe: <b>fraud</b>"
+    write_json(run.data / "measures.json", asdict(measures))
+    table = [one.to_json() for one in requirements(measures)]
+    write_json(run.data / "requirements.json", table)
     write_jsonl(run.data / "data.jsonl", (row.to_json() for row in rows))
     write_jsonl(run.data / "heldout.jsonl", [Row("seed_2", "Hold me.", "", "Out.").to_json()])
     texts = {"instruction": HOSTILE, "input": "", "output": "", "request": "k"}
     near = {"id": "seed_1", "score": 0.875}
+    leak = {"benchmark": "smoke", "item": "7", "kind": "whole", "score": 1.0, "words": HOSTILE}
     write_jsonl(
         run.data / "rejected.jsonl",
-        [{"reason": "too similar", **texts, "nearest": near}] * 15
-        + [{"reason": "empty output", **texts, "nearest": None}] * 5,
+        [
+            *[{"reason": "too similar", **texts, "nearest": near, "overlap": None}] * 15,
+            *[{"reason": "gives away: smoke", **texts, "nearest": None, "overlap": leak}] * 3,
+            *[{"reason": "unsafe: fraud", **texts, "nearest": None, "overlap": None}] * 2,
+        ],
     )
+    head = {"key": "0" * 64, "prompt_tokens": 100, "completion_tokens": 50}
+    append_jsonl(run.data / "ledger.jsonl", [{**head, "usd": 0.5, "reply": {}}] * 9)
+    append_jsonl(run.data / "judge" / "ledger.jsonl", [{**head, "usd": None, "reply": {}}])
     for step in (1, 2):
         counts = {metrics.ACCEPTED: 10 * step, metrics.REJECTED: 10 * step}
         append_jsonl(run.metrics, [{"step": step, **counts, metrics.REQUESTS: 4 * step}])
@@ -173,8 +192,11 @@ def test_whole_pipeline(pipeline: RunDir) -> None:
         "−0.600 … −0.400",
         "Held-out NLL is the mean",
         "20 generated rows and 1 human-written seeds",
-        "Of 40 candidates in 8 completions, 50.0 % were accepted",
+        "Of 40 candidates in 8 requests for tasks, 50.0 % were accepted",
         "0.88 with: Name a river.",
+        "9 replies of the teacher took 900 tokens of prompts and 450 of replies for $4.50, 22.5 ¢ a",
+        "1 replies of the judge took 100 tokens of prompts and 50 of replies; their price is not",
+        "smoke 7, whole: <script>",
         "1 of 1 generated answers",
         "I was before",
         "안녕",
@@ -226,12 +248,54 @@ def test_partial_pipeline(pipeline: RunDir) -> None:
     assert "This report is partial: sft is not begun; eval is not begun." in page.text
 
 
+def cells(page: Page, *start: str) -> str:
+    """What follows in the page's text from where these words stand after each other."""
+    words = page.text.split()
+    for at in range(len(words)):
+        if words[at : at + len(start)] == [*start]:
+            return " ".join(words[at + len(start) : at + len(start) + 40])
+    raise AssertionError(start)
+
+
+def test_what_data_must_be(pipeline: RunDir) -> None:
+    page = Page(write_report(pipeline.path / "selfinstruct"))
+    assert cells(page, "enough").startswith("rows 21 ≥ 10,000 no what is in them")
+    assert cells(page, "quality", "above", "all").startswith(
+        "mean score of a judge, 1 to 10 – ≥ 7 not"
+    )
+    assert "appropriate" in page.text
+
+
+def test_figures_of_the_data(pipeline: RunDir) -> None:
+    page = Page(write_report(pipeline.path / "selfinstruct"))
+    assert cells(page, "too", "similar").startswith("15 37.5 % empty output 3 7.5 %")
+    assert cells(page, "unsafe").startswith("2 5.0 % fraud 1 2.5 % <script>")
+    assert cells(page, "with", "an", "input").startswith("20 95.2 % not asked if so 20 95.2 %")
+    assert cells(page, "by", "rules:").startswith("1 may do harm. In 20 of all rows something")
+    assert "g7 unsafe: <b>fraud</b>" in page.text
+    assert cells(page, "Variety,", "en").startswith(
+        "21 different instructions Two instructions have"
+    )
+    assert cells(page, "describe").startswith("20 harbour 20 name 1 river 1")
+    assert "Similarity, en" in page.text
+
+
+def test_rows_can_be_opened_one_by_one(pipeline: RunDir) -> None:
+    page = Page(write_report(pipeline.path / "selfinstruct"))
+    folded = [dict(attributes) for tag, attributes in page.tags if tag == "details"]
+    assert [one.get("class") for one in folded].count("row") == 21 + 3
+    assert not any("open" in one for one in folded)
+
+
 def test_data_in_the_making(pipeline: RunDir) -> None:
-    for name in ("data.jsonl", "rejected.jsonl", "heldout.jsonl"):
-        (pipeline.path / "selfinstruct" / "data" / name).unlink()
+    for path in (pipeline.path / "selfinstruct" / "data").glob("*.json*"):
+        if path.name != "ledger.jsonl":
+            path.unlink()
     page = Page(write_report(pipeline.path / "selfinstruct"))
     assert "20 generated rows so far" in page.text
-    assert "Of 40 candidates in 8 completions" in page.text
+    assert "Of 40 candidates in 8 requests for tasks" in page.text
+    assert "for $4.50" in page.text
+    assert "What demonstration data must be" not in page.text
 
 
 def test_nothing_begun(pipeline: RunDir) -> None:

@@ -13,8 +13,8 @@ import pytest
 from pacos.benchmarks.catalogue import BENCHMARKS, read_benchmarks
 from pacos.benchmarks.items import CodeProblem, Item, MultipleChoice, OpenQuestion
 from pacos.schemas import Row
+from pacos.suite import SuiteConfig
 from selfinstruct.contamination import ContaminationIndex
-from selfinstruct.contamination_config import DecontaminationConfig
 from selfinstruct.evidence import Kind
 from tests.conftest import ROOT
 from tests.selfinstruct.test_code_shape import RENAMED, RUNS
@@ -156,16 +156,16 @@ def test_nothing_to_compare_with() -> None:
 
 
 def test_config() -> None:
-    assert DecontaminationConfig().problems() == []
-    assert DecontaminationConfig(benchmarks=["smoke"]).problems() == []
-    wrong = DecontaminationConfig(benchmarks=["mmul", "mmlu", "smoke"])
-    assert [(problem.key, problem.value) for problem in wrong.problems()] == [
-        ("decontamination.benchmarks", "mmul"),
-        ("decontamination.data_dir", None),
+    assert SuiteConfig().benchmark_problems() == []
+    assert SuiteConfig(benchmarks=["smoke"]).benchmark_problems() == []
+    wrong = SuiteConfig(benchmarks=["mmul", "mmlu", "smoke"])
+    assert [(problem.key, problem.value) for problem in wrong.benchmark_problems()] == [
+        ("suite.benchmarks", "mmul"),
+        ("suite.data_dir", None),
     ]
-    absent = DecontaminationConfig(benchmarks=["smoke", "gsm8k"], data_dir="/nowhere")
-    assert absent.problems() == []
-    assert [problem.value for problem in absent.missing_files()] == ["gsm8k"]
+    absent = SuiteConfig(benchmarks=["smoke", "gsm8k"], data_dir="/nowhere")
+    assert absent.benchmark_problems() == []
+    assert [problem.value for problem in absent.missing_benchmark_files()] == ["gsm8k"]
 
 
 # With the benchmarks themselves: what is planted is found, what Alpaca holds is as it was judged.

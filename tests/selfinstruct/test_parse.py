@@ -1,79 +1,160 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from pacos.config import PromptFormat
-from selfinstruct.parse import CUT, NO_OUTPUT, Candidate, parse
-from selfinstruct.prompts import BLOCKS, Layout, conversations
+from selfinstruct import parse
+from selfinstruct.parse import CUT, NO_OUTPUT, NOT_JSON, WRONG_NUMBER, Candidate
+from selfinstruct.prompts import Conversation
+from selfinstruct.wording import EN
 
-WHOLE = " Ask mcCoy about NASA. Then stop.\nInput: an iPhone\nOutput: Done."
+WHOLE = "4. Instruction: Ask mcCoy about NASA. Then stop.\n4. Input:\nan iPhone\n4. Output:\nDone."
 TASK = Candidate("Ask mcCoy about NASA. Then stop.", "an iPhone", "Done.")
-
-
-@pytest.fixture(scope="module")
-def chat(tokenizer: Any) -> Layout:
-    return conversations(tokenizer, PromptFormat.chatml)
+SECOND = "5. Instruction: Sing.\n5. Input:\nnone\n5. Output:\nLa.\n\nLa."
+SONG = Candidate("Sing.", "", "La.\n\nLa.")
 
 
 def test_texts_stay_as_they_were_written() -> None:
-    assert parse(WHOLE, cut=False, layout=BLOCKS) == [TASK]
+    assert parse.blocks(WHOLE, cut=False) == [TASK]
 
 
 def test_several_tasks_with_and_without_input() -> None:
-    reply = f"{WHOLE}\n###\nInstruction: Sing.\nInput: none\nOutput: La.\n\nLa.\n###\n"
-    assert parse(reply, cut=False, layout=BLOCKS) == [TASK, Candidate("Sing.", "", "La.\n\nLa.")]
+    assert parse.blocks(f"{WHOLE}\n###\n{SECOND}\n###\n", cut=False) == [TASK, SONG]
 
 
-def test_the_input_part_may_be_left_out() -> None:
-    assert parse(" Sing.\nOutput: La.", cut=False, layout=BLOCKS) == [Candidate("Sing.", "", "La.")]
+@pytest.mark.parametrize(
+    "text",
+    [
+        "**Instruction:** Sing.\n**Output:** La.",
+        "### Instruction:\nSing.\n### Output:\nLa.",
+        "7) instruction: Sing.\n7) output: La.",
+        "지시: Sing.\n입력: 없음\n출력: La.",
+    ],
+)
+def test_labels_in_any_dress(text: str) -> None:
+    assert parse.blocks(text, cut=False) == [Candidate("Sing.", "", "La.")]
 
 
 def test_a_malformed_task_loses_nothing_else() -> None:
-    reply = f" no more than this\n###\nInstruction:{WHOLE}\n###\nInstruction:\n###"
-    first, second, third = parse(reply, cut=False, layout=BLOCKS)
-    assert first == Candidate("no more than this\n###", defect=NO_OUTPUT)
+    text = f"4. Instruction: no more than this\n###\n{WHOLE}\n###\n6. Instruction:\n###"
+    first, second, third = parse.blocks(text, cut=False)
+    assert (first.instruction, first.defect) == ("no more than this\n###", NO_OUTPUT)
     assert second == TASK
     assert third.defect == NO_OUTPUT
 
 
-def test_tasks_without_a_separator_are_still_two() -> None:
-    reply = f"{WHOLE}\nInstruction:{WHOLE}"
-    assert parse(reply, cut=False, layout=BLOCKS) == [TASK, TASK]
-
-
 def test_a_cut_reply_loses_only_its_last_task() -> None:
-    cut = parse(f"{WHOLE}\n###\nInstruction: Write\nOutput: It wa", cut=True, layout=BLOCKS)
-    assert cut[0] == TASK
-    assert cut[1].defect == CUT
-    assert parse(f"{WHOLE}\n###", cut=True, layout=BLOCKS) == [TASK]
-    assert [item.defect for item in parse("", cut=True, layout=BLOCKS)] == [CUT]
+    first, second = parse.blocks(f"{WHOLE}\n###\n5. Instruction: Write\n5. Output: It wa", cut=True)
+    assert first == TASK
+    assert second.defect == CUT
+    assert parse.blocks(f"{WHOLE}\n###\n", cut=True) == [TASK]
+    assert [item.defect for item in parse.blocks("", cut=True)] == [CUT]
+
+
+def test_numbers_inside_an_answer_stay() -> None:
+    text = "Instruction: When?\nOutput: In December 2020. In 20. or 16. rows\n20. is a number"
+    assert parse.blocks(text, cut=False)[0].output.endswith("20. is a number")
 
 
 def test_a_label_inside_a_line_is_text() -> None:
-    reply = " Read what says Instruction: go.\nOutput: Output: is a word."
-    assert parse(reply, cut=False, layout=BLOCKS) == [
-        Candidate("Read what says Instruction: go.", "", "Output: is a word.")
+    text = "Instruction: Read what says Instruction: go.\nOutput: Output: is a word."
+    (found,) = parse.blocks(text, cut=False)
+    assert found == Candidate("Read what says Instruction: go.", "", "Output: is a word.")
+
+
+def test_strict_numbers_lose_the_rest_of_a_reply_as_alpaca_does() -> None:
+    skipped = SECOND.replace("5.", "6.")
+    found = parse.blocks(f"{WHOLE}\n###\n{skipped}", cut=False, first=4)
+    assert found[0] == TASK
+    assert found[1].defect == WRONG_NUMBER
+    assert parse.blocks(f"{WHOLE}\n###\n{skipped}", cut=False)[1] == SONG
+
+
+def test_a_list_of_instructions() -> None:
+    text = "9. Name three\n   rivers.\n10) Compare 16. and 20. now\n11. 서울을 소개해 줘"
+    assert parse.numbered(text, cut=False) == [
+        Candidate("Name three rivers."),
+        Candidate("Compare 16. and 20. now"),
+        Candidate("서울을 소개해 줘"),
     ]
+    assert parse.numbered(text, cut=True)[-1].defect == CUT
+    assert parse.numbered("nothing", cut=False)[0].defect == "no numbered item"
 
 
-def test_a_conversation(chat: Layout) -> None:
+def test_json_tasks() -> None:
+    tasks: list[Any] = [
+        {"instruction": "Sing.", "input": "none", "output": "La."},
+        {"instruction": "no output"},
+        7,
+    ]
+    text = f"Here it is:\n```json\n{json.dumps({'tasks': tasks})}\n```"
+    first, second, third = parse.json_tasks(text, cut=False)
+    assert first == Candidate("Sing.", "", "La.")
+    assert second.defect == third.defect == NOT_JSON
+    assert parse.json_tasks("no", cut=False)[0].defect == NOT_JSON
+
+
+def test_json_that_was_cut_keeps_its_whole_items() -> None:
+    task = {"instruction": "Sing.", "input": "", "output": "La."}
+    text = json.dumps({"tasks": [task, task]})
+    assert parse.json_tasks(text[:-20], cut=True) == [Candidate("Sing.", "", "La.")]
+    assert parse.json_tasks(text[:5], cut=True)[0].defect == CUT
+    assert parse.json_instructions('{"instructions": ["a", "b', cut=True) == [Candidate("a")]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("Yes", True), (" yes.", True), ("No", False), ("예", True), ("아니요", False), ("", False)],
+)
+def test_yes_and_no(text: str, expected: bool) -> None:
+    assert parse.says_yes(text) is expected
+
+
+def test_instances_of_classification() -> None:
+    text = "Class label: warm\nthe sun\nin May\nClass label: cold\nInput: an icicle"
+    assert parse.labelled_instances("Warm or cold?", text, cut=False) == [
+        Candidate("Warm or cold?", "the sun\nin May", "warm"),
+        Candidate("Warm or cold?", "an icicle", "cold"),
+    ]
+    assert parse.labelled_instances("x", text, cut=True)[-1].defect == CUT
+    assert parse.labelled_instances("x", "nothing", cut=False)[0].defect == NO_OUTPUT
+
+
+def test_instances_of_other_tasks() -> None:
+    text = "Example 1\nInput: 2 and 3\nOutput: 5\n\nExample 2\nInput: 4 and 4\nOutput: 8"
+    assert parse.instances("Add.", text, cut=False) == [
+        Candidate("Add.", "2 and 3", "5"),
+        Candidate("Add.", "4 and 4", "8"),
+    ]
+    assert parse.instances("Sing.", "Output: La.", cut=False) == [Candidate("Sing.", "", "La.")]
+    assert parse.instances("Sing.", "La.", cut=False)[0].defect == NO_OUTPUT
+
+
+def test_json_instances() -> None:
+    text = '{"instances": [{"label": "warm", "input": "the sun"}, {"input": "x"}]}'
+    first, second = parse.json_instances("Warm?", text, cut=False, output="label")
+    assert first == Candidate("Warm?", "the sun", "warm")
+    assert second.defect == NOT_JSON
+
+
+@pytest.fixture(scope="module")
+def chat(tokenizer: Any) -> Conversation:
+    return Conversation.of(tokenizer, PromptFormat.chatml, EN)
+
+
+def test_a_conversation(chat: Conversation) -> None:
     reply = "Fix this:\n\nhe go\nshe go<|im_end|>\n<|im_start|>assistant\nHe goes.<|im_end|>"
-    assert parse(reply, cut=False, layout=chat) == [
-        Candidate("Fix this:", "he go\nshe go", "He goes.")
-    ]
+    expected = [Candidate("Fix this:", "he go\nshe go", "He goes.")]
+    assert parse.conversation(reply, chat, cut=False) == expected
 
 
-def test_a_conversation_that_breaks_off(chat: Layout) -> None:
+def test_a_conversation_that_breaks_off(chat: Conversation) -> None:
     asked = "Fix this.<|im_end|>\n<|im_start|>assistant\n"
-    assert parse("Fix this.<|im_end|>", cut=False, layout=chat)[0].defect == NO_OUTPUT
-    assert parse(f"{asked}He go", cut=True, layout=chat)[0].defect == CUT
-    assert parse(f"{asked}He goes.", cut=False, layout=chat) == [
-        Candidate("Fix this.", "", "He goes.")
-    ]
-    other = f"{asked}He goes.<|im_end|>\n{chat.instruction}And"
-    assert parse(other, cut=True, layout=chat) == [
-        Candidate("Fix this.", "", "He goes."),
-        Candidate("And", defect=CUT),
-    ]
+    assert parse.conversation("Fix this.<|im_end|>", chat, cut=False)[0].defect == NO_OUTPUT
+    assert parse.conversation(f"{asked}He go", chat, cut=True)[0].defect == CUT
+    expected = [Candidate("Fix this.", "", "He goes.")]
+    assert parse.conversation(f"{asked}He goes.", chat, cut=False) == expected
+    assert parse.conversation(f"{asked}He goes.<|im_end|>\nmore", chat, cut=True) == expected

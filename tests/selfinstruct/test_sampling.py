@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,11 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pacos.config import PromptFormat
-from selfinstruct.config import GeneratorConfig
-from selfinstruct.generators import LocalGenerator
-from selfinstruct.ledger import Request
-from selfinstruct.prompts import BLOCKS
-from selfinstruct.sampling import complete, draw
+from pacos.errors import UserError
+from pacos.llm.request import Reply, Request, Sampling
+from selfinstruct.generator import GeneratorConfig
+from selfinstruct.sampling import draw
+from selfinstruct.teachers import LocalTeacher
 
 PROMPTS = ["Name a river", "List the things that I should not forget to take", "Why"]
 
@@ -38,61 +39,104 @@ def model_folder(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="module")
-def generator(model_folder: Path) -> LocalGenerator:
-    return LocalGenerator(
+def teacher(model_folder: Path) -> LocalTeacher:
+    return LocalTeacher(
         GeneratorConfig(name="tiny", model=str(model_folder), terms="", batch_size=4)
     )
 
 
 def requests(max_tokens: int = 24, temperature: float = 1.0, top_p: float = 0.9) -> list[Request]:
     return [
-        Request("tiny", prompt, 1, max_tokens, temperature, top_p, seed)
+        Request(
+            endpoint="local",
+            model="tiny",
+            prompt=prompt,
+            sampling=Sampling(
+                max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed
+            ),
+        )
         for seed, prompt in enumerate(PROMPTS)
     ]
 
 
-def test_a_reply_does_not_depend_on_its_batch(generator: LocalGenerator) -> None:
-    together = generator.answer(requests())
-    alone = [generator.answer([request])[0] for request in requests()]
+def changed(request: Request, **values: Any) -> Request:
+    sampling = dataclasses.replace(request.sampling, **values)
+    return dataclasses.replace(request, sampling=sampling)
+
+
+def answer(teacher: LocalTeacher, asked: list[Request]) -> list[Reply]:
+    async def ask() -> list[Reply]:
+        return await asyncio.gather(*map(teacher.ask, asked))
+
+    return asyncio.run(ask())
+
+
+def test_a_reply_does_not_depend_on_its_batch(teacher: LocalTeacher) -> None:
+    together = answer(teacher, requests())
+    alone = [answer(teacher, [request])[0] for request in requests()]
     assert together == alone
-    assert together == generator.answer(requests())
-    other = [dataclasses.replace(request, seed=request.seed + 9) for request in requests()]
-    assert generator.answer(other) != together
+    assert together == answer(teacher, requests())
+    other = [changed(request, seed=9 + at) for at, request in enumerate(requests())]
+    assert answer(teacher, other) != together
 
 
-def test_rows_that_end_early_leave_the_others_as_they_are(generator: LocalGenerator) -> None:
+def test_rows_that_end_early_leave_the_others_as_they_are(teacher: LocalTeacher) -> None:
     short, *rest = requests()
-    mixed = generator.answer([dataclasses.replace(short, max_tokens=3), *rest])
-    assert mixed[1:] == generator.answer(requests())[1:]
-    assert mixed[0].tokens == 3
-    assert mixed[0].cut
+    mixed = answer(teacher, [changed(short, max_tokens=3), *rest])
+    assert mixed[1:] == answer(teacher, requests())[1:]
+    assert (mixed[0].completion_tokens, mixed[0].finish) == (3, "length")
 
 
-def test_the_likeliest_tokens_are_those_of_transformers(generator: LocalGenerator) -> None:
-    model, tokenizer = generator._model, generator._tokenizer
-    for request in requests(temperature=1e-4):
+def test_requests_of_different_sampling_are_answered_together(teacher: LocalTeacher) -> None:
+    greedy, *rest = requests()
+    mixed = answer(teacher, [changed(greedy, temperature=0.0), *rest])
+    assert mixed[1:] == answer(teacher, requests())[1:]
+
+
+def test_the_likeliest_tokens_are_those_of_transformers(teacher: LocalTeacher) -> None:
+    model, tokenizer = teacher._model, teacher.tokenizer
+    for request in requests(temperature=0.0):
         ids = tokenizer(request.prompt, return_tensors="pt")
         told = model.generate(**ids, max_new_tokens=24, do_sample=False, pad_token_id=0)
         expected = tokenizer.decode(told[0, ids["input_ids"].shape[1] :])
-        got = complete(model, tokenizer, BLOCKS, [request])[0].text
-        assert expected.startswith(got)
+        assert expected.startswith(answer(teacher, [request])[0].text)
 
 
-def test_a_chat_reply_goes_on_after_the_end_of_the_users_turn(model_folder: Path) -> None:
+def test_a_stop_text_ends_a_reply_and_is_not_part_of_it(teacher: LocalTeacher) -> None:
+    (whole,) = answer(teacher, requests()[:1])
+    stop = whole.text[10:13]
+    (cut,) = answer(teacher, [changed(requests()[0], stop=(stop,))])
+    assert cut.text == whole.text[: whole.text.index(stop)]
+    assert cut.finish == "stop"
+
+
+def test_an_end_token_ends_a_chat_reply_but_not_a_text_that_holds_it(model_folder: Path) -> None:
     config = GeneratorConfig(
         name="tiny", model=str(model_folder), terms="", prompt_format=PromptFormat.chatml
     )
-    generator = LocalGenerator(config)
-    end = generator._tokenizer.convert_tokens_to_ids("<|im_end|>")
+    teacher = LocalTeacher(config)
+    end = teacher.tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert end == 2
-    generator._model.lm_head.weight.data[:] = 0
-    generator._model.lm_head.weight.data[end] = 1
-    norm = generator._model.model.norm
+    teacher._model.lm_head.weight.data[:] = 0
+    norm = teacher._model.model.norm
     norm.weight.data[:] = 0
-    generator._model.lm_head.bias = torch.nn.Parameter(torch.zeros(len(generator._tokenizer)))
-    generator._model.lm_head.bias.data[end] = 9.0
-    reply = generator.answer([Request("tiny", "Why", 1, 24, 0.01, 1.0, 0)])[0]
-    assert (reply.text, reply.cut) == ("<|im_end|><|im_end|>", False)
+    teacher._model.lm_head.bias = torch.nn.Parameter(torch.zeros(len(teacher.tokenizer)))
+    teacher._model.lm_head.bias.data[end] = 9.0
+    sampling = Sampling(max_tokens=3, temperature=0.0)
+    message = ({"role": "user", "content": "Why?"},)
+    chat = Request(endpoint="local", model="tiny", prompt=message, sampling=sampling)
+    (reply,) = answer(teacher, [chat])
+    assert (reply.text, reply.finish) == ("", "stop")
+    text = dataclasses.replace(chat, prompt="<|im_start|>user\nWhy?<|im_end|>\n")
+    (reply,) = answer(teacher, [text])
+    assert (reply.text, reply.finish) == ("<|im_end|>" * 3, "length")
+
+
+def test_a_stopped_teacher_answers_no_more(model_folder: Path) -> None:
+    teacher = LocalTeacher(GeneratorConfig(name="tiny", model=str(model_folder), terms=""))
+    teacher.stop()
+    with pytest.raises(UserError, match="stopped"):
+        answer(teacher, requests())
 
 
 def test_the_nucleus_is_the_smallest_set_that_reaches_top_p() -> None:

@@ -1,0 +1,72 @@
+"""Config of a suite: what a model is judged on, and what its training data must not give away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pacos.benchmarks.catalogue import BENCHMARKS, Benchmark
+from pacos.errors import Problem
+
+SHIPPED_SUITES = Path(__file__).parents[1] / "eval" / "suites"
+"""Folder of the task files that come with pacos, one folder a suite."""
+
+
+@dataclass(kw_only=True, slots=True)
+class SuiteConfig:
+    """A named set of harness tasks, and the benchmarks that they are made of."""
+
+    name: str = "???"
+    """Name of the suite, and of its folder in the results."""
+    tasks: list[str] = field(default_factory=list)
+    """Names of tasks, each a YAML file in `folder`."""
+    folder: str = "???"
+    """`shipped:NAME` for a suite that comes with pacos, else a folder of harness YAML files."""
+    chat_template: bool = False
+    """Whether prompts are written out in the model's prompt format."""
+    benchmarks: list[str] = field(default_factory=list)
+    """Names in pacos/benchmarks/catalogue.py whose items no generated row may give away. Empty:
+    generated rows are compared with none."""
+    data_dir: str | None = None
+    """Folder of the benchmarks' files, laid out as docs/decontamination.md says; null is enough for
+    those that come with pacos."""
+
+    def directory(self) -> Path:
+        """Where the suite's task files are."""
+        if self.folder.startswith("shipped:"):
+            return SHIPPED_SUITES / self.folder.removeprefix("shipped:")
+        return Path(self.folder).expanduser()
+
+    def data_folder(self) -> Path | None:
+        """Where the benchmarks' files are."""
+        return None if self.data_dir is None else Path(self.data_dir).expanduser()
+
+    def benchmark_problems(self) -> list[Problem]:
+        """Benchmarks that are none, and a folder of files that is not named."""
+        remedy = f"choose among: {', '.join(BENCHMARKS)}"
+        found = [
+            Problem("suite.benchmarks", name, "no such benchmark", remedy)
+            for name in self.benchmarks
+            if name not in BENCHMARKS
+        ]
+        outside = [name for name, benchmark in self._known().items() if benchmark.folder is None]
+        if outside and self.data_dir is None:
+            what = f"needed for the files of {', '.join(outside)}"
+            remedy = "set it to their folder, or leave these benchmarks out"
+            found.append(Problem("suite.data_dir", None, what, remedy))
+        return found
+
+    def missing_benchmark_files(self) -> list[Problem]:
+        """Benchmarks of which no file is there."""
+        folder = self.data_folder()
+        if folder is None:
+            return []
+        remedy = "put it there, or leave the benchmark out"
+        return [
+            Problem("suite.benchmarks", name, f"no file {folder / one.pattern}", remedy)
+            for name, one in self._known().items()
+            if not one.files(folder)
+        ]
+
+    def _known(self) -> dict[str, Benchmark]:
+        return {name: BENCHMARKS[name] for name in self.benchmarks if name in BENCHMARKS}

@@ -1,0 +1,72 @@
+"""What a person, metrics.jsonl and the tracking service see while data is generated."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from pacos import metrics
+from pacos.console import Counter as Bar
+from pacos.llm.service import Service
+from pacos.tracking import Tracker
+from selfinstruct.generate import Bootstrap
+
+REQUESTS_A_RECORD = 16
+"""Requests for tasks in one step of metrics.jsonl."""
+REASONS_SHOWN = 3
+
+
+class Progress:
+    """Follows a bootstrap."""
+
+    def __init__(self, bar: Bar, tracker: Tracker, steps_logged: int, service: Service) -> None:
+        """Begin.
+
+        Args:
+            bar: counts rows.
+            tracker: takes a record of every `REQUESTS_A_RECORD` requests.
+            steps_logged: records that earlier lives have given it.
+            service: counts tokens and money.
+        """
+        self._bar = bar
+        self._tracker = tracker
+        self._steps_logged = steps_logged
+        self._service = service
+        self._began = time.monotonic()
+        self._is_replay = True
+
+    def update(self, bootstrap: Bootstrap) -> None:
+        """Take notice of one more reply that was used."""
+        rows, asked = len(bootstrap.rows), self._service.counts.asked
+        if self._is_replay and asked == 0:
+            self._bar.skip(rows)
+        else:
+            self._is_replay = False
+            self._bar.advance(rows - self._bar.done, note=self._note(bootstrap))
+        step, rest = divmod(bootstrap.requests, REQUESTS_A_RECORD)
+        if rest == 0 and step > self._steps_logged:
+            self._tracker.log(self._record(step, bootstrap))
+            self._steps_logged = step
+
+    def _record(self, step: int, bootstrap: Bootstrap) -> dict[str, object]:
+        counts = self._service.counts
+        seconds = time.monotonic() - self._began
+        record: dict[str, object] = {
+            metrics.STEP: step,
+            metrics.ACCEPTED: len(bootstrap.rows),
+            metrics.REJECTED: len(bootstrap.rejections),
+            metrics.REQUESTS: bootstrap.requests,
+            metrics.GENERATED_TOKENS_PER_SECOND: counts.completion_tokens / seconds,
+        }
+        if counts.usd is not None:
+            record[metrics.USD] = counts.usd
+        return record
+
+    def _note(self, bootstrap: Bootstrap) -> str:
+        accepted = len(bootstrap.rows)
+        reasons = Counter(str(one.verdict.reason) for one in bootstrap.rejections)
+        share = accepted / max(accepted + reasons.total(), 1)
+        shown = ", ".join(f"{count} {why}" for why, count in reasons.most_common(REASONS_SHOWN))
+        usd = self._service.counts.usd
+        cost = f"${usd:.2f}  " if usd else ""
+        return f"{cost}{share:.0%} accepted; rejected: {shown or 'none'}"

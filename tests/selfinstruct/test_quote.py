@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pacos.compose import compose_checked
+from pacos.llm.ledger import Spent
+from pacos.llm.prices import Price
+from selfinstruct.config import SCHEMAS, SelfInstructConfig
+from selfinstruct.export import read_seeds
+from selfinstruct.methods import build_method
+from selfinstruct.pool import Pool
+from selfinstruct.quote import ACCEPTANCE, Quote, extrapolate, guess
+
+PRICE = Price(1.0, 2.0)
+
+
+def quote(*more: str, price: Price | None = PRICE) -> Quote:
+    settings = ["generator=openai", "target_rows=9600", *more]
+    config = compose_checked(SelfInstructConfig, SCHEMAS, settings)
+    return guess(config, Pool(read_seeds(config), config), build_method(config), price)
+
+
+def test_requests_follow_from_rows_and_yield() -> None:
+    assert quote().requests == round(9600 / (16 * ACCEPTANCE))
+
+
+def test_further_steps_cost_requests_of_their_own() -> None:
+    one, five = quote("method=alpaca"), quote("method=self_instruct")
+    assert five.requests == round(9600 / (8 * ACCEPTANCE)) + 2 * 9600
+    assert five.usd is not None
+    assert one.usd is not None
+    assert five.usd > one.usd
+
+
+def test_tokens_of_korean_cost_more() -> None:
+    assert quote("lang=ko").tokens > 0
+
+
+def test_an_unknown_price_is_said() -> None:
+    assert "unknown price" in str(quote(price=None))
+
+
+def test_a_part_tells_of_the_whole(tmp_path: Path) -> None:
+    config = compose_checked(
+        SelfInstructConfig, SCHEMAS, ["generator=openai", "target_rows=1000", "pilot=100"]
+    )
+    whole = extrapolate(config, 100, 20, Spent(3000, 2000, 0.5), 360.0)
+    assert (whole.rows, whole.requests, whole.tokens) == (1000, 200, 50_000)
+    assert whole.usd == pytest.approx(5.0)
+    assert whole.hours == pytest.approx(1.0)
+    assert "$5.00, 1.0 h" in str(whole)
