@@ -38,6 +38,7 @@ class Page(HTMLParser):
         self.source = path.read_text(encoding="utf-8")
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.words: list[str] = []
         self._open: list[str] = []
         self.feed(self.source)
         assert not self._open, f"not closed: {self._open}"
@@ -56,6 +57,7 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._open and self._open[-1] != "style":
             self.text += data
+            self.words += data.split()
 
     @property
     def sections(self) -> list[str]:
@@ -90,8 +92,8 @@ def fill_data(run: RunDir) -> None:
     rows = [Row("seed_1", "Name a river.", "", "The Han.", "seed", facts)]
     for number in range(20):
         lineage = {**facts, "teacher": HOSTILE, "is_classification": None, "declined": "drugs"}
-        asked = f"Describe harbour {number} 안녕"
-        rows.append(Row(f"g{number}", asked, HOSTILE, "word " * 300, "generated", lineage))
+        texts = (f"Describe harbours, {number} 안녕", HOSTILE, "word " * 300)
+        rows.append(Row(f"g{number}", *texts, "generated", lineage))
     reasons = ["too similar"] * 15 + ["empty output"] * 3 + ["unsafe: fraud", f"unsafe: {HOSTILE}"]
     config = compose_checked(SelfInstructConfig, SCHEMAS_OF_DATA, [])
     measures = measure(rows, 1, 8, reasons, config)
@@ -101,15 +103,15 @@ def fill_data(run: RunDir) -> None:
     write_json(run.data / "requirements.json", table)
     write_jsonl(run.data / "data.jsonl", (row.to_json() for row in rows))
     write_jsonl(run.data / "heldout.jsonl", [Row("seed_2", "Hold me.", "", "Out.").to_json()])
-    texts = {"instruction": HOSTILE, "input": "", "output": "", "request": "k"}
+    candidate = {"instruction": HOSTILE, "input": "", "output": "", "request": "k"}
     near = {"id": "seed_1", "score": 0.875}
     leak = {"benchmark": "smoke", "item": "7", "kind": "whole", "score": 1.0, "words": HOSTILE}
     write_jsonl(
         run.data / "rejected.jsonl",
         [
-            *[{"reason": "too similar", **texts, "nearest": near, "overlap": None}] * 15,
-            *[{"reason": "gives away: smoke", **texts, "nearest": None, "overlap": leak}] * 3,
-            *[{"reason": "unsafe: fraud", **texts, "nearest": None, "overlap": None}] * 2,
+            *[{"reason": "too similar", **candidate, "nearest": near, "overlap": None}] * 15,
+            *[{"reason": "gives away: smoke", **candidate, "nearest": None, "overlap": leak}] * 3,
+            *[{"reason": "unsafe: fraud", **candidate, "nearest": None, "overlap": None}] * 2,
         ],
     )
     head = {"key": "0" * 64, "prompt_tokens": 100, "completion_tokens": 50}
@@ -194,7 +196,7 @@ def test_whole_pipeline(pipeline: RunDir) -> None:
         "20 generated rows and 1 human-written seeds",
         "Of 40 candidates in 8 requests for tasks, 50.0 % were accepted",
         "0.88 with: Name a river.",
-        "9 replies of the teacher took 900 tokens of prompts and 450 of replies for $4.50, 22.5 ¢ a",
+        "teacher took 900 tokens of prompts and 450 of replies for $4.50, 22.5 ¢ a generated row",
         "1 replies of the judge took 100 tokens of prompts and 50 of replies; their price is not",
         "smoke 7, whole: <script>",
         "1 of 1 generated answers",
@@ -249,8 +251,8 @@ def test_partial_pipeline(pipeline: RunDir) -> None:
 
 
 def cells(page: Page, *start: str) -> str:
-    """What follows in the page's text from where these words stand after each other."""
-    words = page.text.split()
+    """What follows in the page from where these words first stand after each other."""
+    words = page.words
     for at in range(len(words)):
         if words[at : at + len(start)] == [*start]:
             return " ".join(words[at + len(start) : at + len(start) + 40])
