@@ -119,8 +119,9 @@ def read_data(stage: StageFacts) -> Data | None:
     folder = stage.run.data
     last = last_record(stage.run.metrics) or {}
     ledgers = {"teacher": folder / "ledger.jsonl", "judge": folder / "judge" / "ledger.jsonl"}
-    costs = [_cost(who, path) for who, path in ledgers.items() if path.is_file()]
-    if not (folder / "data.jsonl").is_file():
+    found = [_cost(who, path) for who, path in ledgers.items() if path.is_file()]
+    costs = [cost for cost in found if cost.replies]
+    if not all((folder / name).is_file() for name in ("data.jsonl", "measures.json")):
         if not last:
             return None
         return Data(

@@ -118,8 +118,9 @@ KINDS = {"yes": "classification", "no": "other", "unknown": "unknown"}
 
 def _method(config: SelfInstructConfig, measures: Measures) -> str:
     method, generator, tasks = config.method, config.generator, config.method.tasks
-    generated = f"{method.num_pool_examples} generated tasks" if method.num_pool_examples else ""
-    shown = " and ".join(filter(None, (f"{method.num_seed_examples} seed tasks", generated)))
+    shown = f"{method.num_seed_examples} seed tasks"
+    if method.num_pool_examples:
+        shown += f" and up to {method.num_pool_examples} generated tasks"
     kinds = ", ".join(f"{count:,} {KINDS[kind]}" for kind, count in measures.classification.items())
     steps = (
         "Each reply held whole tasks."
