@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pacos.prompts import IGNORE, TokenizedRow
 
@@ -28,24 +30,39 @@ class Batch:
     """Tokens of the longest document."""
 
     @classmethod
-    def of(cls, documents: Sequence[TokenizedRow], device: torch.device) -> Batch:
-        """Lay documents end to end. The first label of each is IGNORE: nothing predicts it."""
-        ids = [token for document in documents for token in document.ids]
-        labels = [label for document in documents for label in document.labels]
-        positions = [at for document in documents for at in range(len(document.ids))]
-        scored = [at - 1 for at, label in enumerate(labels) if label != IGNORE]
-        ends = [0]
-        for document in documents:
-            ends.append(ends[-1] + len(document.ids))
+    def of(
+        cls, documents: Sequence[TokenizedRow], device: torch.device, *, padded: bool = False
+    ) -> Batch:
+        """Lay documents end to end. The first label of each is IGNORE: nothing predicts it.
+
+        Args:
+            documents: at least one.
+            device: where the tensors have to be.
+            padded: lengthen each document to the longest, as a batch of several rows would be. The
+                filling comes last in its document and carries no loss, so that it changes nothing
+                but the work.
+        """
+        lengths = np.array([len(document.ids) for document in documents])
+        longest = int(lengths.max())
+        room = np.full(len(documents), longest) if padded else lengths
+        ends = np.concatenate([[0], np.cumsum(room)])
+        positions = np.arange(ends[-1]) - np.repeat(ends[:-1], room)
+        real = positions < np.repeat(lengths, room)
+        ids, labels = np.zeros(ends[-1], np.int64), np.full(ends[-1], IGNORE, np.int64)
+        ids[real] = np.concatenate([document.ids for document in documents])
+        labels[real] = np.concatenate([document.labels for document in documents])
+        scored = np.flatnonzero(labels != IGNORE) - 1
+
+        def tensor(values: NDArray[np.int64]) -> torch.Tensor:
+            return torch.from_numpy(values).to(device)
+
         return cls(
-            input_ids=torch.tensor([ids], device=device),
-            position_ids=torch.tensor([positions], device=device),
-            scored=torch.tensor(scored, dtype=torch.int64, device=device),
-            targets=torch.tensor(
-                [labels[at + 1] for at in scored], dtype=torch.int64, device=device
-            ),
-            cu_seq_lens=torch.tensor(ends, dtype=torch.int32, device=device),
-            longest=max(len(document.ids) for document in documents),
+            input_ids=tensor(ids[None]),
+            position_ids=tensor(positions[None]),
+            scored=tensor(scored),
+            targets=tensor(labels[scored + 1]),
+            cu_seq_lens=tensor(ends).int(),
+            longest=longest,
         )
 
     @classmethod
@@ -54,4 +71,5 @@ class Batch:
 
         Every rank must run as many passes: their collectives wait for each other.
         """
-        return cls.of([TokenizedRow(ids=[0], labels=[IGNORE])], device)
+        token = TokenizedRow(np.zeros(1, np.int32), np.full(1, IGNORE, np.int32))
+        return cls.of([token], device)

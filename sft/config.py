@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 from typing import ClassVar
 
 from pacos.config import ClusterConfig, ModelConfig, RunConfig, TrackingConfig
 from pacos.errors import Problem
 from pacos.model_paths import path_problem
+from sft.batch_config import BatchConfig
+from sft.data_config import DataConfig
 
 
 class Precision(Enum):
@@ -25,33 +26,6 @@ class Decay(Enum):
     cosine = "cosine"
     linear = "linear"
     constant = "constant"
-
-
-@dataclass(kw_only=True, slots=True)
-class DataConfig:
-    """What the model is trained on."""
-
-    path: str = "???"
-    """A run of pacos selfinstruct, or a JSON or JSONL file of Alpaca rows."""
-    max_length: int = 2048
-    """Tokens of a pack, and of the longest row; longer rows are dropped and listed."""
-
-    def file(self) -> Path:
-        """The file that holds the rows."""
-        path = Path(self.path).expanduser()
-        return path / "data" / "data.jsonl" if path.is_dir() else path
-
-
-@dataclass(kw_only=True, slots=True)
-class BatchConfig:
-    """Size of one optimizer step, over all ranks; exactly one of `rows` and `tokens` is set."""
-
-    rows: int | None = None
-    """Rows that a step holds on average."""
-    tokens: int | None = None
-    """Tokens that a step holds on average."""
-    micro_packs: int = 1
-    """Most packs that one rank puts through the model at once: memory against speed."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -144,8 +118,9 @@ class SFTConfig:
     def problems(self) -> list[Problem]:
         return [
             *self.cluster.problems(),
+            *self.data.problems(),
+            *self.batch.problems(self.data.max_length, self.cluster.world_size()),
             *self._length_problems(),
-            *self._batch_problems(),
             *self._range_problems(),
         ]
 
@@ -156,28 +131,8 @@ class SFTConfig:
         what = f"{self.model.name} was made for at most {longest} tokens"
         return [Problem("data.max_length", self.data.max_length, what, f"set it to {longest}")]
 
-    def _batch_problems(self) -> list[Problem]:
-        rows, tokens, ranks = self.batch.rows, self.batch.tokens, self.cluster.world_size()
-        if (rows is None) == (tokens is None):
-            what = "exactly one of the two sets the size of a step"
-            remedy = "set one and make the other null"
-            return [Problem("batch.rows, batch.tokens", f"{rows}, {tokens}", what, remedy)]
-        if tokens is not None and tokens < ranks * self.data.max_length:
-            what = (
-                f"cannot be divided: {ranks} ranks with one pack of {self.data.max_length} tokens "
-                f"each make {ranks * self.data.max_length}"
-            )
-            remedy = "raise batch.tokens, or lower data.max_length or cluster.ranks_per_node"
-            return [Problem("batch.tokens", tokens, what, remedy)]
-        if rows is not None and rows < ranks:
-            what = f"cannot be divided: each of {ranks} ranks needs a row of its own"
-            return [Problem("batch.rows", rows, what, "raise it, or use fewer ranks")]
-        return []
-
     def _range_problems(self) -> list[Problem]:
         at_least_one = {
-            "data.max_length": self.data.max_length,
-            "batch.micro_packs": self.batch.micro_packs,
             "checkpoint.every_steps": self.checkpoint.every_steps,
             "checkpoint.keep": self.checkpoint.keep,
             "epochs": self.epochs,
@@ -210,14 +165,8 @@ class SFTConfig:
         return found
 
     def missing_files(self) -> list[Problem]:
-        found = []
         model = path_problem("model.path", self.model.path)
-        if model:
-            found.append(model)
-        if not self.data.file().is_file():
-            remedy = "give a finished run of pacos selfinstruct, or a JSON or JSONL file of rows"
-            found.append(Problem("data.path", self.data.path, f"no {self.data.file()}", remedy))
-        return found
+        return [*([model] if model else []), *self.data.missing_files()]
 
 
 SCHEMAS = {

@@ -15,14 +15,16 @@ from pacos.distributed import World
 from pacos.llama import LlamaShape
 from pacos.stop import StopRequest
 from sft.batch import Batch
+from sft.batch_config import Layout
 from sft.checkpoint import Checkpoints
 from sft.config import SFTConfig
 from sft.engine import backward
 from sft.loss import nll_sum
-from sft.packing import Pack, StepPlan, divide
+from sft.mixture import Mixture
+from sft.packing import Ints
 from sft.records import Records
-from sft.rows import TokenizedRows
 from sft.schedule import learning_rate
+from sft.step_plan import StepPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Step:
 
     number: int
     """From 1."""
-    packs: list[Pack]
+    packs: Ints
+    """Numbers of packs in the plan."""
     tokens: int
     squared_lengths: int
     supervised: int
@@ -45,14 +48,13 @@ class Trainer:
     def __init__(
         self,
         config: SFTConfig,
-        data: TokenizedRows,
+        data: Mixture,
         plan: StepPlan,
         engine: Any,
         world: World,
     ) -> None:
         self._config = config
         self._data = data
-        self._lengths = [len(row.ids) for row in data.rows]
         self._plan = plan
         self._engine = engine
         self._world = world
@@ -86,13 +88,14 @@ class Trainer:
         for number in range(first, self.total + 1):
             epoch, index = divmod(number - 1, self._plan.steps_per_epoch)
             packs = self._plan.step(self._config.seed, epoch, index)
-            rows = [row for pack in packs for row in pack]
+            rows = self._plan.rows(packs)
+            lengths = self._data.lengths[rows]
             yield Step(
                 number=number,
                 packs=packs,
-                tokens=sum(self._lengths[row] for row in rows),
-                squared_lengths=sum(self._lengths[row] ** 2 for row in rows),
-                supervised=sum(self._data.rows[row].num_supervised for row in rows),
+                tokens=int(lengths.sum()),
+                squared_lengths=int((lengths**2).sum()),
+                supervised=int(self._data.counts[rows].sum()),
                 rows=len(rows),
             )
 
@@ -115,13 +118,11 @@ class Trainer:
 
     def _micro_batches(self, step: Step) -> Iterator[Batch]:
         """This rank's passes of a step; as many on every rank."""
-        packs = divide(step.packs, self._lengths, self._world.size)[self._world.rank]
-        passes = self._engine.gradient_accumulation_steps()
-        for index in range(passes):
-            first, last = index * len(packs) // passes, (index + 1) * len(packs) // passes
-            rows = [self._data.rows[row] for pack in packs[first:last] for row in pack]
-            device = self._engine.device
-            yield Batch.of(rows, device) if rows else Batch.empty(device)
+        device = self._engine.device
+        padded = self._config.batch.layout is not Layout.packed
+        for packs in self._plan.divide(step.packs, self._world.size)[self._world.rank]:
+            rows = [self._data.row(row) for row in self._plan.rows(packs)]
+            yield Batch.of(rows, device, padded=padded) if rows else Batch.empty(device)
 
     def _record(self, step: Step, rate: float, nll: float, seconds: float) -> dict[str, float]:
         shape: LlamaShape = self._config.model.shape

@@ -1,91 +1,103 @@
-"""Which rows share a pack, which packs make a step, and which rank takes which pack.
-
-Packs and steps follow from lengths, batch size, seed and epoch alone, so that every rank computes
-the same plan and another number of ranks trains on the same steps.
-"""
+"""Which rows share a pack: best-fit decreasing over the whole corpus."""
 
 from __future__ import annotations
 
-import heapq
-import random
 from bisect import bisect_left, insort
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pacos.run_dir import derived_seed
-from sft.config import BatchConfig
+import numpy as np
+from numpy.typing import NDArray
 
-Pack = list[int]
-"""Indices of the rows that share one flat row of tokens."""
-
-
-def pack_rows(lengths: Sequence[int], capacity: int) -> list[Pack]:
-    """Best-fit decreasing: each row, longest first, goes into the fullest pack that it fits.
-
-    Args:
-        lengths: tokens of each row, each at most `capacity`.
-        capacity: tokens of a pack.
-    """
-    packs: list[Pack] = []
-    room: list[tuple[int, int]] = []
-    for row in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
-        at = bisect_left(room, (lengths[row], -1))
-        if at == len(room):
-            packs.append([row])
-            free, pack = capacity - lengths[row], len(packs) - 1
-        else:
-            free, pack = room.pop(at)
-            packs[pack].append(row)
-            free -= lengths[row]
-        insort(room, (free, pack))
-    return packs
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class StepPlan:
-    """Steps of an epoch, each a list of packs."""
+class Packs:
+    """Lists of rows, end to end."""
 
-    packs: list[Pack]
-    steps_per_epoch: int
-    """Each step holds len(packs) / steps_per_epoch packs, rounded down or up."""
+    rows: Ints
+    """[rows]: pack after pack, the longest row of each pack first."""
+    starts: Ints
+    """[packs + 1]: where each pack begins, and the number of rows."""
 
-    @classmethod
-    def of(cls, lengths: Sequence[int], capacity: int, batch: BatchConfig) -> StepPlan:
-        """Pack all rows and divide the packs evenly into steps of the batch's size on average."""
-        if batch.rows is not None:
-            steps = len(lengths) / batch.rows
-        else:
-            assert batch.tokens is not None
-            steps = sum(lengths) / batch.tokens
-        return cls(packs=pack_rows(lengths, capacity), steps_per_epoch=max(1, round(steps)))
+    def __len__(self) -> int:
+        return len(self.starts) - 1
 
-    def passes(self, ranks: int, micro_packs: int) -> int:
-        """Forward passes that every rank makes in a step: enough for the largest step."""
-        largest = -(-len(self.packs) // self.steps_per_epoch)
-        of_one_rank = -(-largest // ranks)
-        return -(-of_one_rank // micro_packs)
+    def __getitem__(self, pack: int) -> Ints:
+        return self.rows[self.starts[pack] : self.starts[pack + 1]]
 
-    def step(self, seed: int, epoch: int, index: int) -> list[Pack]:
-        """Packs of one step; the order of packs is drawn anew each epoch."""
-        order = list(range(len(self.packs)))
-        random.Random(derived_seed(seed, "packs", epoch)).shuffle(order)
-        steps = self.steps_per_epoch
-        first = index * len(order) // steps
-        last = (index + 1) * len(order) // steps
-        return [self.packs[pack] for pack in order[first:last]]
+    def sums(self, values: NDArray[np.float64] | Ints) -> NDArray[np.float64]:
+        """[packs]: the sum of a value of rows over each pack's rows."""
+        return np.add.reduceat(values[self.rows], self.starts[:-1], dtype=np.float64)
 
 
-def divide(packs: Sequence[Pack], lengths: Sequence[int], ranks: int) -> list[list[Pack]]:
-    """Give the packs of a step to ranks, the costliest first to the rank with the least work.
+def pack_rows(lengths: Ints, capacity: int) -> Packs:
+    """Best-fit decreasing: each row, longest first, goes into the fullest pack that it fits.
 
-    No rank gets more than its even share rounded up. The cost of a pack is its number of tokens.
+    Of packs equally full the oldest takes the row. Rows of one length are dealt with together: the
+    fullest pack that one fits is filled until no other fits, then the next fullest, and packs that
+    are equally full go the same way. So the work grows with the number of different lengths rather
+    than of rows.
+
+    Args:
+        lengths: [rows], each from 1 to `capacity` tokens.
+        capacity: tokens of a pack.
     """
-    share = -(-len(packs) // ranks)
-    given: list[list[Pack]] = [[] for _ in range(ranks)]
-    work = [(0, rank) for rank in range(ranks)]
-    for pack in sorted(packs, key=lambda rows: -sum(lengths[row] for row in rows)):
-        cost, rank = heapq.heappop(work)
-        given[rank].append(pack)
-        if len(given[rank]) < share:
-            heapq.heappush(work, (cost + sum(lengths[row] for row in pack), rank))
-    return given
+    order = np.argsort(-lengths, kind="stable")
+    pack_of = np.empty(len(lengths), dtype=np.int64)
+    """[rows], longest first: the pack that each goes into."""
+    open_packs = _OpenPacks(capacity)
+    sizes, firsts = np.unique(-lengths[order], return_index=True)
+    ends = [*firsts[1:], len(order)]
+    for size, first, end in zip(-sizes, firsts, ends, strict=True):
+        done = int(first)
+        while done < end:
+            took = open_packs.take(int(size), int(end) - done)
+            pack_of[done : done + len(took)] = took
+            done += len(took)
+    rows = order[np.argsort(pack_of, kind="stable")]
+    starts = np.concatenate([[0], np.cumsum(np.bincount(pack_of, minlength=open_packs.count))])
+    return Packs(rows, starts)
+
+
+class _OpenPacks:
+    """Packs that have room left, by how much."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._rooms: list[int] = []
+        """The rooms that some pack has, ascending."""
+        self._packs: dict[int, list[Ints]] = {}
+        """Room to packs that have it."""
+        self.count = 0
+
+    def take(self, size: int, rows: int) -> Ints:
+        """Put up to `rows` rows of `size` tokens into the fullest packs that they fit.
+
+        Returns:
+            The pack of each row that was put away; at least one.
+        """
+        at = bisect_left(self._rooms, size)
+        if at < len(self._rooms):
+            room = self._rooms.pop(at)
+            packs = np.sort(np.concatenate(self._packs.pop(room)))
+        else:
+            room = self._capacity
+            fresh = -(-rows // (room // size))
+            packs = np.arange(self.count, self.count + fresh)
+            self.count += fresh
+        each = room // size
+        whole, rest = divmod(min(rows, each * len(packs)), each)
+        self._put_back(packs[:whole], room - each * size)
+        if rest:
+            self._put_back(packs[whole : whole + 1], room - rest * size)
+        self._put_back(packs[whole + bool(rest) :], room)
+        return np.repeat(packs[: whole + bool(rest)], each)[: whole * each + rest]
+
+    def _put_back(self, packs: Ints, room: int) -> None:
+        if room == 0 or not len(packs):
+            return
+        if room not in self._packs:
+            insort(self._rooms, room)
+            self._packs[room] = []
+        self._packs[room].append(packs)

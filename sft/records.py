@@ -13,8 +13,8 @@ from pacos.history import cut_after, last_record
 from pacos.run_dir import RunDir
 from pacos.tracking import NullTracker, Record, Tracker, open_tracker
 from sft.config import SFTConfig
-from sft.packing import StepPlan
-from sft.rows import TokenizedRows
+from sft.mixture import Mixture
+from sft.step_plan import StepPlan
 
 log = logging.getLogger(__name__)
 
@@ -26,27 +26,24 @@ class Records:
         self._config = config
         self._run = run
         self._is_main = world.is_main
+        self._ranks = world.size
         self._tracker: Tracker = NullTracker()
         self._first_step = 1
         self._last: Record = {}
 
-    def begin(self, data: TokenizedRows, plan: StepPlan, steps_done: int) -> None:
+    def begin(self, data: Mixture, plan: StepPlan, steps_done: int) -> None:
         """Record the inputs, cut metrics of steps that will be made again, open the tracker."""
         self._first_step = steps_done + 1
         if not self._is_main:
             return
-        capacity = len(plan.packs) * self._config.data.max_length
-        tokens, packs = sum(data.lengths), len(plan.packs)
-        log.info(
-            f"{len(data.rows)} rows, {tokens} tokens in {packs} packs, "
-            f"{100 * tokens / capacity:.1f} % full, {plan.steps_per_epoch} steps an epoch"
-        )
-        if data.dropped:
-            listed = self._run.path / "dropped_rows.jsonl"
-            write_jsonl(listed, [{"id": row, "reason": "too long"} for row in data.dropped])
-            log.warning(f"{len(data.dropped)} rows are too long and left out; see {listed}")
+        log.info(plan.summary(data.lengths, self._config.seed, self._ranks))
+        for name, rows in (("dropped", data.dropped), ("quarantined", data.quarantined)):
+            if rows:
+                listed = self._run.path / f"{name}_rows.jsonl"
+                write_jsonl(listed, rows)
+                log.warning(f"{len(rows)} rows {name}, whole or in part; see {listed}")
         lineage = {"weights": self._config.model.license, "data": data.terms}
-        self._run.add_inputs({"data": self._config.data.file()}, lineage=lineage)
+        self._run.add_inputs(data.inputs, lineage=lineage)
         cut_after(self._run.metrics, steps_done)
         self._last = last_record(self._run.metrics) or {}
         self._tracker = open_tracker(
@@ -77,7 +74,7 @@ class Records:
             result = {"loss": self._last.get(metrics.LOSS), "steps": self._last.get(metrics.STEP)}
             write_json(self._run.result, result)
 
-    def model_card(self, data: TokenizedRows, steps: int) -> str:
+    def model_card(self, data: Mixture, steps: int) -> str:
         """The README.md of the exported model: what it is, under which terms it came to be."""
         model, terms = self._config.model, "\n".join(f"- data: {line}" for line in data.terms)
         return f"""---
@@ -88,7 +85,7 @@ pipeline_tag: text-generation
 
 # {self._run.path.name}
 
-{model.name}, fully fine-tuned with pacos on {len(data.rows)} rows for {steps} steps: prompt format
+{model.name}, fully fine-tuned with pacos on {len(data)} rows for {steps} steps: prompt format
 {model.prompt_format.name}, peak learning rate {self._config.optimizer.lr}, last loss
 {self._last.get(metrics.LOSS):.4f} nats a token.
 

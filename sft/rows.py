@@ -1,86 +1,163 @@
-"""Rows on disk, and rows as tokens."""
+"""Rows as conversations: what the columns of a data set mean."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from pacos.config import PromptFormat
 from pacos.errors import UserError
-from pacos.files import read_jsonl
-from pacos.prompts import TokenizedRow, encode
-from pacos.schemas import Row
-from sft.config import SFTConfig
+from pacos.schemas import Message, Row
+
+ROLES = {
+    "system": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+}
+"""Roles of conversations and of ShareGPT, to ours."""
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Read a JSONL file, or a JSON list, of Alpaca rows.
-
-    Raises:
-        UserError: the file cannot be read or is empty, or a record (file and line) is no row.
-    """
-    try:
-        if path.suffix == ".json":
-            records = json.loads(path.read_text(encoding="utf-8"))
-        else:
-            records = list(read_jsonl(path))
-    except (OSError, ValueError) as error:
-        raise UserError(f"data.path: {path}: cannot be read: {error}") from error
-    if not isinstance(records, list) or not records:
-        raise UserError(f"data.path: {path}: holds no rows")
-    return [Row.from_json(record, f"{path}:{n}") for n, record in enumerate(records, start=1)]
+class RowError(Exception):
+    """A row that cannot be used; its text says why, without the place."""
 
 
 @dataclass(frozen=True, slots=True)
-class TokenizedRows:
-    """Rows that fit, as tokens."""
+class Example:
+    """A conversation to learn from."""
 
-    ids: list[str]
-    rows: list[TokenizedRow]
-    dropped: list[str]
-    """Ids of rows that are too long."""
-    terms: list[str]
-    """Licences and terms that the rows' lineage names."""
-
-    @property
-    def lengths(self) -> list[int]:
-        """Tokens of each row."""
-        return [len(row.ids) for row in self.rows]
+    messages: list[Message]
+    """A system turn or none, then turns of user and assistant by turns, the assistant's last."""
+    id: str | None = None
+    """The row's own, where it has one."""
+    terms: str | None = None
+    """Licence or terms that its lineage names."""
 
 
-def load_data(config: SFTConfig, tokenizer: Any) -> TokenizedRows:
-    """Read and tokenise what the config trains on."""
-    rows = read_rows(config.data.file())
-    return tokenize_rows(rows, tokenizer, config.model.prompt_format, config.data.max_length)
+Reader = Callable[[Mapping[str, Any]], list[Message]]
 
 
-def tokenize_rows(
-    rows: Sequence[Row], tokenizer: Any, prompt_format: PromptFormat, max_length: int
-) -> TokenizedRows:
-    """Tokenise rows; one longer than `max_length` tokens is dropped, never cut.
+def reader_for(columns: Set[str]) -> Reader | None:
+    """What makes conversations of rows with these columns; None where they are of no known kind."""
+    for needed, reader in READERS.items():
+        if columns >= set(needed):
+            return reader
+    return None
+
+
+def read_example(record: Mapping[str, Any], reader: Reader) -> Example:
+    """Read one row.
 
     Raises:
-        UserError: no row is left, or one has nothing to learn.
+        RowError: it is not of its data set's schema, or has nothing to learn.
     """
-    encoded = encode(tokenizer, prompt_format, [row.messages() for row in rows])
-    kept = [index for index, row in enumerate(encoded) if len(row.ids) <= max_length]
-    dropped = [rows[index].id for index in range(len(rows)) if len(encoded[index].ids) > max_length]
-    if not kept:
-        raise UserError(
-            f"data.max_length = {max_length}: every one of {len(rows)} rows is longer; raise it"
-        )
-    for index in kept:
-        if encoded[index].num_supervised == 0:
-            raise UserError(
-                f"model.prompt_format = {prompt_format.name}: row {rows[index].id} has no token "
-                "that carries loss; give a format whose answer is marked"
-            )
-    return TokenizedRows(
-        ids=[rows[index].id for index in kept],
-        rows=[encoded[index] for index in kept],
-        dropped=dropped,
-        terms=sorted({str(row.lineage["terms"]) for row in rows if "terms" in row.lineage}),
+    messages = reader(record)
+    system = record.get("system")
+    if system and messages[0]["role"] != "system":
+        messages.insert(0, _message("system", system))
+    _check_order(messages)
+    lineage, identifier = record.get("lineage"), record.get("id")
+    return Example(
+        messages=messages,
+        id=None if identifier is None else str(identifier),
+        terms=lineage.get("terms") if isinstance(lineage, dict) else None,
     )
+
+
+def _alpaca(record: Mapping[str, Any]) -> list[Message]:
+    try:
+        # Tables have null where a row has no input.
+        row = Row.from_json({**record, "input": record.get("input") or ""}, "")
+    except UserError as error:
+        raise RowError(str(error).removeprefix(": ")) from error
+    for text in (row.instruction, row.input, row.output):
+        _check_text(text)
+    return row.messages()
+
+
+def _conversation(turns: Any, column: str) -> list[Message]:
+    if not isinstance(turns, list) or not turns:
+        raise RowError(f"{column} = {_shown(turns)}: must be a list of turns")
+    messages = []
+    for number, turn in enumerate(turns, start=1):
+        if not isinstance(turn, dict):
+            raise RowError(
+                f"{column}: turn {number} = {_shown(turn)}: must have a role and content"
+            )
+        role = turn.get("role", turn.get("from"))
+        if role not in ROLES:
+            known = ", ".join(ROLES)
+            raise RowError(
+                f"{column}: turn {number}: role = {_shown(role)}: must be one of {known}"
+            )
+        content = turn.get("content", turn.get("value"))
+        if ROLES[role] == "system" and not content:
+            continue
+        try:
+            messages.append(_message(ROLES[role], content))
+        except RowError as bad:
+            raise RowError(f"{column}: turn {number}: {bad}") from bad
+    while messages and messages[-1]["role"] != "assistant":
+        # A question without an answer has nothing to learn, and no answer depends on it.
+        messages.pop()
+    if not messages:
+        raise RowError(f"{column}: no turn of the assistant, so nothing to learn")
+    return messages
+
+
+def _pair(record: Mapping[str, Any]) -> list[Message]:
+    prompt, completion = record.get("prompt"), record.get("completion")
+    if isinstance(prompt, list) and isinstance(completion, list):
+        return _conversation([*prompt, *completion], "prompt, completion")
+    turns = []
+    for role, column, text in (("user", "prompt", prompt), ("assistant", "completion", completion)):
+        try:
+            turns.append(_message(role, text))
+        except RowError as bad:
+            raise RowError(str(bad).replace("content", column, 1)) from bad
+    return turns
+
+
+READERS: dict[tuple[str, ...], Reader] = {
+    ("messages",): lambda record: _conversation(record.get("messages"), "messages"),
+    ("conversations",): lambda record: _conversation(record.get("conversations"), "conversations"),
+    ("instruction", "output"): _alpaca,
+    ("prompt", "completion"): _pair,
+}
+"""Columns that a data set has, to what reads its rows; the first that fits."""
+
+
+def _message(role: str, content: Any) -> Message:
+    if not isinstance(content, str) or not content.strip():
+        raise RowError(f"content = {_shown(content)}: must be a text that is not empty")
+    _check_text(content)
+    return {"role": role, "content": content}
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(text[error.start]):04x}"
+        raise RowError(
+            f"{half} in {_shown(text)}: half of a character, as where a tool cut a text inside an "
+            "emoji; take it out"
+        ) from error
+
+
+def _check_order(messages: Sequence[Message]) -> None:
+    """A system turn or none, then user and assistant by turns: what every format can write out."""
+    first = 1 if messages[0]["role"] == "system" else 0
+    for number, message in enumerate(messages[first:]):
+        expected = ("user", "assistant")[number % 2]
+        if message["role"] != expected:
+            raise RowError(
+                f"turn {first + number + 1} is the {message['role']}'s where the {expected}'s is "
+                "due: user and assistant take turns, after at most one system turn"
+            )
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

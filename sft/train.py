@@ -52,17 +52,17 @@ def train(config: SFTConfig, run: RunDir, world: World) -> str | None:
     from sft.engine import build_engine, start_ranks
     from sft.export import export_model
     from sft.loop import Trainer
+    from sft.mixture import load_data
     from sft.model import build_model
-    from sft.packing import StepPlan
-    from sft.rows import load_data
+    from sft.step_plan import StepPlan
 
     device = start_ranks(world)
     stop = StopRequest(run.stop)
     tokenizer = load_tokenizer(config.model.path, config.model.revision, config.model.pad_token)
-    data = load_data(config, tokenizer)
-    plan = StepPlan.of(data.lengths, config.data.max_length, config.batch)
+    data = load_data(config, tokenizer, world)
+    plan = StepPlan.of(data.lengths, config.data.max_length, config.batch, config.model.shape)
     model = build_model(config, tokenizer, device)
-    engine = build_engine(model, config, plan.passes(world.size, config.batch.micro_packs))
+    engine = build_engine(model, config, plan.passes(world.size))
     checkpoints = Checkpoints(run.checkpoints, config, world)
     done = checkpoints.load_newest(engine)
     records = Records(config, run, world)

@@ -1,0 +1,141 @@
+"""Config of the training data: where rows come from, how often, and which are left out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from pacos.errors import Problem, UserError
+
+REMEDY = (
+    "give a finished run of pacos selfinstruct, a JSON, JSONL or Parquet file, a folder that "
+    "datasets saved, or a hub id owner/name"
+)
+
+HUB_ID = re.compile(r"(?P<id>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?")
+
+
+class Kind(Enum):
+    """What a data path leads to."""
+
+    json = "json"
+    parquet = "parquet"
+    saved = "saved"
+    """A folder written by `save_to_disk` of the library datasets."""
+    hub = "hub"
+
+
+SUFFIXES = {
+    ".json": Kind.json,
+    ".jsonl": Kind.json,
+    ".ndjson": Kind.json,
+    ".parquet": Kind.parquet,
+}
+
+
+class TooLong(Enum):
+    """What happens to a row of more than `max_length` tokens. No answer is ever cut."""
+
+    drop = "drop"
+    cut_turns = "cut_turns"
+
+
+class OnError(Enum):
+    """What happens to a row that cannot be used."""
+
+    refuse = "refuse"
+    quarantine = "quarantine"
+
+
+@dataclass(kw_only=True, slots=True)
+class DataConfig:
+    """What the model is trained on."""
+
+    path: str = "???"
+    """A run of pacos selfinstruct; a JSON, JSONL or Parquet file; a folder that the library
+    datasets saved; or a data set of the hub, owner/name or owner/name@revision (its train split).
+    Rows are Alpaca's (instruction, input, output), conversations (messages, or ShareGPT's
+    conversations) or pairs of prompt and completion; the columns tell which."""
+    weight: float = 1.0
+    """Passes over `path` in an epoch. 0.5 takes half of the rows, the same in every epoch; 2 takes
+    each row twice."""
+    mix: dict[str, float] = field(default_factory=dict)
+    """Further data: path to passes over it in an epoch, as `weight` is for `path`."""
+    max_length: int = 2048
+    """Tokens of a pack, and of the longest row."""
+    too_long: TooLong = TooLong.drop
+    """`drop` leaves longer rows out. `cut_turns` leaves out the last exchanges of a conversation
+    until the rest fits: every answer that is left has all of its context. Both list the rows in
+    dropped_rows.jsonl."""
+    on_error: OnError = OnError.refuse
+    """`refuse` ends the run at the first row that cannot be used. `quarantine` leaves such rows out
+    and lists them with their reasons in quarantined_rows.jsonl."""
+
+    def weights(self) -> dict[str, float]:
+        """All paths with their passes an epoch, `path` first, the others in alphabetical order."""
+        return {self.path: self.weight, **dict(sorted(self.mix.items()))}
+
+    def problems(self) -> list[Problem]:
+        found = [
+            Problem(f"data.{key}", value, "is a number of passes", "choose one above 0")
+            for key, value in {
+                "weight": self.weight,
+                **{f"mix.{path}": weight for path, weight in self.mix.items()},
+            }.items()
+            if value <= 0
+        ]
+        if self.path in self.mix:
+            remedy = "set data.weight, and take it out of data.mix"
+            found.append(Problem("data.mix", self.path, "is data.path already", remedy))
+        if self.max_length < 1:
+            found.append(
+                Problem("data.max_length", self.max_length, "must be at least 1", "raise it")
+            )
+        return found
+
+    def missing_files(self) -> list[Problem]:
+        found = []
+        for key, path in [("data.path", self.path), *(("data.mix", path) for path in self.mix)]:
+            try:
+                locate(path)
+            except UserError as error:
+                found.append(Problem(key, path, str(error), REMEDY))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a data path leads, as far as names and files tell."""
+
+    kind: Kind
+    path: Path
+    """The file or folder; of the hub, the id."""
+    revision: str | None = None
+    """Of the hub: commit, tag or branch; None takes the newest."""
+
+
+def locate(path: str) -> Location:
+    """Find out what a data path means.
+
+    Raises:
+        UserError: nothing that pacos could read; only what is wrong is said.
+    """
+    file = Path(path).expanduser()
+    if file.is_dir():
+        rows = file / "data" / "data.jsonl"
+        if rows.is_file():
+            return Location(Kind.json, rows)
+        if any((file / name).is_file() for name in ("state.json", "dataset_dict.json")):
+            return Location(Kind.saved, file)
+        raise UserError(f"no {rows}, and no data set that datasets saved")
+    kind = SUFFIXES.get(file.suffix)
+    if file.is_file():
+        if kind is None:
+            raise UserError(f"{file.suffix or 'no suffix'} does not tell the format of its rows")
+        return Location(kind, file)
+    found = HUB_ID.fullmatch(path)
+    if found is None or kind is not None:
+        raise UserError(f"no {file}")
+    return Location(Kind.hub, Path(found["id"]), found["revision"])
