@@ -115,9 +115,13 @@ def _terms(stage: StageFacts) -> Iterator[Terms]:
 def _places(run: Path, stage: StageFacts) -> Iterator[Place]:
     for path, what in (
         (stage.run.data / "data.jsonl", "data set"),
+        (stage.run.data / "train.parquet", "data set for datasets.load_dataset"),
+        (stage.run.data / "data_messages.jsonl", "data set as conversations"),
         (stage.run.data / "heldout.jsonl", "held-out rows"),
         (stage.run.data / "rejected.jsonl", "rejected candidates with their reasons"),
         (stage.run.data / "ledger.jsonl", "every reply of the teacher"),
+        (stage.run.data / "judge" / "ledger.jsonl", "every reply of the judge"),
+        (stage.run.data / "requirements.json", "what demonstration data must be, met or not"),
         (stage.run.data / "README.md", "data card"),
         (stage.run.model, "trained model with tokenizer and card"),
         (stage.run.checkpoints, "checkpoints"),

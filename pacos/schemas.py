@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,15 @@ class Row:
     """Seed ids, request ids, teacher and terms: facts recorded when the row was made."""
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        # Not asdict, which copies every value of the lineage: 5 s for 52,000 rows.
+        return {
+            "id": self.id,
+            "instruction": self.instruction,
+            "input": self.input,
+            "output": self.output,
+            "source": self.source,
+            "lineage": dict(self.lineage),
+        }
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any], where: str) -> Row:

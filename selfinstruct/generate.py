@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 from pacos.errors import UserError
@@ -236,7 +236,7 @@ class Bootstrap:
                 "teacher": generator.name,
                 "terms": generator.terms,
                 "is_classification": completed.is_classification,
-                "nearest": None if nearest is None else [nearest.id, round(nearest.score, 4)],
+                "nearest": None if nearest is None else asdict(nearest),
                 **_notes(quality=verdict.quality, declined=declined),
             },
         )

@@ -21,7 +21,7 @@ from selfinstruct.judge_config import JudgeConfig
 from selfinstruct.parse import Candidate
 
 LOW_QUALITY = "judged too low in quality"
-UNSAFE = "judged unsafe"
+DANGER = "judged unsafe"
 NO_OPINION = "the judge gave no verdict"
 SAMPLING = Sampling(max_tokens=512, temperature=0.0)
 
@@ -66,4 +66,4 @@ class Opinion:
             return replace(verdict, reason=NO_OPINION)
         if not dangers:
             return verdict
-        return replace(verdict, reason=f"{UNSAFE}: {', '.join(sorted(dangers))}")
+        return replace(verdict, reason=f"{DANGER}: {', '.join(sorted(dangers))}")

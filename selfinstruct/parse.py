@@ -128,21 +128,28 @@ def json_tasks(text: str, *, cut: bool) -> list[Candidate]:
         if parts is None:
             found.append(Candidate(json.dumps(item, ensure_ascii=False), defect=NOT_JSON))
         else:
-            found.append(Candidate(parts[0], without_input(str(item.get("input") or "")), parts[1]))
+            found.append(
+                Candidate(parts[0], without_input(_whole(str(item.get("input") or ""))), parts[1])
+            )
     return found or [Candidate(text.strip(), defect=CUT if cut else NOT_JSON)]
 
 
 def json_instructions(text: str, *, cut: bool) -> list[Candidate]:
     """The instructions of a reply in JSON."""
     items = _json_items(text, "instructions")
-    found = [Candidate(item.strip()) for item in items if isinstance(item, str)]
+    found = [Candidate(_whole(item)) for item in items if isinstance(item, str)]
     return found or [Candidate(text.strip(), defect=CUT if cut else NOT_JSON)]
 
 
 def _texts(item: Any, *keys: str) -> list[str] | None:
     if not isinstance(item, dict) or not all(isinstance(item.get(key), str) for key in keys):
         return None
-    return [item[key].strip() for key in keys]
+    return [_whole(item[key]) for key in keys]
+
+
+def _whole(text: str) -> str:
+    """The text without halves of surrogate pairs, which JSON can escape and no file can hold."""
+    return text.encode(errors="replace").decode().strip()
 
 
 def _json_items(text: str, key: str) -> list[Any]:
@@ -224,7 +231,7 @@ def json_instances(instruction: str, text: str, *, cut: bool, output: str) -> li
         if parts is None:
             found.append(Candidate(json.dumps(item, ensure_ascii=False), defect=NOT_JSON))
         else:
-            given = without_input(str(item.get("input") or ""))
+            given = without_input(_whole(str(item.get("input") or "")))
             found.append(Candidate(instruction, given, parts[0]))
     return found or [Candidate(text.strip(), defect=CUT if cut else NOT_JSON)]
 
