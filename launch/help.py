@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Iterator
 from enum import Enum
 from importlib.resources import files
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pacos.config import StageConfig
 
@@ -47,7 +47,7 @@ def stage_help(name: str) -> str:
     lines += ["Groups, GROUP=OPTION:"]
     lines += [f"  {group:<28}{options}" for group, options in _groups(name)]
     lines += ["", "Keys, KEY=VALUE, with the value that the schema gives them:"]
-    lines += _keys(schema, "")
+    lines += _keys(schema, "", {})
     lines += [
         "",
         f"pacos {name} --cfg job shows the values that the chosen options give them.",
@@ -91,16 +91,26 @@ def _options(group: str, chosen: str) -> list[str]:
     return [f"{option} (default)" if option == chosen else option for option in names]
 
 
-def _keys(schema: type, prefix: str) -> Iterator[str]:
-    """Two lines a key: name with type and value, then its docstring."""
+def _keys(schema: type, prefix: str, shown: dict[type, str]) -> Iterator[str]:
+    """Two lines a key: name with type and value, then its docstring.
+
+    What may be null and has keys of its own is `shown` once, under the first key that takes it.
+    """
     docs, hints = _field_docs(schema), get_type_hints(schema)
     for item in dataclasses.fields(schema):
-        kind = hints[item.name]
+        kind, key = hints[item.name], f"{prefix}{item.name}"
         if inspect.isclass(kind) and dataclasses.is_dataclass(kind):
-            yield from _keys(kind, f"{prefix}{item.name}.")
+            yield from _keys(kind, f"{key}.", shown)
             continue
-        yield f"  {prefix}{item.name} = {_default(item)}  ({_type_name(kind)})"
+        inner = next((part for part in get_args(kind) if dataclasses.is_dataclass(part)), None)
+        name = _type_name(kind) if inner is None else "null | keys of its own"
+        yield f"  {key} = {_default(item)}  ({name})"
         yield f"      {docs.get(item.name, '')}"
+        if inner in shown:
+            yield f"      Its keys are those of {shown[inner]}."
+        elif isinstance(inner, type):
+            shown[inner] = key
+            yield from _keys(inner, f"{key}.", shown)
 
 
 def _default(item: dataclasses.Field[Any]) -> str:
