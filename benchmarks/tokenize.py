@@ -1,0 +1,126 @@
+"""Time from a JSON file to tokens in memory, with an empty cache and from the cache.
+
+python -m benchmarks.tokenize ROWS [--rows N] [--model PATH] [--format NAME] [--out FILE]
+
+ROWS is repeated up to N rows. Measured is what a rank of training does: read, check, tokenise on
+all cores, write the cache, map it. Against it, right after: transformers' apply_chat_template with
+its mask of assistant tokens, without reading, checking and writing, over SAMPLE rows, extrapolated.
+Seconds of the processor, children's too, stand beside those of the clock: others may share the
+machine. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pacos.config import PromptFormat
+from pacos.distributed import World
+from pacos.errors import UserError, exit_with
+from pacos.files import write_json, write_jsonl
+from pacos.models import load_tokenizer
+from pacos.prompts import FORMATS
+from pacos.run_dir import package_versions
+from pacos.schemas import Row
+from sft.config import SFTConfig
+from sft.data_config import OnError
+from sft.mixture import load_data
+from sft.sources import open_source
+
+SAMPLE = 4000
+"""Rows for transformers' own way."""
+
+T = TypeVar("T")
+
+
+def measure(rows: Path, count: int, config: SFTConfig, tokenizer: Any) -> dict[str, Any]:
+    """Seconds of both ways."""
+    records = [record for _, record in open_source(str(rows)).records()]
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["PACOS_CACHE"] = folder
+        config.data.path = str(Path(folder) / "rows.jsonl")
+        write_jsonl(Path(config.data.path), itertools.islice(itertools.cycle(records), count))
+        alone = World(rank=0, size=1, local_rank=0)
+        data, first = timed(lambda: load_data(config, tokenizer, alone))
+        _, again = timed(lambda: load_data(config, tokenizer, alone))
+    rows_given = [Row.from_json(row, "").messages() for row in records if row["output"]][:SAMPLE]
+    template = FORMATS[config.model.prompt_format].template
+    _, direct = timed(
+        lambda: tokenizer.apply_chat_template(
+            rows_given,
+            chat_template=template,
+            return_dict=True,
+            return_assistant_tokens_mask=True,
+        )
+    )
+    return {
+        "rows": len(data),
+        "tokens": int(data.lengths.sum()),
+        "pacos": first,
+        "pacos_from_cache": again,
+        "transformers": {key: round(value * count / SAMPLE, 2) for key, value in direct.items()},
+    }
+
+
+def timed(work: Callable[[], T]) -> tuple[T, dict[str, float]]:
+    """What the work returns, and the seconds that it took."""
+    clock, processor = time.perf_counter(), processor_seconds()
+    done = work()
+    return done, {
+        "seconds": round(time.perf_counter() - clock, 2),
+        "processor_seconds": round(processor_seconds() - processor, 2),
+    }
+
+
+def processor_seconds() -> float:
+    """Of this process and of its children that have ended."""
+    return sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+
+
+def main() -> int:
+    """Measure and print; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("file", type=Path, metavar="ROWS")
+    parser.add_argument("--rows", type=int, default=52_002)
+    parser.add_argument("--model", default="embedded:smollm2-135m-instruct")
+    parser.add_argument("--format", default="alpaca", choices=list(PromptFormat.__members__))
+    parser.add_argument("--out", type=Path, help="write the JSON object here too")
+    options = parser.parse_args()
+    config = SFTConfig()
+    config.model.prompt_format = PromptFormat[options.format]
+    config.data.on_error = OnError.quarantine
+    try:
+        tokenizer = load_tokenizer(options.model)
+        load = os.getloadavg()[0]
+        found = measure(options.file, options.rows, config, tokenizer)
+    except UserError as error:
+        return exit_with(error)
+    machine = {"cpus": len(os.sched_getaffinity(0)), "load_before": round(load, 1)}
+    report = {
+        "date": time.strftime("%Y-%m-%d"),
+        **machine,
+        "versions": package_versions(),
+        "model": options.model,
+        "format": options.format,
+        **found,
+    }
+    print(json.dumps(report))
+    if options.out:
+        write_json(options.out, report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
