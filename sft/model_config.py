@@ -1,0 +1,30 @@
+"""Config of how the model computes: the format of its numbers, and what it keeps of them."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Precision(Enum):
+    """Number format of weights and activations, and of what the optimizer keeps."""
+
+    bf16 = "bf16"
+    bf16_states = "bf16_states"
+    fp32 = "fp32"
+
+
+class Checkpointing(Enum):
+    """How much of the forward pass is computed a second time in the backward pass."""
+
+    none = "none"
+    selective = "selective"
+    full = "full"
+
+
+class Attention(Enum):
+    """Which implementation computes attention."""
+
+    auto = "auto"
+    flash = "flash"
+    kernels = "kernels"
+    sdpa = "sdpa"
