@@ -31,7 +31,8 @@ from pacos.words import WordRule, tokenize, tokenizer
 __all__ = ["FLOOR", "Neighbour", "NoveltyIndex", "rouge_l", "self_similarity", "tokenize"]
 
 FLOOR = 0.6
-"""Scores up to this are not looked for; the lower, the more entries have to be looked at."""
+"""Scores up to this are not looked for. With 0.5 a pool of 52,000 takes 1.4 times as long to fill,
+and larger ones more than that."""
 
 LONG = 255
 """Words; entries of so many and more are of one length in a digest, where 8 bits hold it."""
