@@ -20,6 +20,10 @@ from pacos.prompts import FORMATS
 from selfinstruct.generator import GeneratorConfig
 
 
+GATHER_SECONDS = 0.1
+"""Without a further request, after which a batch begins; judging a reply takes some milliseconds."""
+
+
 class LocalTeacher:
     """A model that transformers runs in this process, on a GPU if there is one.
 
@@ -54,13 +58,19 @@ class LocalTeacher:
     async def _work(self) -> None:
         try:
             while self._waiting:
-                # All that is ready to ask asks first.
-                await asyncio.sleep(0)
+                await self._gather()
                 size = self._config.batch_size
                 batch, self._waiting = self._waiting[:size], self._waiting[size:]
                 await self._answer(batch)
         finally:
             self._worker = None
+
+    async def _gather(self) -> None:
+        """Wait for what will be asked right now: a batch of one takes as long as one of many."""
+        before = 0
+        while before < len(self._waiting) < self._config.batch_size:
+            before = len(self._waiting)
+            await asyncio.sleep(GATHER_SECONDS)
 
     async def _answer(self, batch: list[tuple[Request, asyncio.Future[Reply]]]) -> None:
         try:

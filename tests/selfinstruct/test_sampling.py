@@ -155,3 +155,23 @@ def test_the_nucleus_is_the_smallest_set_that_reaches_top_p() -> None:
 def test_a_flat_distribution_needs_the_whole_vocabulary() -> None:
     chosen = draw(torch.zeros(50, 5000), 1.0, 0.9, [number / 50 for number in range(50)])
     assert chosen.unique().numel() == 50
+
+
+def test_requests_that_come_one_after_the_other_share_a_batch(
+    teacher: LocalTeacher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    complete = teacher._complete
+    monkeypatch.setattr(
+        teacher, "_complete", lambda asked: (sizes.append(len(asked)), complete(asked))[1]
+    )
+
+    async def ask() -> None:
+        tasks = []
+        for request in requests(max_tokens=2):
+            tasks.append(asyncio.create_task(teacher.ask(request)))
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*tasks)
+
+    asyncio.run(ask())
+    assert sizes == [3]
