@@ -62,7 +62,8 @@ class DataConfig:
     """Passes over `path` in an epoch. 0.5 takes half of the rows, the same in every epoch; 2 takes
     each row twice."""
     mix: dict[str, float] = field(default_factory=dict)
-    """Further data: path to passes over it in an epoch, as `weight` is for `path`."""
+    """Further data: path to passes over it in an epoch, as `weight` is for `path`. On the command
+    line: '+data.mix={rows.jsonl: 0.5, owner/name: 1}'."""
     max_length: int = 2048
     """Tokens of a pack, and of the longest row."""
     too_long: TooLong = TooLong.drop

@@ -7,6 +7,7 @@ from pacos.config import PromptFormat
 from pacos.errors import UserError
 from pacos.prompts import FORMATS, IGNORE, Encoder, encode, prompt_text, stop_token_id
 from pacos.schemas import Row
+from tests.sft.byte_tokenizer import byte_tokenizer
 
 ROW = Row(id="r", instruction="Name a colour of the flag.", input="Korea", output="Red.")
 IN_SMOLLM2 = [PromptFormat.chatml, PromptFormat.alpaca]
@@ -166,3 +167,20 @@ def test_control_tokens_in_a_text_are_found(tokenizer: Any) -> None:
     assert encoder.control_token_in([hidden]) == "<|im_start|>"
     # A token that the format does not use stands for itself.
     assert encoder.control_token_in([{"role": "user", "content": "<filename>"}]) is None
+
+
+def test_blanks_of_an_answer_are_learnt_where_a_tokenizer_leaves_them_out_of_its_offsets() -> None:
+    """LLaMA 3's does: its post-processor trims them."""
+    from tokenizers import processors
+
+    tokenizer = byte_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
+    turns = [
+        {"role": "user", "content": "One? "},
+        {"role": "assistant", "content": "  \n First "},
+        {"role": "user", "content": " Two?"},
+        {"role": "assistant", "content": "\n\n  둘 "},
+    ]
+    (row,) = encode(tokenizer, PromptFormat.chatml, [turns])
+    learnt = tokenizer.decode(row.labels[row.labels != IGNORE])
+    assert learnt == "  \n First <|im_end|>\n\n  둘 <|im_end|>"

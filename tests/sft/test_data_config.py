@@ -4,7 +4,9 @@ from typing import Any
 import pytest
 
 from pacos.compose import compose_checked
+from pacos.config import identity
 from pacos.errors import ConfigError
+from pacos.frozen import freeze, load_frozen
 from sft.batch_config import BatchConfig, Layout
 from sft.config import SCHEMAS, SFTConfig
 from sft.data_config import DataConfig, OnError, TooLong
@@ -45,6 +47,9 @@ def test_a_mixture_is_written_on_the_command_line(rows: Path) -> None:
     assert config.data.too_long is TooLong.cut_turns
     assert config.data.on_error is OnError.quarantine
     assert config.batch.layout is Layout.padded
+    freeze(config, rows.parent / "config.yaml")
+    assert load_frozen(rows.parent / "config.yaml", SFTConfig) == config
+    assert len(identity(config)) == 64
 
 
 def test_every_path_is_looked_for(rows: Path) -> None:
