@@ -19,9 +19,8 @@ from pacos.models import load_tokenizer, model_directory
 from pacos.prompts import FORMATS
 from selfinstruct.generator import GeneratorConfig
 
-
 GATHER_SECONDS = 0.1
-"""Without a further request, after which a batch begins; judging a reply takes some milliseconds."""
+"""Without a further request, after which a batch begins; judging a reply takes milliseconds."""
 
 
 class LocalTeacher:
