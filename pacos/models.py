@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pacos.errors import UserError
+from pacos.files import locked
 from pacos.model_paths import EMBEDDED, EMBEDDED_MODELS, looks_local
 
 
@@ -23,7 +21,7 @@ def model_directory(path: str) -> str:
     if name not in EMBEDDED_MODELS:
         raise UserError(f"{path}: no such embedded model")
     folder = cache_directory() / "models" / name
-    with _lock(folder.with_suffix(".lock")):
+    with locked(folder.with_suffix(".lock")):
         if not (folder / "config.json").is_file():
             _unpack(*EMBEDDED_MODELS[name], folder)
     return str(folder)
@@ -33,15 +31,6 @@ def cache_directory() -> Path:
     """Where pacos keeps what it can make again."""
     root = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     return Path(os.environ.get("PACOS_CACHE", f"{root}/pacos")).expanduser()
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Let one process of this machine in at a time; the lock ends with the process."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _unpack(package: str, file_name: str, folder: Path) -> None:

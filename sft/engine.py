@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from pacos.distributed import World
 from sft.config import Precision, SFTConfig
+from sft.ops import load_op
 from sft.schedule import build_optimizer
 
 COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=30)
@@ -21,12 +23,14 @@ def start_ranks(world: World) -> torch.device:
     on_gpu = deepspeed.accelerator.get_accelerator().device_name() == "cuda"
     device = torch.device("cuda", world.local_rank) if on_gpu else torch.device("cpu")
     backend = "nccl" if on_gpu else "gloo"
-    deepspeed.init_distributed(
-        dist_backend=backend,
-        auto_mpi_discovery=False,
-        timeout=COLLECTIVE_TIMEOUT,
-        verbose=False,
-    )
+    load_op("ShareMemCommBuilder")
+    with contextlib.redirect_stdout(None):  # each rank would print that it has found the op
+        deepspeed.init_distributed(
+            dist_backend=backend,
+            auto_mpi_discovery=False,
+            timeout=COLLECTIVE_TIMEOUT,
+            verbose=False,
+        )
     return device
 
 

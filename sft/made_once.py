@@ -6,7 +6,6 @@ the collective's time-out.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import platform
 import shutil
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from pacos.distributed import World
 from pacos.errors import UserError
-from pacos.files import atomic_write, fsync_folder
+from pacos.files import atomic_write, fsync_folder, locked
 
 POLL_SECONDS = 0.1
 
@@ -41,10 +40,8 @@ def made_once(folder: Path, make: Callable[[Path], None], world: World) -> None:
     if world.local_rank != 0:
         _wait(folder, failure)
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
     failure.unlink(missing_ok=True)
-    with folder.with_name(f"{folder.name}.{host}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder.with_name(f"{folder.name}.{host}.lock")):
         if not folder.is_dir():
             try:
                 _make(folder, make, folder.with_name(f"{folder.name}.{host}.tmp"))

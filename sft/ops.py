@@ -1,0 +1,40 @@
+"""DeepSpeed's compiled ops, loaded one process at a time."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pacos.files import locked
+from pacos.models import cache_directory
+
+MARK = "lock"
+"""File by which torch tells that an op is being built."""
+
+
+def load_op(builder: str) -> None:
+    """Load an op, compiled first if this machine has not done so.
+
+    torch's mark outlives a killed process, and every later one then waits for it for ever. Here the
+    builds lie in a folder of their own, under a lock that ends with its process: whoever holds it
+    knows that no one is building, and that a mark is a dead one's.
+
+    Args:
+        builder: name of DeepSpeed's builder, `ShareMemCommBuilder`. Nothing is done where this
+            accelerator has no such op, or the machine no compiler for it.
+    """
+    import torch
+
+    tag = f"py{sys.version_info.major}{sys.version_info.minor}-torch{torch.__version__}"
+    root = cache_directory() / "ops" / tag
+    os.environ["TORCH_EXTENSIONS_DIR"] = str(root)
+
+    import deepspeed
+
+    op = deepspeed.accelerator.get_accelerator().create_op_builder(builder)
+    if op is None or not deepspeed.ops.__compatible_ops__.get(op.NAME, False):
+        return
+    with locked(root / "pacos.lock"):
+        for mark in root.glob(f"*/{MARK}"):
+            mark.unlink()
+        op.load(verbose=False)

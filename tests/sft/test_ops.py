@@ -1,0 +1,28 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pacos.models import cache_directory
+from sft.ops import MARK
+
+LOAD = 'from sft.ops import load_op; load_op("ShareMemCommBuilder")'
+
+
+def load_in_a_process() -> None:
+    scripts = Path(sys.executable).parent
+    environment = os.environ | {
+        "DS_ACCELERATOR": "cpu",
+        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
+    }
+    subprocess.run([sys.executable, "-c", LOAD], env=environment, check=True, timeout=300)
+
+
+def test_an_op_loads_though_a_killed_process_had_left_its_mark() -> None:
+    load_in_a_process()
+    built = list(cache_directory().glob("ops/*/deepspeed_shm_comm"))
+    assert built
+    for folder in built:
+        (folder / MARK).touch()
+    load_in_a_process()
+    assert not any((folder / MARK).exists() for folder in built)
