@@ -28,9 +28,10 @@ def main() -> int:
             return EXIT_DONE
         if command in STAGES:
             return _stage(command, arguments[1:])
-        if command == "report":
-            return _report(arguments[1:])
-        raise UserError(f"{command}: no such command; choose one of: {', '.join(STAGES)}, report")
+        if command in OTHERS:
+            return OTHERS[command](arguments[1:])
+        known = ", ".join((*STAGES, *OTHERS))
+        raise UserError(f"{command}: no such command; choose one of: {known}")
     except UserError as error:
         return exit_with(error)
 
@@ -80,6 +81,38 @@ def _report(arguments: Sequence[str]) -> int:
             raise UserError(f"{run}: not a run; give the folder of one, such as runs/demo")
         print(write_report(Path(run)))
     return EXIT_DONE
+
+
+def _chat(arguments: Sequence[str]) -> int:
+    wants_help = arguments in (["--help"], ["-h"])
+    if wants_help or len(arguments) != 1:
+        print(
+            "usage: pacos chat RUN|MODEL   talk to a run's model, or to any other\n\n"
+            "Line by line: /reset begins a new conversation, Ctrl-C cuts an answer, Ctrl-D ends.\n"
+            "Lines from a pipe are answered one after another."
+        )
+        return EXIT_DONE if wants_help else EXIT_USER_ERROR
+    # The conversation takes this process's place, and with it the terminal and its signals.
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+    os.execve(sys.executable, [sys.executable, "-m", "sft.chat", *arguments], environment)
+
+
+def _doctor(arguments: Sequence[str]) -> int:
+    if "--help" in arguments or "-h" in arguments:
+        print(
+            "usage: pacos doctor KEY=VALUE…   with the words of a pacos sft command\n\n"
+            "Proves on this machine, in under a minute, that such a run would be right: packages,\n"
+            "GPUs, disks, model, tokenizer, mask, stop token, attention, ranks and gradients.\n"
+            "Without data.path it looks at rows of its own."
+        )
+        return EXIT_DONE
+    from launch.doctor import run_doctor
+
+    return run_doctor(arguments)
+
+
+OTHERS = {"doctor": _doctor, "report": _report, "chat": _chat}
+"""Commands that open no run."""
 
 
 if __name__ == "__main__":

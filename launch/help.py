@@ -19,6 +19,8 @@ ABOUT = {
     "pipeline": "all three in a row, and a report",
 }
 DEFAULT_LIST_ENTRY = "  - "
+OF_ONE_STAGE = ("experiment", "hardware")
+"""Groups whose options set keys of a whole stage's config, and so are none of a pipeline's."""
 
 
 def overview() -> str:
@@ -31,6 +33,8 @@ def overview() -> str:
     ]
     lines += [f"  {name:<14}{about}" for name, about in ABOUT.items()]
     lines += [
+        f"  {'doctor':<14}prove on this machine that a training run would be right: KEY=VALUE…",
+        f"  {'chat':<14}talk to a model in the terminal: pacos chat RUN|MODEL",
         f"  {'report':<14}write the HTML report of runs again: pacos report RUN…",
         "",
         "pacos COMMAND --help        keys, options and what they mean",
@@ -80,7 +84,7 @@ def _groups(name: str, package: str = "") -> Iterator[tuple[str, str]]:
         included, at, inner = group.partition("@")
         if at and not colon:
             yield from _groups(included, f"{inner}.")
-        elif colon and not (package and group == "experiment"):
+        elif colon and not (package and group in OF_ONE_STAGE):
             shown = f"{group}@{package}{group}" if package else group
             yield shown, ", ".join(_options(group, chosen.strip()))
 

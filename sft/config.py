@@ -3,69 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import ClassVar
 
-from pacos.config import ClusterConfig, ModelConfig, RunConfig, TrackingConfig
+from pacos.config import ClusterConfig, Device, ModelConfig, RunConfig, TrackingConfig
 from pacos.errors import Problem
 from pacos.model_paths import path_problem
 from sft.batch_config import BatchConfig
 from sft.data_config import DataConfig
-
-
-class Precision(Enum):
-    """Number format of weights and activations; the optimizer's master copy is fp32."""
-
-    bf16 = "bf16"
-    fp32 = "fp32"
-
-
-class Decay(Enum):
-    """How the learning rate falls after warm-up."""
-
-    cosine = "cosine"
-    linear = "linear"
-    constant = "constant"
-
-
-@dataclass(kw_only=True, slots=True)
-class OptimizerConfig:
-    """AdamW and its clipping."""
-
-    lr: float = 2e-5
-    """Peak learning rate."""
-    weight_decay: float = 0.0
-    """Decoupled decay, on matrices only."""
-    beta1: float = 0.9
-    """Decay of the mean of gradients."""
-    beta2: float = 0.999
-    """Decay of the mean of squared gradients."""
-    eps: float = 1e-8
-    """Added to the root of the second moment."""
-    max_grad_norm: float = 1.0
-    """Global gradient norm above which gradients are scaled down; 0 turns clipping off."""
-
-
-@dataclass(kw_only=True, slots=True)
-class ScheduleConfig:
-    """Learning rate over the steps."""
-
-    decay: Decay = Decay.cosine
-    """Shape after warm-up; `cosine` and `linear` end at 0."""
-    warmup_ratio: float = 0.03
-    """Share of all steps in which the rate rises linearly from 0 (Alpaca: 0.03)."""
-
-
-@dataclass(kw_only=True, slots=True)
-class DeepSpeedConfig:
-    """How parameters, gradients and optimizer states are divided over ranks."""
-
-    stage: int = 2
-    """ZeRO stage: 0 nothing, 1 optimizer states, 2 and gradients, 3 and parameters."""
-    offload_optimizer: bool = False
-    """Keep optimizer states in host memory."""
-    offload_parameters: bool = False
-    """Keep parameters in host memory between uses; ZeRO-3 only."""
+from sft.engine_config import DeepSpeedConfig, Offload
+from sft.health import HealthConfig
+from sft.model_config import Attention, Checkpointing, Precision
+from sft.optimizer_config import OptimizerConfig, ScheduleConfig
+from sft.validation_config import ValidationConfig
 
 
 @dataclass(kw_only=True, slots=True)
@@ -88,7 +37,14 @@ class SFTConfig:
         "tracking",
         "deepspeed",
         "checkpoint",
+        "health",
+        "validation.every_steps",
+        "validation.samples",
+        "validation.sample_tokens",
         "batch.micro_packs",
+        "activation_checkpointing",
+        "attention",
+        "compile",
     )
 
     run: RunConfig = field(default_factory=RunConfig)
@@ -99,6 +55,8 @@ class SFTConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     deepspeed: DeepSpeedConfig = field(default_factory=DeepSpeedConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    health: HealthConfig = field(default_factory=HealthConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     epochs: int = 3
@@ -106,9 +64,21 @@ class SFTConfig:
     max_steps: int | None = None
     """End after this many steps even if epochs remain; null runs all epochs."""
     precision: Precision = Precision.bf16
-    """`bf16`, or `fp32` for exact comparisons."""
-    activation_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, about a quarter more time."""
+    """`bf16`: weights and activations in bf16, the optimizer's copy of the weights, its states and
+    the sum of gradients in fp32 (18 bytes a parameter). `bf16_states`: all of them in bf16 (10
+    bytes), for what does not fit otherwise; small updates are rounded away. `fp32`: for exact
+    comparisons."""
+    attention: Attention = Attention.auto
+    """`flash`: the package flash-attn; `kernels`: the same kernels, fetched from the hub by the
+    package kernels; `sdpa`: torch alone, one call a document. `auto` takes the first that is
+    installed and right for the device. Whichever it is proves at start that it keeps documents
+    apart."""
+    activation_checkpointing: Checkpointing = Checkpointing.none
+    """`none` keeps every activation. `selective` keeps matrix products and attention, and computes
+    what is cheap again. `full` keeps one activation a layer: least memory, a quarter more time."""
+    compile: bool = False
+    """Compile the parts of each layer with torch.compile, ZeRO 0 to 2: minutes at the start, fewer
+    kernels a step."""
     seed: int = 42
     """Seed of the order of packs and of random weights."""
 
@@ -119,9 +89,17 @@ class SFTConfig:
         return [
             *self.cluster.problems(),
             *self.data.problems(),
-            *self.batch.problems(self.data.max_length, self.cluster.world_size()),
+            *self.optimizer.problems(),
+            *self.schedule.problems(),
+            *self.deepspeed.problems(self.cluster, self.model.shape),
+            *self.validation.problems(),
+            *self.health.problems(),
             *self._length_problems(),
+            *self.batch.problems(
+                self.data.max_length, self.deepspeed.data_ranks(self.cluster.world_size())
+            ),
             *self._range_problems(),
+            *self._engine_problems(),
         ]
 
     def _length_problems(self) -> list[Problem]:
@@ -143,25 +121,29 @@ class SFTConfig:
             for key, value in at_least_one.items()
             if value is not None and value < 1
         ]
-        if self.optimizer.lr <= 0:
-            found.append(Problem("optimizer.lr", self.optimizer.lr, "must be above 0", "raise it"))
-        if self.optimizer.max_grad_norm < 0:
-            norm = self.optimizer.max_grad_norm
-            remedy = "use 0 for no clipping"
-            found.append(Problem("optimizer.max_grad_norm", norm, "must not be below 0", remedy))
-        if not 0 <= self.schedule.warmup_ratio < 1:
-            ratio = self.schedule.warmup_ratio
-            found.append(
-                Problem("schedule.warmup_ratio", ratio, "is a share", "choose one in [0, 1)")
-            )
+        return found
+
+    def _engine_problems(self) -> list[Problem]:
+        found = []
         stage = self.deepspeed.stage
-        if stage not in (0, 1, 2, 3):
-            found.append(Problem("deepspeed.stage", stage, "no such stage", "choose 0 to 3"))
-        elif self.deepspeed.offload_parameters and stage != 3:
-            remedy = "use deepspeed=zero3_offload, or turn it off"
-            found.append(
-                Problem("deepspeed.offload_parameters", True, f"needs stage 3, not {stage}", remedy)
-            )
+        if self.compile and stage == 3:
+            what = "ZeRO-3 gathers parameters in Python between the layers' kernels"
+            found.append(Problem("compile", True, what, "use deepspeed.stage=2, or compile=false"))
+        if self.compile and self.activation_checkpointing is Checkpointing.selective:
+            what = "activation_checkpointing=selective cannot tell products within compiled code"
+            found.append(Problem("compile", True, what, "use full or none, or compile=false"))
+        if self.attention in (Attention.flash, Attention.kernels):
+            on_cpu = self.cluster.device is Device.cpu
+            if on_cpu or self.precision is Precision.fp32:
+                what = f"is for bf16 on a GPU, not {'the CPU' if on_cpu else 'fp32'}"
+                remedy = "use attention=auto, which takes what is right"
+                found.append(Problem("attention", self.attention.name, what, remedy))
+        if self.precision is Precision.bf16_states:
+            offloaded = self.deepspeed.offload_optimizer is not Offload.none
+            if stage == 0 or offloaded:
+                what = "is for states that are divided over ranks and stay on the device"
+                remedy = "set deepspeed.stage to 1, 2 or 3 without offload_optimizer, or use bf16"
+                found.append(Problem("precision", self.precision.name, what, remedy))
         return found
 
     def missing_files(self) -> list[Problem]:

@@ -8,21 +8,34 @@ accumulates in fp32.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
-ATTENTION = "sdpa_fp32"
-"""Name of the attention that computes in fp32."""
 
 
 def is_needed(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether products of this type on this device would fall back to scalar code."""
-    slow = not torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return device.type == "cpu" and dtype is torch.bfloat16 and slow
+    return device.type == "cpu" and dtype is torch.bfloat16 and not _has_bf16_units()
+
+
+@cache
+def _has_bf16_units() -> bool:
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def operand(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor as products should take it: widened to fp32 where that is needed."""
+    return tensor.float() if is_needed(tensor.device, tensor.dtype) else tensor
+
+
+def linear(inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """`inputs @ weight.T`, its gradients too, by wide products where they are needed."""
+    if is_needed(inputs.device, inputs.dtype):
+        return _WideLinear.apply(inputs, weight)  # type: ignore[no-untyped-call]
+    return functional.linear(inputs, weight)
 
 
 class _WideLinear(torch.autograd.Function):
@@ -41,32 +54,14 @@ class _WideLinear(torch.autograd.Function):
 
 
 class WideLinear(nn.Linear):
-    """A linear layer without bias that multiplies in fp32."""
+    """A linear layer without bias that multiplies in fp32 where that is needed."""
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return _WideLinear.apply(inputs, self.weight)  # type: ignore[no-untyped-call]
+        return linear(inputs, self.weight)
 
 
-def _wide_attention(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    **options: Any,
-) -> tuple[torch.Tensor, None]:
-    attend = ALL_ATTENTION_FUNCTIONS["sdpa"]
-    output, _ = attend(module, query.float(), key.float(), value.float(), attention_mask, **options)
-    return output.to(query.dtype), None
-
-
-def widen(model: Any) -> None:
-    """Make a LLaMA compute its matrix products in fp32; its parameters stay as they are."""
-    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
-
-    ALL_ATTENTION_FUNCTIONS.register(ATTENTION, _wide_attention)
-    ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
-    model.set_attn_implementation(ATTENTION)
+def widen(model: nn.Module) -> None:
+    """Make a model's linear layers multiply in fp32; its parameters stay as they are."""
     for module in model.modules():
         if type(module) is nn.Linear and module.bias is None:
             module.__class__ = WideLinear

@@ -10,12 +10,23 @@ import deepspeed
 import torch
 
 from pacos.distributed import World
-from sft.config import Precision, SFTConfig
+from pacos.errors import UserError
+from sft.config import SFTConfig
+from sft.engine_config import DeepSpeedConfig, Offload
+from sft.model_config import Precision
 from sft.ops import load_op
 from sft.schedule import build_optimizer
 
 COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=30)
 """DeepSpeed 0.19 lowered its default to 10 minutes; loading 70B can take longer."""
+
+BUCKET = 10**8
+"""Elements that are sent at a time, 200 MB in bf16: large enough for the network's full speed."""
+
+LIVE_PARAMETERS = 10**9
+"""Parameters that ZeRO-3 holds whole at a time, 2 GB in bf16."""
+
+NEVER = 2**31
 
 
 def start_ranks(world: World) -> torch.device:
@@ -34,6 +45,21 @@ def start_ranks(world: World) -> torch.device:
     return device
 
 
+def load_offload_op(zero: DeepSpeedConfig) -> None:
+    """Make ready what DeepSpeed reads and writes disks with, if something is offloaded to one.
+
+    Raises:
+        UserError: it cannot be compiled here.
+    """
+    to_disk = Offload.nvme in (zero.offload_optimizer, zero.offload_parameters)
+    if to_disk and not load_op("AsyncIOBuilder"):
+        raise UserError(
+            f"deepspeed.nvme_path = {zero.nvme_path}: what reads and writes it cannot be compiled "
+            "here; install g++ and the headers of libaio (libaio-dev or libaio-devel), or offload "
+            "to cpu"
+        )
+
+
 def deepspeed_config(config: SFTConfig, accumulation: int) -> dict[str, Any]:
     """DeepSpeed's config. Values whose defaults moved between releases are all given.
 
@@ -41,30 +67,86 @@ def deepspeed_config(config: SFTConfig, accumulation: int) -> dict[str, Any]:
         config: the typed config.
         accumulation: forward passes of one rank in a step.
     """
-    zero: dict[str, Any] = {
-        "stage": config.deepspeed.stage,
-        "contiguous_gradients": True,
-        "overlap_comm": False,
-    }
-    if config.deepspeed.offload_optimizer:
-        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
-    if config.deepspeed.offload_parameters:
-        zero["offload_param"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
+    bf16, states = config.precision is not Precision.fp32, config.precision is Precision.bf16_states
+    # Micro-batches are summed in fp32: in bf16 the eighth is rounded to a 32nd of its size. Stage 0
+    # has no such sum, and bf16 states are for those who cannot hold it.
+    sum_in_bf16 = states or (bf16 and config.deepspeed.stage == 0)
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": accumulation,
         "gradient_clipping": config.optimizer.max_grad_norm,
-        "bf16": {"enabled": config.precision is Precision.bf16},
-        "zero_optimization": zero,
+        "bf16": {
+            "enabled": bf16,
+            # One infinite gradient would stay in Adam's moments for good (DeepSpeed #8035).
+            "check_grad_overflow": True,
+            "bf16_master_weights_and_grads": states,
+            "bf16_optimizer_states": states,
+        },
+        "data_types": {"grad_accum_dtype": "bf16" if sum_in_bf16 else "fp32"},
+        "communication_data_type": "bf16" if bf16 else "fp32",
+        "zero_optimization": _zero(config),
         "zero_allow_untested_optimizer": True,
+        # torch's fused AdamW runs on CPUs too, and needs no compiler on the machine.
         "zero_force_ds_cpu_optimizer": False,
         "wall_clock_breakdown": False,
-        "steps_per_print": 2**31,
+        "steps_per_print": NEVER,
     }
 
 
+def _zero(config: SFTConfig) -> dict[str, Any]:
+    zero, width = config.deepspeed, config.model.shape.hidden_size
+    settings: dict[str, Any] = {
+        "stage": zero.stage,
+        # Compiled layers raced with the reduction of their gradients (DeepSpeed #8061, #8080).
+        "overlap_comm": not config.compile,
+        "contiguous_gradients": True,
+        "reduce_scatter": True,
+        "reduce_bucket_size": BUCKET,
+        "allgather_bucket_size": BUCKET,
+    }
+    if zero.stage == 3:
+        nodes_share = zero.parameters_per_node
+        settings |= {
+            # Norms stay whole on every rank: gathering them costs more than they weigh.
+            "stage3_param_persistence_threshold": 10 * width,
+            "stage3_prefetch_bucket_size": BUCKET,
+            "stage3_max_live_parameters": LIVE_PARAMETERS,
+            "stage3_max_reuse_distance": LIVE_PARAMETERS,
+            "sub_group_size": LIVE_PARAMETERS,
+            "stage3_gather_16bit_weights_on_model_save": False,
+            "zero_hpz_partition_size": config.cluster.ranks_per_node if nodes_share else 1,
+        }
+    if zero.offload_optimizer is not Offload.none:
+        # Four tensors of a group are on their way at a time: weights, gradients, two moments.
+        settings["offload_optimizer"] = _offload(zero, zero.offload_optimizer, buffer_count=4)
+    if zero.offload_parameters is not Offload.none:
+        largest = config.model.shape.vocab_size * width
+        settings["offload_param"] = _offload(
+            zero,
+            zero.offload_parameters,
+            buffer_count=5,
+            # A rank's part of the largest matrix has to fit into one.
+            buffer_size=max(BUCKET, -(-largest // config.cluster.world_size())),
+            max_in_cpu=LIVE_PARAMETERS,
+        )
+    return settings
+
+
+def _offload(zero: DeepSpeedConfig, to: Offload, **nvme_buffers: int) -> dict[str, Any]:
+    settings: dict[str, Any] = {"device": to.value, "pin_memory": True}
+    if to is Offload.nvme:
+        settings |= {"nvme_path": zero.nvme_path, **nvme_buffers}
+    return settings
+
+
 def build_engine(model: Any, config: SFTConfig, accumulation: int) -> Any:
-    """Hand the model and its optimizer to DeepSpeed."""
+    """Hand the model and its optimizer to DeepSpeed.
+
+    Args:
+        model: of `sft.model.build_model`.
+        config: the typed config.
+        accumulation: forward passes of one rank in a step.
+    """
     optimizer = build_optimizer(model.named_parameters(), config.optimizer)
     engine, *_ = deepspeed.initialize(
         model=model,
@@ -79,6 +161,7 @@ def backward(engine: Any, nll: torch.Tensor, step_tokens: int, world: World) -> 
     """Add the gradient of Σ NLL / tokens of the global step.
 
     DeepSpeed averages over ranks, so the local share is scaled by their number; the division by
-    accumulation steps is turned off because `step_tokens` already counts all of them.
+    accumulation steps is turned off because `step_tokens` already counts all of them. Ranks that
+    share rows count as any others: each contributes the gradient of its own part of the sum.
     """
     engine.backward(nll / step_tokens * world.loss_scale, scale_wrt_gas=False)

@@ -42,7 +42,7 @@ class DeepSpeedConfig:
 
     def data_ranks(self, ranks: int) -> int:
         """How many packs are trained on at the same time."""
-        return ranks // self.sequence_ranks
+        return ranks // max(1, self.sequence_ranks)
 
     def problems(self, cluster: ClusterConfig, shape: LlamaShape) -> list[Problem]:
         if self.stage not in (0, 1, 2, 3):

@@ -1,63 +1,140 @@
-"""The trained model as a directory that `from_pretrained` loads."""
+"""The trained model as a directory that `from_pretrained`, lm-eval and vLLM load."""
 
 from __future__ import annotations
 
+import copy
 import logging
+import os
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import deepspeed
 import torch
+from safetensors.torch import save_file
 from transformers import GenerationConfig
 
+from pacos.config import Init
 from pacos.distributed import World
-from pacos.files import atomic_write, read_json, write_json
-from pacos.prompts import FORMATS, stop_token_id
+from pacos.files import atomic_write, fsync_folder, write_json
+from pacos.prompts import format_of, stop_token_id
 from sft.config import SFTConfig
 
 log = logging.getLogger(__name__)
+
+SHARD_BYTES = 4 * 2**30
+"""Most that one file holds, unless a single tensor is larger: what rank 0 holds in memory."""
 
 
 def export_model(
     engine: Any, tokenizer: Any, config: SFTConfig, folder: Path, card: str, world: World
 ) -> None:
-    """Write consolidated bf16 safetensors, tokenizer, chat template and model card.
+    """Write consolidated bf16 safetensors, tokenizer, chat template, generation config and card.
 
-    Every rank calls it. The directory is renamed into place when whole.
+    Every rank calls it. Under ZeRO-3 parameters are gathered one by one, and rank 0 writes each
+    file as soon as it is full. The directory is renamed into place when whole.
     """
-    weights = _full_weights(engine, config.deepspeed.stage, world)
+    partial = folder.with_suffix(".tmp")
     if world.is_main:
-        partial = folder.with_suffix(".tmp")
         shutil.rmtree(partial, ignore_errors=True)
-        model = engine.module
-        stop = stop_token_id(tokenizer, config.model.prompt_format)
-        model.config.use_cache = True
-        model.config.eos_token_id = stop
-        model.generation_config = GenerationConfig(
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=stop,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        model.save_pretrained(partial, state_dict=weights)
-        # transformers writes the number format of the weights in memory, which may be fp32.
-        saved = read_json(partial / "config.json")
-        write_json(partial / "config.json", {**saved, "dtype": "bfloat16"})
-        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(stop)
-        tokenizer.chat_template = FORMATS[config.model.prompt_format].exported()
+        partial.mkdir(parents=True)
+    _write_weights(engine, partial, config.deepspeed.stage, world)
+    if world.is_main:
+        stops = stop_ids(config, tokenizer, engine.module)
+        _write_configs(engine.module, tokenizer, stops, partial)
+        tokenizer = copy.deepcopy(tokenizer)
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(stops[0])
+        tokenizer.chat_template = format_of(tokenizer, config.model.prompt_format).exported()
         tokenizer.save_pretrained(partial)
         atomic_write(partial / "README.md", card)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        _into_place(partial, folder)
         log.info("model exported to %s", folder)
     world.barrier()
 
 
-def _full_weights(engine: Any, stage: int, world: World) -> dict[str, torch.Tensor]:
-    """Whole bf16 parameters by name, on rank 0; empty elsewhere. ZeRO-3 gathers one at a time."""
-    weights = {}
-    for name, parameter in engine.module.named_parameters():
-        with deepspeed.zero.GatheredParameters([parameter], enabled=stage == 3):
-            if world.is_main:
-                weights[name] = parameter.detach().to("cpu", torch.bfloat16, copy=True)
-    return weights
+def stop_ids(config: SFTConfig, tokenizer: Any, model: Any) -> list[int]:
+    """Ids of all tokens that end an answer.
+
+    The stop token of the prompt format comes first; after it those that the tokenizer and the base
+    model's own generation config name, which the trained model may still write.
+    """
+    ids = [stop_token_id(tokenizer, config.model.prompt_format), tokenizer.eos_token_id]
+    if config.model.init is Init.pretrained:
+        named = model.generation_config.eos_token_id
+        ids += named if isinstance(named, list) else [named]
+    return list(dict.fromkeys(number for number in ids if number is not None))
+
+
+def _write_configs(model: Any, tokenizer: Any, stops: list[int], folder: Path) -> None:
+    ids = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": stops if len(stops) > 1 else stops[0],
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    config = copy.deepcopy(model.config)
+    config.update({**ids, "use_cache": True, "architectures": [type(model).__name__]})
+    config.dtype = torch.bfloat16
+    config.save_pretrained(folder)
+    GenerationConfig(**ids).save_pretrained(folder)
+
+
+def _into_place(partial: Path, folder: Path) -> None:
+    for path in partial.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    fsync_folder(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    fsync_folder(folder.parent)
+
+
+def plan_shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
+    """Divide tensors among files, in order, each as full as `limit` allows.
+
+    Args:
+        sizes: name to bytes.
+        limit: most bytes of a file; a larger tensor has one to itself.
+    """
+    shards: list[list[str]] = []
+    room = 0
+    for name, size in sizes.items():
+        if not shards or size > room:
+            shards.append([])
+            room = limit
+        shards[-1].append(name)
+        room -= size
+    return shards
+
+
+def _write_weights(engine: Any, folder: Path, stage: int, world: World) -> None:
+    parameters = dict(engine.module.named_parameters())
+    sizes = {name: 2 * _count(parameter) for name, parameter in parameters.items()}
+    shards = plan_shards(sizes, SHARD_BYTES)
+    files = {}
+    for names, file in zip(shards, _file_names(len(shards)), strict=True):
+        # Freed before the next file is filled.
+        weights = {}
+        for name in names:
+            with deepspeed.zero.GatheredParameters([parameters[name]], enabled=stage == 3):
+                if world.is_main:
+                    whole = parameters[name].detach()
+                    # What ZeRO-3 gathered is gone in a moment; the rest stays, and is not doubled.
+                    weights[name] = whole.to("cpu", torch.bfloat16, copy=stage == 3).contiguous()
+        if world.is_main:
+            save_file(weights, folder / file, metadata={"format": "pt"})
+            files.update(dict.fromkeys(names, file))
+    if world.is_main and len(shards) > 1:
+        index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": files}
+        write_json(folder / "model.safetensors.index.json", index)
+
+
+def _count(parameter: Any) -> int:
+    """Elements of a whole parameter; of one divided by ZeRO-3, only DeepSpeed knows."""
+    return int(getattr(parameter, "ds_numel", parameter.numel()))
+
+
+def _file_names(count: int) -> Sequence[str]:
+    if count == 1:
+        return ["model.safetensors"]
+    return [f"model-{number:05d}-of-{count:05d}.safetensors" for number in range(1, count + 1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from pacos.files import locked
 from pacos.models import cache_directory
@@ -12,7 +13,7 @@ MARK = "lock"
 """File by which torch tells that an op is being built."""
 
 
-def load_op(builder: str) -> None:
+def load_op(builder: str) -> bool:
     """Load an op, compiled first if this machine has not done so.
 
     torch's mark outlives a killed process, and every later one then waits for it for ever. Here the
@@ -20,21 +21,33 @@ def load_op(builder: str) -> None:
     knows that no one is building, and that a mark is a dead one's.
 
     Args:
-        builder: name of DeepSpeed's builder, `ShareMemCommBuilder`. Nothing is done where this
-            accelerator has no such op, or the machine no compiler for it.
+        builder: name of DeepSpeed's builder, `ShareMemCommBuilder`.
+
+    Returns:
+        Whether it is there: not where this accelerator has no such op, or the machine lacks a
+        compiler or a library for it.
     """
     import torch
 
     tag = f"py{sys.version_info.major}{sys.version_info.minor}-torch{torch.__version__}"
     root = cache_directory() / "ops" / tag
     os.environ["TORCH_EXTENSIONS_DIR"] = str(root)
+    _find_own_ninja()
 
     import deepspeed
 
     op = deepspeed.accelerator.get_accelerator().create_op_builder(builder)
     if op is None or not deepspeed.ops.__compatible_ops__.get(op.NAME, False):
-        return
+        return False
     with locked(root / "pacos.lock"):
         for mark in root.glob(f"*/{MARK}"):
             mark.unlink()
         op.load(verbose=False)
+    return True
+
+
+def _find_own_ninja() -> None:
+    """Let torch find the ninja of this environment: another one builds everything again."""
+    scripts, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
+    if path.split(os.pathsep)[0] != scripts:
+        os.environ["PATH"] = f"{scripts}{os.pathsep}{path}"

@@ -1,20 +1,28 @@
-"""What a training run writes down about itself: manifest, metrics, attempts, result, model card."""
+"""What a training run writes down about itself: manifest, metrics, health, attempts, result."""
 
 from __future__ import annotations
 
 import logging
+import platform
+from collections.abc import Mapping
 
 from pacos import metrics
 from pacos.config import flatten
 from pacos.distributed import World
 from pacos.errors import EXIT_CRASH, EXIT_DONE
-from pacos.files import write_json, write_jsonl
-from pacos.history import cut_after, last_record
+from pacos.files import read_jsonl, write_json, write_jsonl
+from pacos.gpus import peak_flops
+from pacos.history import cut_after
 from pacos.run_dir import RunDir
 from pacos.tracking import NullTracker, Record, Tracker, open_tracker
 from sft.config import SFTConfig
+from sft.health import WINDOW, Health
 from sft.mixture import Mixture
+from sft.model_card import model_card
+from sft.model_config import Precision
 from sft.step_plan import StepPlan
+from sft.step_record import StepRecord
+from sft.wall_time import WallTime
 
 log = logging.getLogger(__name__)
 
@@ -22,21 +30,35 @@ log = logging.getLogger(__name__)
 class Records:
     """The records of one life. Every rank calls it; only rank 0 writes."""
 
-    def __init__(self, config: SFTConfig, run: RunDir, world: World) -> None:
+    def __init__(self, config: SFTConfig, run: RunDir, world: World, wall: WallTime) -> None:
+        self.wall = wall
+        """Where this life's time goes; the loop counts."""
+        self.samples = run.path / "samples.jsonl"
+        """Answers to held-out rows."""
         self._config = config
         self._run = run
-        self._is_main = world.is_main
-        self._ranks = world.size
+        self._world = world
         self._tracker: Tracker = NullTracker()
+        self._health: Health | None = None
+        self._peak_flops: float | None = None
         self._first_step = 1
         self._last: Record = {}
+        self._validation_loss: float | None = None
 
     def begin(self, data: Mixture, plan: StepPlan, steps_done: int) -> None:
-        """Record the inputs, cut metrics of steps that will be made again, open the tracker."""
+        """Record the inputs, cut what was said of steps that will be made again, open the tracker.
+
+        Args:
+            data: the rows trained on.
+            plan: of their steps.
+            steps_done: by the lives before.
+        """
         self._first_step = steps_done + 1
-        if not self._is_main:
+        hosts = _hosts(self._world)
+        if not self._world.is_main:
             return
-        log.info(plan.summary(data.lengths, self._config.seed, self._ranks))
+        ranks = self._config.deepspeed.data_ranks(self._world.size)
+        log.info(plan.summary(data.lengths, self._config.seed, ranks))
         for name, rows in (("dropped", data.dropped), ("quarantined", data.quarantined)):
             if rows:
                 listed = self._run.path / f"{name}_rows.jsonl"
@@ -44,53 +66,86 @@ class Records:
                 log.warning(f"{len(rows)} rows {name}, whole or in part; see {listed}")
         lineage = {"weights": self._config.model.license, "data": data.terms}
         self._run.add_inputs(data.inputs, lineage=lineage)
-        cut_after(self._run.metrics, steps_done)
-        self._last = last_record(self._run.metrics) or {}
+        events = self._run.path / "health.jsonl"
+        for file in (self._run.metrics, self.samples, events):
+            # A first life measures before its first step, and a new first life does so again.
+            cut_after(file, steps_done or -1)
+        self._health = Health(self._config.health, events, data.place, data.counts.item, hosts)
+        history = list(read_jsonl(self._run.metrics))
+        self._health.recall(history[-WINDOW:])
+        for record in history:
+            self._remember(record)
+        self._peak_flops = _peak_flops(self._config.precision)
         self._tracker = open_tracker(
             self._config.tracking,
             self._run.path,
             self._run.metrics,
             flatten(self._config),
-            is_main=self._is_main,
+            is_main=True,
         )
 
-    def log(self, record: Record) -> None:
-        """Take the metrics of one step."""
-        self._last = record
+    def log_start(self, measured: Mapping[str, float]) -> None:
+        """Take what was measured before the first step, if anything was."""
+        if measured:
+            self._log({metrics.STEP: 0, **measured})
+
+    def log(self, record: StepRecord, measured: Mapping[str, float]) -> None:
+        """Take a step, and what was measured after it."""
+        if self._health is None:
+            return
+        self._health.look(record)
+        line = record.metrics(self._config.model.shape, self._peak_flops)
+        self._log({**line, metrics.GOODPUT: self.wall.goodput(), **measured})
+
+    def _log(self, record: Record) -> None:
+        self._remember(record)
         self._tracker.log(record)
 
-    def end(self) -> None:
-        """Close the tracker after the last step of this life."""
+    def _remember(self, record: Record) -> None:
+        self._last = record
+        loss = record.get(metrics.VALIDATION_LOSS)
+        self._validation_loss = loss if isinstance(loss, float) else self._validation_loss
+
+    def end(self, *, finished: bool) -> None:
+        """Close the tracker, say where the time went, and write the result of a finished run."""
         self._tracker.close(EXIT_DONE)
-        self._run.note(first_step=self._first_step, last_step=self._last.get(metrics.STEP))
+        last = self._last.get(metrics.STEP)
+        self._run.note(first_step=self._first_step, last_step=last, seconds=self.wall.seconds())
+        if finished and self._world.is_main:
+            losses = {"loss": self._last.get(metrics.LOSS)}
+            if self._validation_loss is not None:
+                losses["validation_loss"] = self._validation_loss
+            write_json(self._run.result, {**losses, "steps": last})
 
     def failed(self) -> None:
         """Close the tracker of a life that raises."""
         self._tracker.close(EXIT_CRASH)
 
-    def conclude(self) -> None:
-        """Write the scalar that a sweep optimises."""
-        if self._is_main:
-            result = {"loss": self._last.get(metrics.LOSS), "steps": self._last.get(metrics.STEP)}
-            write_json(self._run.result, result)
-
     def model_card(self, data: Mixture, steps: int) -> str:
-        """The README.md of the exported model: what it is, under which terms it came to be."""
-        model, terms = self._config.model, "\n".join(f"- data: {line}" for line in data.terms)
-        return f"""---
-base_model: {model.path}
-library_name: transformers
-pipeline_tag: text-generation
----
+        """The README.md of the exported model; empty on ranks that do not write it."""
+        if not self._world.is_main:
+            return ""
+        losses = {"last training loss": self._last.get(metrics.LOSS)}
+        if self._validation_loss is not None:
+            losses["validation loss"] = self._validation_loss
+        return model_card(self._config, self._run.path.name, len(data), data.terms, steps, losses)
 
-# {self._run.path.name}
 
-{model.name}, fully fine-tuned with pacos on {len(data)} rows for {steps} steps: prompt format
-{model.prompt_format.name}, peak learning rate {self._config.optimizer.lr}, last loss
-{self._last.get(metrics.LOSS):.4f} nats a token.
+def _hosts(world: World) -> list[str]:
+    """The name of each rank's machine."""
+    if world.size == 1:
+        return [platform.node()]
+    import torch.distributed
 
-## Terms of what it was made from
+    found = [""] * world.size
+    torch.distributed.all_gather_object(found, platform.node())
+    return found
 
-- weights: {model.license}
-{terms}
-"""
+
+def _peak_flops(precision: Precision) -> float | None:
+    """Of this rank's GPU in the format that products are computed in."""
+    import torch
+
+    if precision is Precision.fp32 or not torch.cuda.is_available():
+        return None
+    return peak_flops(torch.cuda.get_device_name())

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sft.config import Decay, OptimizerConfig, ScheduleConfig
+from sft.optimizer_config import Decay, OptimizerConfig, ScheduleConfig
 
 
 def learning_rate(step: int, total: int, peak: float, schedule: ScheduleConfig) -> float:
@@ -18,23 +18,26 @@ def learning_rate(step: int, total: int, peak: float, schedule: ScheduleConfig) 
         step: from 1 to `total`.
         total: steps of the run.
         peak: rate at the end of warm-up.
-        schedule: warm-up share and shape of the decay.
+        schedule: shares of warm-up and decay, and the decay's shape.
     """
     warmup = math.ceil(total * schedule.warmup_ratio)
     if step <= warmup:
         return peak * step / warmup
     if schedule.decay is Decay.constant:
         return peak
-    left = (total - step) / max(1, total - warmup)
-    if schedule.decay is Decay.linear:
-        return peak * left
-    return peak * 0.5 * (1 - math.cos(math.pi * left))
+    falling = total - warmup
+    if schedule.decay is Decay.wsd:
+        falling = min(falling, math.ceil(total * schedule.decay_ratio))
+    left = min(1.0, (total - step) / max(1, falling))
+    if schedule.decay is Decay.cosine:
+        return peak * 0.5 * (1 - math.cos(math.pi * left))
+    return peak * left
 
 
 def build_optimizer(
     parameters: Iterable[tuple[str, torch.nn.Parameter]], config: OptimizerConfig
 ) -> torch.optim.AdamW:
-    """AdamW whose weight decay spares vectors: norms and biases."""
+    """AdamW, fused into one kernel a group, whose weight decay spares vectors: norms and biases."""
     matrices: list[torch.nn.Parameter] = []
     vectors: list[torch.nn.Parameter] = []
     for name, parameter in parameters:
@@ -48,4 +51,5 @@ def build_optimizer(
         lr=config.lr,
         betas=(config.beta1, config.beta2),
         eps=config.eps,
+        fused=True,
     )

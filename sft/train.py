@@ -5,11 +5,9 @@ accelerate launch --use_deepspeed --num_processes 8 -m sft.train data.path=rows.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
-from pacos.config import Device
 from pacos.console import set_up_logging
 from pacos.distributed import World
 from pacos.errors import EXIT_USER_ERROR, UserError, exit_with
@@ -18,7 +16,9 @@ from pacos.program import live, load_program
 from pacos.run_dir import RunDir
 from pacos.stop import StopRequest
 from sft.config import SCHEMAS, SFTConfig
+from sft.device import choose_device
 from sft.records import Records
+from sft.wall_time import WallTime
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,27 +27,15 @@ def main(arguments: Sequence[str]) -> int:
     set_up_logging(is_main=world.is_main)
     try:
         config, run = load_program(arguments, SFTConfig, SCHEMAS, world)
-        _choose_device(config)
+        choose_device(config.cluster)
     except UserError as error:
         return exit_with(error) if world.is_main else EXIT_USER_ERROR
     return live(run, world, lambda: train(config, run, world))
 
 
-def _choose_device(config: SFTConfig) -> None:
-    """Fix the device, and tell DeepSpeed, which decides at its import."""
-    import torch
-
-    if config.cluster.device is Device.cuda and not torch.cuda.is_available():
-        raise UserError(
-            "cluster.device = cuda: torch sees no GPU here; "
-            "use cluster.device=cpu, or install a CUDA build with make setup TORCH_INDEX=…"
-        )
-    if config.cluster.device is Device.cpu or not torch.cuda.is_available():
-        os.environ["DS_ACCELERATOR"] = "cpu"
-
-
 def train(config: SFTConfig, run: RunDir, world: World) -> str | None:
     """Build, build, build, fit, export; returns why it stopped before the end, if it did."""
+    wall = WallTime()
     from sft.checkpoint import Checkpoints
     from sft.engine import build_engine, start_ranks
     from sft.export import export_model
@@ -55,30 +43,33 @@ def train(config: SFTConfig, run: RunDir, world: World) -> str | None:
     from sft.mixture import load_data
     from sft.model import build_model
     from sft.step_plan import StepPlan
+    from sft.validation import Validation, hold_out
 
     device = start_ranks(world)
     stop = StopRequest(run.stop)
     tokenizer = load_tokenizer(config.model.path, config.model.revision, config.model.pad_token)
-    data = load_data(config, tokenizer, world)
+    data, held = hold_out(load_data(config, tokenizer, world), config.validation.rows, config.seed)
     plan = StepPlan.of(data.lengths, config.data.max_length, config.batch, config.model.shape)
     model = build_model(config, tokenizer, device)
-    engine = build_engine(model, config, plan.passes(world.size))
+    passes = plan.passes(config.deepspeed.data_ranks(world.size))
+    engine = build_engine(model, config, passes)
     checkpoints = Checkpoints(run.checkpoints, config, world)
     done = checkpoints.load_newest(engine)
-    records = Records(config, run, world)
+    records = Records(config, run, world, wall)
     records.begin(data, plan, done)
 
-    trainer = Trainer(config, data, plan, engine, world)
+    trainer = Trainer(config, data, plan, engine, world, stop)
+    validation = Validation(config, held, engine, tokenizer, records.samples, world)
     try:
-        stopped_by = trainer.fit(done, checkpoints, records, stop)
+        stopped_by = trainer.fit(done, checkpoints, validation, records)
+        if stopped_by is None:
+            card = records.model_card(data, trainer.total)
+            with wall.on("export"):
+                export_model(engine, tokenizer, config, run.model, card, world)
     except BaseException:
         records.failed()
         raise
-    records.end()
-    if stopped_by is None:
-        card = records.model_card(data, trainer.total)
-        export_model(engine, tokenizer, config, run.model, card, world)
-        records.conclude()
+    records.end(finished=stopped_by is None)
     return stopped_by
 
 

@@ -12,6 +12,7 @@ from pacos.compose import compose_checked
 from pacos.config import PromptFormat, StageConfig
 from selfinstruct.config import SelfInstructConfig
 from sft.config import SFTConfig
+from sft.engine_config import Offload
 from tests.conftest import ROOT
 
 CONF = ROOT / "conf"
@@ -89,8 +90,70 @@ def test_alpaca_7b_is_the_published_recipe(required: dict[type[StageConfig], lis
     assert config.data.max_length == 512
     assert config.schedule.warmup_ratio == 0.03
     assert config.model.prompt_format is PromptFormat.alpaca
+    assert config.cluster.world_size() == 8
+
+
+GPUS = (1, 8, 16, 32, 64)
+SMALL, LARGE = ("llama2_7b", "llama3_1_8b", "llama2_13b"), ("llama2_70b", "llama3_1_70b")
+READY = [
+    (model, gpus, f"gpus_{gpus}{suffix}")
+    for models, suffix in ((SMALL, ""), (LARGE, "_70b"))
+    for model in models
+    for gpus in GPUS
+]
+GPU_BYTES = 80e9
+ACTIVATIONS_AND_BUFFERS = 18e9
+"""What has to stay free for them, by the reasons in the files: two packs of 13B at most."""
+
+
+def bytes_held(config: SFTConfig) -> float:
+    """Of one GPU: weights, gradients and optimizer states, in bf16 with fp32 states."""
+    parameters, zero = config.model.shape.num_parameters(), config.deepspeed
+    ranks = config.cluster.world_size()
+    weights = 2 / ranks if zero.stage == 3 else 2
+    if zero.offload_parameters is not Offload.none:
+        weights = 0
+    if zero.parameters_per_node:
+        weights += 2 / config.cluster.ranks_per_node
+    states = 0 if zero.offload_optimizer is not Offload.none else 16 / ranks
+    return parameters * (weights + states)
+
+
+@pytest.mark.parametrize(("model", "gpus", "hardware"), READY)
+def test_every_size_fits_every_number_of_gpus(
+    required: dict[type[StageConfig], list[str]], model: str, gpus: int, hardware: str
+) -> None:
+    more = ["deepspeed.nvme_path=/disk"] if hardware == "gpus_1_70b" else []
+    config = compose_checked(
+        SFTConfig,
+        SCHEMAS,
+        [*required[SFTConfig], f"model={model}", f"hardware={hardware}", *more],
+    )
+    assert config.cluster.world_size() == gpus
+    assert config.batch.tokens == 131_072, "hardware changes no result"
+    assert bytes_held(config) <= GPU_BYTES - ACTIVATIONS_AND_BUFFERS
+
+
+def test_hardware_tells_all_its_options() -> None:
+    shipped = {path.stem for path in (CONF / "hardware").glob("*.yaml")}
+    assert shipped == {hardware for _, _, hardware in READY}
+    for name in shipped:
+        reason = (CONF / "hardware" / f"{name}.yaml").read_text().splitlines()[1]
+        assert reason.startswith("# "), f"{name}: the reason is missing"
+
+
+def test_an_experiment_runs_on_other_hardware(
+    required: dict[type[StageConfig], list[str]],
+) -> None:
+    config = compose_checked(
+        SFTConfig, SCHEMAS, [*required[SFTConfig], "experiment=alpaca_7b", "hardware=gpus_1"]
+    )
+    assert config.cluster.world_size() == 1
+    assert config.deepspeed.offload_optimizer is Offload.cpu
+    assert config.batch.rows == 128
+    assert config.batch.tokens is None
 
 
 def test_every_folder_of_conf_is_a_known_group() -> None:
     folders = {path.name for path in CONF.iterdir() if path.is_dir()} - {"__pycache__"}
-    assert folders == {*STAGE_OF_GROUP, "experiment", "endpoint"}
+    assert folders == {*STAGE_OF_GROUP, "experiment", "hardware", "endpoint"}

@@ -33,7 +33,7 @@ def test_problems_of_every_kind_are_reported_together(rows: str) -> None:
         "cluster.ranks_per_node=4",
         "data.max_length=1024",
         "deepspeed.stage=2",
-        "deepspeed.offload_parameters=true",
+        "deepspeed.offload_parameters=cpu",
     )
     assert "did you mean optimizer.lr" in found["optimzer.lr"]
     assert "Float" in found["optimizer.lr"]

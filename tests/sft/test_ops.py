@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from pacos.models import cache_directory
 from sft.ops import MARK
@@ -10,11 +9,7 @@ LOAD = 'from sft.ops import load_op; load_op("ShareMemCommBuilder")'
 
 
 def load_in_a_process() -> None:
-    scripts = Path(sys.executable).parent
-    environment = os.environ | {
-        "DS_ACCELERATOR": "cpu",
-        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
-    }
+    environment = os.environ | {"DS_ACCELERATOR": "cpu"}
     subprocess.run([sys.executable, "-c", LOAD], env=environment, check=True, timeout=300)
 
 

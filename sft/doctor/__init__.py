@@ -1,0 +1,1 @@
+"""Proofs on the user's machine that a training run would be right."""

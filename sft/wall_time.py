@@ -1,0 +1,37 @@
+"""Where the wall time of a life goes."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+STEPS = "steps"
+
+
+class WallTime:
+    """Seconds by what they were spent on, from its making on."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._spent: defaultdict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def on(self, purpose: str) -> Iterator[None]:
+        """Count what happens inside."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self._spent[purpose] += time.monotonic() - started
+
+    def goodput(self) -> float:
+        """Share of all time so far that went into steps."""
+        return self._spent[STEPS] / (time.monotonic() - self._began)
+
+    def seconds(self) -> dict[str, float]:
+        """Time by purpose; `other` is what nobody counted, such as loading."""
+        known = {name: round(seconds, 3) for name, seconds in self._spent.items()}
+        other = time.monotonic() - self._began - sum(self._spent.values())
+        return {**known, "other": round(other, 3)}
