@@ -124,7 +124,26 @@ def fill_data(run: RunDir) -> None:
 
 def fill_training(run: RunDir) -> None:
     run.add_inputs({}, lineage={"weights": "Llama 2", "data": ["Apache-2.0", "CC0-1.0"]})
-    append_jsonl(run.metrics, [step_record(step) for step in range(1, STEPS + 1)])
+    held_out = {0: 2.5, 35: 1.75, STEPS: 1.8}
+    append_jsonl(run.metrics, [{metrics.STEP: 0, metrics.VALIDATION_LOSS: held_out[0]}])
+    for step in range(1, STEPS + 1):
+        loss = {metrics.VALIDATION_LOSS: held_out[step]} if step in held_out else {}
+        append_jsonl(run.metrics, [step_record(step) | loss])
+    for step, answer, stopped in ((0, HOSTILE, False), (35, "Half.", True), (STEPS, "Yes.", True)):
+        asked = {"row": "rows.jsonl:9", "prompt": "Do you?", "reference": "I do."}
+        line = {metrics.STEP: step, **asked, "answer": answer, "stopped": stopped}
+        append_jsonl(run.path / "samples.jsonl", [line])
+    passes = [{"rank": 1, "loss": None, "rows": [f"rows.jsonl:{row}" for row in range(1, 12)]}]
+    spike = {"metric": metrics.LOSS, "value": 9.0, "usual": 1.5}
+    slow = {"rank": 3, "host": "node7", "probe_seconds": [1, 1, 1, 2]}
+    append_jsonl(
+        run.path / "health.jsonl",
+        [
+            {metrics.STEP: 40, "event": "spike", **spike, "passes": passes},
+            {metrics.STEP: 41, "event": "straggler", **slow},
+            {metrics.STEP: 42, "event": "not finite", metrics.LOSS: None, "passes": passes},
+        ],
+    )
 
 
 def step_record(step: int) -> dict[str, float]:
@@ -139,7 +158,12 @@ def step_record(step: int) -> dict[str, float]:
         metrics.SUPERVISED_TOKENS: 60,
         metrics.STEP_SECONDS: 0.5,
         metrics.TOKENS_PER_SECOND: 200.0,
+        metrics.SUPERVISED_TOKENS_PER_SECOND: 120.0,
         metrics.TFLOPS: 0.1,
+        metrics.MFU: 0.425,
+        metrics.PEAK_MEMORY: 12.25,
+        metrics.DATA_WAIT: 0.0013,
+        metrics.GOODPUT: 0.875,
     }
 
 
@@ -316,6 +340,46 @@ def test_killed_training(pipeline: RunDir) -> None:
     page = Page(write_report(pipeline.path))
     assert "sft is running or killed" in page.text
     assert "70 steps over 140 rows" in page.text
+
+
+def test_figures_of_the_training(pipeline: RunDir) -> None:
+    page = Page(write_report(pipeline.path / "sft"))
+    assert "2.500 at first, 1.800 at last, 1.750 at its lowest" in page.text
+    for title in ("Validation loss", "Utilisation", "Throughput", "Gradient norm"):
+        assert title in page.text
+    assert cells(page, "model", "FLOPs", "utilisation").startswith("42.5%")
+    assert cells(page, "waiting", "for", "data").startswith("0.13%")
+    assert cells(page, "most", "memory").startswith("of a rank 12.2 GiB")
+    assert cells(page, "spent", "in", "steps").startswith("88%")
+
+
+def test_unusual_steps_name_their_rows(pipeline: RunDir) -> None:
+    page = Page(write_report(pipeline.path / "sft"))
+    assert cells(page, "40", "spike").startswith("train/loss 9, 1.5 is usual rows.jsonl:1, rows")
+    assert "rows.jsonl:8 and 3 more" in " ".join(page.words)
+    assert cells(page, "41", "straggler").startswith("rank 3 on node7 computes slower")
+    assert cells(page, "42", "not", "finite").startswith("train/loss not finite rows.jsonl:1,")
+
+
+def test_held_out_rows_show_the_first_and_the_last_answer(pipeline: RunDir) -> None:
+    page = Page(write_report(pipeline.path / "sft"))
+    shown = cells(page, "rows.jsonl:9", "Do", "you?", "reference")
+    assert shown.startswith("I do. step 0, cut <script>")
+    assert f"step {STEPS} Yes." in " ".join(page.words)
+    assert "Half." not in page.text
+
+
+def test_training_from_before_these_records(pipeline: RunDir) -> None:
+    run = RunDir(pipeline.path / "sft")
+    for name in ("samples.jsonl", "health.jsonl"):
+        (run.path / name).unlink()
+    new = {metrics.VALIDATION_LOSS, metrics.MFU, metrics.PEAK_MEMORY, metrics.GOODPUT}
+    records = [json.loads(line) for line in run.metrics.read_text().splitlines()[1:]]
+    write_jsonl(run.metrics, [{k: v for k, v in one.items() if k not in new} for one in records])
+    page = Page(write_report(run.path))
+    assert "70 steps over 140 rows" in page.text
+    for absent in ("Unusual steps", "Answers to held-out", "held-out rows:", "Utilisation"):
+        assert absent not in page.text
 
 
 def test_later_lives(pipeline: RunDir) -> None:
