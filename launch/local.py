@@ -54,6 +54,10 @@ def child_environment(config: StageConfig) -> dict[str, str]:
     environment["PATH"] = f"{scripts}{os.pathsep}{environment.get('PATH', '')}"
     # Without it `-m sft.train` would take a folder called sft in the working directory.
     environment["PYTHONSAFEPATH"] = "1"
+    # glibc would give every large tensor back to the kernel and fetch it again, page by page: a
+    # sixth of a training step on CPUs.
+    environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**32))
+    environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**34))
     environment["TOKENIZERS_PARALLELISM"] = "true"
     # Deprecations inside torch and DeepSpeed are nothing that a user of pacos can act on.
     environment.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
