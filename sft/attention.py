@@ -118,7 +118,8 @@ class PackedAttention:
     def install(self, model: Any) -> None:
         """Let a transformers model attend this way."""
         shared = f"_{self.sequence.size}" if self.sequence else ""
-        name = f"pacos_{self.name.value}{shared}"
+        # transformers takes every name with `flash` in it for one of its own.
+        name = f"pacos_{self.name.value.replace('flash', 'fa')}{shared}"
         ALL_ATTENTION_FUNCTIONS.register(name, self.attend)
         ALL_MASK_ATTENTION_FUNCTIONS.register(name, _mask)
         model.set_attn_implementation(name)

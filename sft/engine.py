@@ -74,7 +74,8 @@ def deepspeed_config(config: SFTConfig, accumulation: int) -> dict[str, Any]:
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": accumulation,
-        "gradient_clipping": config.optimizer.max_grad_norm,
+        # Where torch's own optimizer makes the step, `_complete` clips.
+        "gradient_clipping": 0.0 if _is_plain(config) else config.optimizer.max_grad_norm,
         "bf16": {
             "enabled": bf16,
             # One infinite gradient would stay in Adam's moments for good (DeepSpeed #8035).
@@ -148,6 +149,8 @@ def build_engine(model: Any, config: SFTConfig, accumulation: int) -> Any:
         accumulation: forward passes of one rank in a step.
     """
     optimizer = build_optimizer(model.named_parameters(), config.optimizer)
+    if _is_plain(config):
+        _complete(optimizer, config.optimizer.max_grad_norm)
     engine, *_ = deepspeed.initialize(
         model=model,
         optimizer=optimizer,
@@ -155,6 +158,26 @@ def build_engine(model: Any, config: SFTConfig, accumulation: int) -> Any:
         dist_init_required=False,
     )
     return engine
+
+
+def _is_plain(config: SFTConfig) -> bool:
+    """Whether DeepSpeed lets torch's optimizer make the step, instead of wrapping it."""
+    return config.deepspeed.stage == 0 and config.precision is Precision.fp32
+
+
+def _complete(optimizer: torch.optim.Optimizer, max_norm: float) -> None:
+    """Give torch's optimizer what DeepSpeed's have: the norm, and no step that is not finite."""
+
+    def before_step(optimizer: Any, *_: object) -> None:
+        parameters = [each for group in optimizer.param_groups for each in group["params"]]
+        norm = torch.nn.utils.get_total_norm([each.grad for each in parameters])
+        if max_norm > 0:
+            torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
+        optimizer._global_grad_norm = norm
+        optimizer.found_inf = (~torch.isfinite(norm)).float()
+        optimizer.overflow = bool(optimizer.found_inf)
+
+    optimizer.register_step_pre_hook(before_step)
 
 
 def backward(engine: Any, nll: torch.Tensor, step_tokens: int, world: World) -> None:

@@ -84,7 +84,8 @@ def _pretrained_model(config: SFTConfig, tokenizer: Any, device: torch.device, w
         stack.enter_context(no_init_weights())
         if divided:
             settings = deepspeed_config(config, accumulation=1)
-            stack.enter_context(deepspeed.zero.Init(config_dict_or_path=settings, dtype=dtype))
+            # It takes the type from the settings: one that is given counts on GPUs alone.
+            stack.enter_context(deepspeed.zero.Init(config_dict_or_path=settings))
         else:
             stack.enter_context(device)
         model = AutoModelForCausalLM.from_config(architecture, dtype=dtype)

@@ -47,7 +47,7 @@ class Case:
     micro_packs: int = 1
     """Packs of a pass; passes follow."""
     packed: bool = True
-    zero: dict[str, Any] = dataclasses.field(default_factory=dict)
+    zero: dict[str, Any] = dataclasses.field(default_factory=dict, hash=False)
     """Further fields of DeepSpeedConfig."""
     precision: Precision = Precision.fp32
     checkpointing: Checkpointing = Checkpointing.none
