@@ -10,6 +10,7 @@ from typing import Any
 
 from pacos.errors import UserError
 from pacos.files import locked
+from pacos.frozen import first_line
 from pacos.model_paths import EMBEDDED, EMBEDDED_MODELS, looks_local
 
 
@@ -63,11 +64,19 @@ def load_tokenizer(path: str, revision: str | None = None, pad_token: str | None
     """Load a tokenizer that pads with `pad_token`.
 
     Raises:
-        UserError: it has no pad token of its own and none is named, or the named one is unknown.
+        UserError: it cannot be loaded, has no pad token of its own and none is named, or the named
+            one is unknown.
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(model_directory(path), revision=revision)
+    folder = model_directory(path)
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, revision=revision)
+    except Exception as error:  # a damaged file raises anything
+        raise UserError(
+            f"model.path = {path}: its tokenizer cannot be loaded: {first_line(error)}; copy or "
+            "download the directory again, tokenizer.json and config.json included"
+        ) from error
     if pad_token is not None:
         if pad_token not in tokenizer.get_vocab():
             raise UserError(
