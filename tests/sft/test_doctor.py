@@ -457,7 +457,7 @@ def test_ranks_find_what_is_wrong_between_them(config: SFTConfig, tmp_path: Path
         (("ranks agree", config, other_rows), Outcome.failed, "first rows of rank 1: "),
         *(
             (("gradients", zero(stage), WELL), Outcome.ok, f"ZeRO-{stage} over 2 ranks")
-            for stage in range(4)
+            for stage in (2, 3)
         ),
         (("gradients", zero(1, sequence_ranks=2), WELL), Outcome.ok, "ZeRO-1 over 2 ranks"),
         (("gradients", zero(2), mean_of_means), Outcome.failed, "the gradient differs by "),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,10 @@ from pacos import metrics
 from pacos.config import PromptFormat
 from pacos.distributed import World
 from pacos.errors import EXIT_DONE, UserError
-from pacos.files import read_json, read_jsonl
+from pacos.files import append_jsonl, read_json, read_jsonl
+from pacos.frozen import load_frozen
 from pacos.prompts import IGNORE
-from pacos.run_dir import RunDir
+from pacos.run_dir import RunDir, State
 from sft.config import SFTConfig
 from sft.engine_config import DeepSpeedConfig
 from sft.loss import teach_loss
@@ -239,6 +242,43 @@ def test_training_does_not_notice(runs: dict[str, RunDir], way: str) -> None:
     assert curve(often, metrics.GRAD_NORM) == curve(seldom, metrics.GRAD_NORM)
     weights = [(run.model / "model.safetensors").read_bytes() for run in (often, seldom)]
     assert weights[0] == weights[1]
+
+
+@contextlib.contextmanager
+def asked_to_stop_in_the_second_step() -> Iterator[None]:
+    from pacos.stop import StopRequest
+
+    plain, steps = StopRequest.reason, []
+
+    def planted(request: StopRequest) -> str | None:
+        steps.append(request)
+        return "planted" if len(steps) >= 2 else plain(request)
+
+    StopRequest.reason = planted
+    try:
+        yield
+    finally:
+        StopRequest.reason = plain
+
+
+def test_a_later_life_measures_nothing_twice(runs: dict[str, RunDir]) -> None:
+    straight = runs["stage2-often"]
+    config = load_frozen(straight.config, SFTConfig)
+    config.run.name = "stopped"
+    ((run, code),) = train(2, [config], [asked_to_stop_in_the_second_step])
+    assert code == EXIT_DONE, "a rank that saved on request"
+    assert run.state() is State.saved
+    assert len(curve(run, metrics.LOSS)) == 2
+    # A step that was made and not saved is made again.
+    lost = {metrics.STEP: 3, metrics.LOSS: 9.0, metrics.VALIDATION_LOSS: 9.0}
+    append_jsonl(run.metrics, [lost])
+    append_jsonl(run.path / "samples.jsonl", [lost])
+    ((run, code),) = train(2, [config])
+    assert run.state() is State.done
+    for name in (metrics.STEP, metrics.LOSS, metrics.VALIDATION_LOSS):
+        assert curve(run, name) == curve(straight, name)
+    samples = [(one.path / "samples.jsonl").read_text() for one in (run, straight)]
+    assert samples[0] == samples[1]
 
 
 def test_the_result_and_the_card_name_the_last_loss(runs: dict[str, RunDir]) -> None:
