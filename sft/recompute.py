@@ -24,7 +24,7 @@ def set_checkpointing(model: Any, checkpointing: Checkpointing) -> None:
     options: dict[str, Any] = {"use_reentrant": False}
     if checkpointing is Checkpointing.selective:
         options["context_fn"] = functools.partial(create_selective_checkpoint_contexts, _policy)
-    model.gradient_checkpointing_enable(options)
+    model.activation_checkpointing_enable(options)
 
 
 def _policy(context: Any, operator: Any, *arguments: Any, **options: Any) -> CheckpointPolicy:

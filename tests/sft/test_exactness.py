@@ -67,6 +67,8 @@ def test_a_step_has_one_gradient() -> None:
 def test_bf16_makes_no_more_than_its_rounding() -> None:
     cases = [Case(stage, precision=Precision.bf16, micro_packs=2) for stage in (0, 1, 2, 3)]
     cases += [Case(stage, precision=Precision.bf16_states, micro_packs=2) for stage in (1, 2, 3)]
+    waiting = {"offload_parameters": Offload.cpu}
+    cases.append(Case(3, precision=Precision.bf16_states, zero=waiting))
     assert_exact(2, cases, ROUNDING_BF16)
 
 
