@@ -1,0 +1,105 @@
+"""Kernels against torch's own in fp64: how far their results are, beside torch's in bf16.
+
+python -m benchmarks.gpu.kernels [--dry-run]
+
+Prints one JSON object: for each kernel that this machine has, its relative difference from fp64,
+and that of the plain way in bf16, which it must not exceed by more than SLACK. --dry-run takes a
+size that a CPU can do.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from pacos.llama import LlamaShape
+from sft.attention import PackedAttention, candidates
+from sft.head import chunked_nll, liger_nll
+from sft.model_config import Attention
+from sft.proof import TOLERANCE, pack_difference
+
+SLACK = 1.5
+SIZE, DRY_SIZE = (2048, 1024, 32_000), (64, 32, 500)
+"""Positions, width, vocabulary."""
+
+Head = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def plain_nll(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    logits = functional.linear(hidden, weight)
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    return functional.cross_entropy(logits.to(wide), targets, reduction="sum")
+
+
+def head_results(
+    head: Head, size: tuple[int, int, int], device: torch.device, dtype: torch.dtype
+) -> list[torch.Tensor]:
+    """The loss and its gradients for hidden states and weight, in fp64."""
+    positions, width, vocabulary = size
+    draw = torch.Generator().manual_seed(0)
+    hidden = torch.randn(positions, width, generator=draw).bfloat16().to(device, dtype)
+    weight = (torch.randn(vocabulary, width, generator=draw) * 0.05).bfloat16().to(device, dtype)
+    targets = torch.randint(vocabulary, (positions,), generator=draw).to(device)
+    inputs = hidden.requires_grad_(), weight.requires_grad_()
+    nll = head(*inputs, targets)
+    (nll / positions).backward()
+    gradients = [tensor.grad for tensor in inputs if tensor.grad is not None]
+    return [each.detach().double().cpu() for each in (nll, *gradients)]
+
+
+def heads(device: torch.device, size: tuple[int, int, int]) -> dict[str, Any]:
+    exact = head_results(plain_nll, size, device, torch.float64)
+
+    def differences(head: Head) -> dict[str, float]:
+        found = head_results(head, size, device, torch.bfloat16)
+        names = ("loss", "hidden", "weight")
+        return {
+            name: float((one - other).norm() / other.norm())
+            for name, one, other in zip(names, found, exact, strict=True)
+        }
+
+    plain = differences(plain_nll)
+    ways: dict[str, Head] = {"chunked": chunked_nll}
+    if device.type == "cuda" and importlib.util.find_spec("liger_kernel"):
+        ways["liger"] = liger_nll
+    report: dict[str, Any] = {"plain": plain}
+    for name, head in ways.items():
+        report[name] = differences(head)
+        report[f"{name} is right"] = all(
+            value <= SLACK * plain[key] + 1e-5 for key, value in report[name].items()
+        )
+    return report
+
+
+def attentions(device: torch.device) -> dict[str, Any]:
+    """Gradient of a pack against its documents' sum, for each kernel that is here."""
+    shape, report = LlamaShape(num_key_value_heads=8), {}
+    for dtype in (torch.bfloat16, torch.float32):
+        for name, load in candidates(Attention.auto, device, dtype):
+            key = f"{name.value} {str(dtype).removeprefix('torch.')}"
+            try:
+                attention = PackedAttention(name, load())
+                difference = pack_difference(attention, shape, device, dtype)
+            except Exception as error:  # noqa: BLE001  # a package for another torch raises anything
+                report[key] = {"cannot run": str(error)[:200]}
+                continue
+            report[key] = {"difference": difference, "is right": difference <= TOLERANCE[dtype]}
+    return report
+
+
+def main() -> int:
+    """Compare and print."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    size = DRY_SIZE if "--dry-run" in sys.argv else SIZE
+    print(json.dumps({"heads": heads(device, size), "attention": attentions(device)}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

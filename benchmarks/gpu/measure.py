@@ -1,0 +1,144 @@
+"""What one GPU shows: doctor, kernels against fp64, speed and memory of LLaMA shapes.
+
+python -m benchmarks.gpu.measure [--model DIR] [--only PART…] [--dry-run] [--out FILE]
+
+Parts: doctor (needs a model directory), kernels, 1b, 3b, 8b. Each measurement is a process of its
+own, so that one that runs out of memory costs nothing but itself. Weights and tokens are random.
+--dry-run puts a tiny shape through every setting on the CPU: it shows that the script is whole.
+`run.sh` beside this file calls it on a machine without network. Target: MFU of 50 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from pacos.files import write_json
+from pacos.run_dir import package_versions
+
+LENGTHS = (2048, 4096, 8192)
+TOKENS = 16_384
+"""Of a pass: what keeps a GPU busy, and what its memory allows."""
+LIMIT_SECONDS = 240
+
+SETTINGS = {
+    # 18 bytes a parameter: 22 GB and 58 GB.
+    "1b": {"selective": ["model=llama3_2_1b", "activation_checkpointing=selective"]},
+    "3b": {"full": ["model=llama3_2_3b", "activation_checkpointing=full"]},
+    # 8B does not fit with 18 bytes a parameter (145 GB), nor with 10 (80 GB). Two ways that do:
+    "8b": {
+        "states in bf16 (64 GB), weights in host memory (16 GB)": [
+            *("model=llama3_1_8b", "precision=bf16_states", "deepspeed=zero3"),
+            *("deepspeed.offload_parameters=cpu", "activation_checkpointing=full"),
+        ],
+        "update in fp32 in host memory (128 GB)": [
+            *("model=llama3_1_8b", "deepspeed=zero2_offload", "activation_checkpointing=full"),
+        ],
+    },
+}
+COMPILED = {"1b": ["model=llama3_2_1b", "compile=true"]}
+COMMON = ["data.path=none/none", "batch.tokens=131072", "cluster.threads_per_rank=8"]
+
+DRY_LENGTHS, DRY_TOKENS = (32,), 64
+DRY_SHAPE = [
+    *("model.shape.hidden_size=64", "model.shape.intermediate_size=96"),
+    *("model.shape.num_hidden_layers=2", "model.shape.num_attention_heads=4"),
+    *("model.shape.num_key_value_heads=2", "model.shape.vocab_size=301", "cluster.device=cpu"),
+]
+
+
+def answer_of(words: list[str]) -> dict[str, Any]:
+    """The JSON object that a program prints last, or how it failed."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(os.cpu_count() or 1)}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return {"failed": f"no end after {LIMIT_SECONDS} s"}
+    if done.returncode != 0:
+        return {"failed": done.stderr.strip().splitlines()[-1:] or done.returncode}
+    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def doctor(model: str | None, dry: bool) -> dict[str, Any]:
+    """What `pacos doctor` says of this machine."""
+    words = [f"model.path={model}"] if model else ["model=tiny"]
+    words += ["cluster.device=cpu"] if dry else []
+    done = subprocess.run(
+        [sys.executable, "-m", "launch.cli", "doctor", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {"exit code": done.returncode, "said": done.stdout.splitlines()[-40:]}
+
+
+def speeds(part: str, dry: bool) -> list[dict[str, Any]]:
+    """Each setting of a part at each length."""
+    ways = {**SETTINGS[part], **({"compiled": COMPILED[part]} if part in COMPILED else {})}
+    rows = []
+    for way, overrides in ways.items():
+        for length in DRY_LENGTHS if dry else LENGTHS:
+            words = [str(length), str(DRY_TOKENS if dry else TOKENS), *COMMON, *overrides]
+            words += DRY_SHAPE if dry else ["cluster.device=cuda"]
+            found = answer_of(["benchmarks.gpu.step", *words])
+            rows.append({"part": part, "way": way, "length": length, **found})
+            print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def device() -> str:
+    if shutil.which("nvidia-smi") is None:
+        return "no GPU"
+    asked = "--query-gpu=name,driver_version,memory.total"
+    done = subprocess.run(
+        ["nvidia-smi", asked, "--format=csv,noheader"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()
+
+
+def main() -> int:
+    """Measure all parts, print each result as it comes; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", help="directory of a model, for its tokenizer")
+    parser.add_argument("--only", nargs="+", choices=["doctor", "kernels", *SETTINGS])
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--out", type=Path, help="write the JSON object here too")
+    options = parser.parse_args()
+    parts = options.only or ["doctor", "kernels", *SETTINGS]
+    report: dict[str, Any] = {
+        "date": time.strftime("%Y-%m-%d"),
+        "device": device(),
+        "dry_run": options.dry_run,
+        "versions": package_versions(),
+        "speeds": [],
+    }
+    for part in parts:
+        if part == "doctor":
+            report["doctor"] = doctor(options.model, options.dry_run)
+        elif part == "kernels":
+            words = ["--dry-run"] if options.dry_run else []
+            report["kernels"] = answer_of(["benchmarks.gpu.kernels", *words])
+        else:
+            report["speeds"] += speeds(part, options.dry_run)
+        if options.out:
+            write_json(options.out, report)
+    print(json.dumps(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

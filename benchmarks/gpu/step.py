@@ -1,0 +1,112 @@
+"""Speed and memory of the training step of one config, with random weights and random tokens.
+
+python -m benchmarks.gpu.step LENGTH TOKENS OVERRIDE…
+
+One rank puts TOKENS tokens through the model in a pass, in documents of LENGTH tokens that all
+carry loss, and makes one update a pass. Prints one JSON object. FLOPs are those of
+`LlamaShape.training_flops`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import statistics
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from pacos.compose import compose_checked
+from pacos.distributed import World
+from pacos.gpus import peak_flops
+from pacos.prompts import IGNORE, TokenizedRow
+from sft.batch import Batch
+from sft.config import SCHEMAS, SFTConfig
+from sft.device import choose_device
+
+WARM_UP = 3
+STEPS = 6
+
+
+class Vocabulary:
+    """What building a model asks of a tokenizer: there is none, and no text."""
+
+    pad_token_id = 0
+
+    def __len__(self) -> int:
+        return 1
+
+
+def documents(length: int, count: int, vocabulary: int) -> list[TokenizedRow]:
+    draw = np.random.default_rng(0)
+    rows = []
+    for _ in range(count):
+        ids = draw.integers(vocabulary, size=length, dtype=np.int32)
+        rows.append(TokenizedRow(ids, np.concatenate([[IGNORE], ids[1:]])))
+    return rows
+
+
+def measure(config: SFTConfig, length: int, tokens: int) -> dict[str, Any]:
+    """Seconds of a step, and what follows from them."""
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
+    os.environ.update(alone, MASTER_PORT=str(_free_port()))
+    world = World.from_env()
+    choose_device(config.cluster)
+    from sft.engine import backward, build_engine, start_ranks
+    from sft.loss import nll_sum
+    from sft.model import build_model
+
+    device = start_ranks(world)
+    on_gpu = device.type == "cuda"
+    engine = build_engine(build_model(config, Vocabulary(), device), config, accumulation=1)
+    shape, count = config.model.shape, tokens // length
+    batch = Batch.of(documents(length, count, shape.vocab_size), device)
+    supervised = len(batch.targets)
+    seconds, losses = [], []
+    for _ in range(WARM_UP + STEPS):
+        started = time.perf_counter()
+        nll = nll_sum(engine, batch)
+        backward(engine, nll, supervised, world)
+        engine.step()
+        losses.append(float(nll.detach()) / supervised)
+        if on_gpu:
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    typical = statistics.median(seconds[WARM_UP:])
+    flops = shape.training_flops(length * count, length**2 * count)
+    peak = peak_flops(torch.cuda.get_device_name()) if on_gpu else None
+    return {
+        "parameters": shape.num_parameters(),
+        "length": length,
+        "tokens_per_pass": length * count,
+        "step_seconds": round(typical, 4),
+        "tokens_per_second": round(length * count / typical, 1),
+        "tflops": round(flops / typical / 1e12, 3),
+        "mfu": round(flops / typical / peak, 4) if peak else None,
+        "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if on_gpu else None,
+        "attention": engine.module.config._attn_implementation,
+        "first_loss": round(losses[0], 4),
+        "last_loss": round(losses[-1], 4),
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def main() -> int:
+    """Measure one config and print."""
+    length, tokens, *overrides = sys.argv[1:]
+    config = compose_checked(SFTConfig, SCHEMAS, ["model.init=random", *overrides])
+    print(json.dumps(measure(config, int(length), int(tokens))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""What peers make of rows that are tokenised already: one rank of a torchrun, beside pacos.
+
+torchrun --nproc_per_node 2 -m benchmarks.sft_peers WAY ROWS MODEL MAX_LENGTH STEP_ROWS MICRO
+
+WAY `trl`: TRL's SFTTrainer with best-fit packing and its chunked loss. `alpaca`: transformers'
+Trainer and batches padded to their longest row, as Alpaca was trained. ROWS is a JSONL file of
+input_ids and labels. MICRO is packs or rows of a rank in a pass. One epoch in fp32, DDP over the
+ranks; rank 0 prints one JSON object: seconds of all steps, tokens that carried loss, losses.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
+
+from pacos.files import read_jsonl
+from pacos.prompts import IGNORE
+
+
+class Clock(TrainerCallback):
+    """Seconds from the beginning of each step to its end."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        self._started = time.perf_counter()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.seconds += time.perf_counter() - self._started
+
+
+def padded(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """A batch as Alpaca's collator makes it."""
+    longest = max(len(row["input_ids"]) for row in rows)
+
+    def pad(key: str, filling: int) -> torch.Tensor:
+        return torch.tensor(
+            [row[key] + [filling] * (longest - len(row["input_ids"])) for row in rows]
+        )
+
+    for row in rows:
+        row["attention_mask"] = [1] * len(row["input_ids"])
+    return {
+        "input_ids": pad("input_ids", 0),
+        "attention_mask": pad("attention_mask", 0),
+        "labels": pad("labels", IGNORE),
+    }
+
+
+def common(folder: str, accumulation: int, micro: int) -> dict[str, Any]:
+    return {
+        "output_dir": folder,
+        "use_cpu": True,
+        "bf16": False,
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": accumulation,
+        "gradient_checkpointing": False,
+        "ddp_find_unused_parameters": False,
+        "num_train_epochs": 1,
+        "learning_rate": 1e-5,
+        "lr_scheduler_type": "constant",
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+    }
+
+
+def trainer_of(way: str, model: Any, path: Path, folder: str, sizes: dict[str, int]) -> Any:
+    rows = list(read_jsonl(path))
+    data = Dataset.from_list([{key: row[key] for key in ("input_ids", "labels")} for row in rows])
+    micro, ranks = sizes["micro"], sizes["ranks"]
+    if way == "alpaca":
+        per_rank = sizes["step_rows"] // ranks
+        arguments = TrainingArguments(
+            **common(folder, per_rank // micro, micro), remove_unused_columns=False
+        )
+        return Trainer(model=model, args=arguments, train_dataset=data, data_collator=padded)
+    from transformers import AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    tokens = sum(len(row["input_ids"]) for row in rows)
+    packs_a_step = tokens * sizes["step_rows"] / len(rows) / sizes["max_length"]
+    settings = SFTConfig(
+        **common(folder, max(1, round(packs_a_step / ranks / micro)), micro),
+        max_length=sizes["max_length"],
+        packing=True,
+        packing_strategy="bfd",
+        dataset_num_proc=1,
+    )
+    tokenizer = AutoTokenizer.from_pretrained(sizes["model"])
+    return SFTTrainer(model=model, args=settings, train_dataset=data, processing_class=tokenizer)
+
+
+def main() -> int:
+    """Train one epoch as one rank."""
+    way, rows, model_path, max_length, step_rows, micro = sys.argv[1:]
+    torch.manual_seed(0)
+    model: Any = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32)
+    model.config.use_cache = False
+    ranks = int(os.environ["WORLD_SIZE"])
+    sizes: dict[str, Any] = {
+        "max_length": int(max_length),
+        "step_rows": int(step_rows),
+        "micro": int(micro),
+        "ranks": ranks,
+        "model": model_path,
+    }
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = trainer_of(way, model, Path(rows), folder, sizes)
+        trainer.add_callback(clock)
+        trainer.train()
+    losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
+    if trainer.is_world_process_zero():
+        print(json.dumps({"seconds": clock.seconds, "losses": losses}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

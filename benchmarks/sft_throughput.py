@@ -1,0 +1,150 @@
+"""Supervised tokens/s of pacos, of TRL, and of rows padded as Alpaca pads them: one run, two ranks.
+
+python -m benchmarks.sft_throughput ROWS [--count N] [--step-rows N] [--ways WAY…] [--out FILE]
+
+All three train SmolLM2-135M in fp32 for one epoch over the same N rows, drawn from those that fit,
+with the same tokens and the same mask. Counted is the time of the steps alone, without start and
+saving. pacos is the command itself, its seconds those of metrics.jsonl. TRL packs best-fit and
+computes its loss in chunks: on a CPU its quickest correct setting (see `sft_peers`). Alpaca's way
+is transformers.Trainer with batches of 4 rows a rank, padded to the longest. Needs the extra
+`bench`. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pacos import metrics
+from pacos.config import PromptFormat
+from pacos.errors import UserError, exit_with
+from pacos.files import read_jsonl, write_json, write_jsonl
+from pacos.models import load_tokenizer, model_directory
+from pacos.prompts import Encoder
+from pacos.run_dir import RunDir, package_versions
+from pacos.schemas import Row
+from sft.sources import open_source
+
+MODEL = "embedded:smollm2-135m-instruct"
+RANKS = 2
+MAX_LENGTH = 512
+MICRO = {"trl": 1, "alpaca": 4}
+"""Packs, or rows, of a rank in a pass; 4 rows are Alpaca's."""
+SCRIPTS = Path(sys.executable).parent
+
+
+def drawn_rows(source: Path, count: int, folder: Path) -> int:
+    """Write the rows as text and as tokens; returns how many of those carry loss."""
+    records = [record for _, record in open_source(str(source)).records() if record["output"]]
+    encoder = Encoder.of(load_tokenizer(MODEL), PromptFormat.chatml)
+    order = np.random.default_rng(0).permutation(len(records))[: 2 * count]
+    drawn = [records[index] for index in order]
+    encoded = encoder.encode([Row.from_json(record, "").messages() for record in drawn])
+    fitting = [at for at, row in enumerate(encoded) if len(row.ids) <= MAX_LENGTH][:count]
+    write_jsonl(folder / "rows.jsonl", [drawn[at] for at in fitting])
+    tokens = [
+        {"input_ids": np.asarray(row.ids).tolist(), "labels": np.asarray(row.labels).tolist()}
+        for row in (encoded[at] for at in fitting)
+    ]
+    write_jsonl(folder / "tokens.jsonl", tokens)
+    return sum(encoded[at].num_supervised for at in fitting)
+
+
+def environment() -> dict[str, str]:
+    path = f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"
+    threads = str(max(1, len(os.sched_getaffinity(0)) // RANKS))
+    return os.environ | {"PATH": path, "OMP_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "true"}
+
+
+def finished(words: list[str]) -> str:
+    done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise UserError(f"{' '.join(words[:6])} … failed:\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
+def pacos(folder: Path, step_rows: int) -> dict[str, Any]:
+    """One epoch by `pacos sft`, packed, ZeRO-1: gradients cross between ranks once a step."""
+    words = [
+        *("model=smollm2_135m", "model.prompt_format=chatml", f"data.path={folder}/rows.jsonl"),
+        *(f"data.max_length={MAX_LENGTH}", f"batch.rows={step_rows}", "batch.tokens=null"),
+        *("deepspeed=zero1", "precision=fp32", "epochs=1", "optimizer.lr=1e-5"),
+        *("schedule.decay=constant", "schedule.warmup_ratio=0", "cluster.device=cpu"),
+        *(f"cluster.ranks_per_node={RANKS}", f"run.root={folder}", "run.name=pacos"),
+        f"cluster.threads_per_rank={environment()['OMP_NUM_THREADS']}",
+    ]
+    finished([str(SCRIPTS / "pacos"), "sft", *words])
+    records = list(read_jsonl(RunDir(folder / "pacos").metrics))
+    return {
+        "seconds": sum(record[metrics.STEP_SECONDS] for record in records),
+        "losses": [record[metrics.LOSS] for record in records],
+    }
+
+
+def peer(way: str, folder: Path, step_rows: int) -> dict[str, Any]:
+    """One epoch by a peer's trainer, DDP."""
+    model = model_directory(MODEL)
+    words = [way, f"{folder}/tokens.jsonl", str(model), str(MAX_LENGTH), str(step_rows)]
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={RANKS}"]
+    launch += ["-m", "benchmarks.sft_peers", *words, str(MICRO[way])]
+    return dict(json.loads(finished([sys.executable, *launch]).strip().splitlines()[-1]))
+
+
+def main() -> int:
+    """Measure and print; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("file", type=Path, metavar="ROWS")
+    parser.add_argument("--count", type=int, default=96)
+    parser.add_argument("--step-rows", type=int, default=32)
+    parser.add_argument("--ways", nargs="+", default=["pacos", *MICRO], choices=["pacos", *MICRO])
+    parser.add_argument("--out", type=Path, help="write the JSON object here too")
+    options = parser.parse_args()
+    if "trl" in options.ways and importlib.util.find_spec("trl") is None:
+        return exit_with(UserError("TRL is not installed; run pip install -e '.[bench]'"))
+    report: dict[str, Any] = {
+        "date": time.strftime("%Y-%m-%d"),
+        "cpus": len(os.sched_getaffinity(0)),
+        "load_before": round(os.getloadavg()[0], 1),
+        "versions": package_versions(),
+        "ranks": RANKS,
+        "rows": options.count,
+        "step_rows": options.step_rows,
+        "max_length": MAX_LENGTH,
+    }
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            supervised = drawn_rows(options.file, options.count, folder)
+            for way in options.ways:
+                if way == "pacos":
+                    found = pacos(folder, options.step_rows)
+                else:
+                    found = peer(way, folder, options.step_rows)
+                found["supervised_tokens_per_second"] = round(supervised / found["seconds"], 2)
+                report[way] = found
+    except UserError as error:
+        return exit_with(error)
+    report["supervised_tokens"] = supervised
+    if "pacos" in report:
+        own = report["pacos"]["seconds"]
+        report["pacos_over"] = {
+            way: round(report[way]["seconds"] / own, 3) for way in MICRO if way in report
+        }
+    print(json.dumps(report))
+    if options.out:
+        write_json(options.out, report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
