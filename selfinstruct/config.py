@@ -89,8 +89,9 @@ class SelfInstructConfig:
     """Requests in a row without a new row after which the run stops with the reason, so that money
     is not spent on a teacher or a filter that is set wrongly."""
     window: int = 64
-    """Requests for tasks under way at once. A prompt shows generated tasks as the pool was this
-    many requests before, so that a run comes to the same rows whatever was slow."""
+    """Requests for tasks under way at once, fewer towards the end. A prompt shows generated tasks
+    as the pool was this many requests before, so that a run comes to the same rows whatever was
+    slow."""
     pilot: int | None = None
     """Rows after which the run stops to be looked at, with its yield and what the whole will cost;
     the same command without it goes on. Null: the whole run."""

@@ -8,6 +8,7 @@ as it was `window` requests before; so that many can be under way.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -82,7 +83,8 @@ class Bootstrap:
         self._judge = judge
         self._service = service
         self._opinion = opinion
-        self._asked: dict[int, tuple[Draw, asyncio.Task[Reply]]] = {}
+        self._drawn: deque[Draw] = deque()
+        self._asked: deque[tuple[Draw, asyncio.Task[Reply]]] = deque()
         self._pending: deque[Pending] = deque()
         self._last: tuple[int, int] | None = None
         self._last_fruitful = -1
@@ -112,9 +114,10 @@ class Bootstrap:
         window, limit = self._config.window, self._config.max_requests
         try:
             for number in range(min(window, limit)):
-                self._start(number)
+                self._draw(number)
             for number in range(limit):
-                draw, work = self._asked.pop(number)
+                self._ask()
+                draw, work = self._asked.popleft()
                 self._use(draw, await self._unless_stopped(work, stop))
                 # A window behind at most: what further steps cost is not spent on too many.
                 await self._complete(stop, through=number - window)
@@ -123,19 +126,32 @@ class Bootstrap:
                     return
                 self._check_yield(number)
                 if number + window < limit:
-                    self._start(number + window)
+                    self._draw(number + window)
             await self._complete(stop, through=limit)
         finally:
-            for _, asked in self._asked.values():
+            for _, asked in self._asked:
                 asked.cancel()
             for pending in self._pending:
                 pending.work.cancel()
 
-    def _start(self, number: int) -> None:
+    def _draw(self, number: int) -> None:
         langs = self._config.languages()
         lang = langs[number % len(langs)]
-        draw = self._method.draw(number, lang, self._pool.examples(number, lang))
-        self._asked[number] = (draw, asyncio.create_task(self._service.ask(draw.request)))
+        self._drawn.append(self._method.draw(number, lang, self._pool.examples(number, lang)))
+
+    def _ask(self) -> None:
+        """Ask what was drawn, but no more than is wanted: each reply is paid for, used or not."""
+        while self._drawn and (not self._asked or len(self._asked) < self._requests_left()):
+            draw = self._drawn.popleft()
+            self._asked.append((draw, asyncio.create_task(self._service.ask(draw.request))))
+
+    def _requests_left(self) -> float:
+        """Requests that will fill the data set, if they yield what those before did."""
+        underway = len(self.rows) + len(self._pending)
+        left = self._config.rows_wanted() - underway
+        if self.requests == 0:
+            return left / self._config.method.tasks_per_request
+        return math.inf if underway == 0 else left * self.requests / underway
 
     def _check_yield(self, number: int) -> None:
         """Stop where nothing comes of the requests.

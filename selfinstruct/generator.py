@@ -72,7 +72,7 @@ class GeneratorConfig:
         if (self.model is None) == (self.endpoint is None):
             pair = f"{self.model}, {'null' if self.endpoint is None else self.endpoint.url}"
             what = "exactly one of the two is the teacher"
-            remedy = "choose generator=local or generator=endpoint, and set one of them"
+            remedy = "choose generator=local, or generator=server for a service"
             found.append(Problem("generator.model, generator.endpoint", pair, what, remedy))
         if self.batch_size < 1:
             what = "must be at least 1"

@@ -11,6 +11,7 @@ import json
 import random
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from tests.pacos.llm.scripted_server import ScriptedServer
@@ -36,13 +37,16 @@ KOREAN = (
 class TeacherServer(ScriptedServer):
     """Speaks OpenAI's API; its model writes tasks in JSON, as blocks, or as a list."""
 
+    words: Sequence[str] = ()
+    """Eight of these end each instruction: with some thousands, hardly two are alike."""
+
     def asked(self) -> Counter[str]:
         """How often each request came."""
         return Counter(json.dumps(sent, sort_keys=True) for sent in list(self.bodies))
 
     def reply(self, sent: dict[str, Any], prompt: str) -> dict[str, Any]:
         """A completion object with tasks in it."""
-        text = write(sent, prompt)
+        text = write(sent, prompt, self.words)
         draw = _random(sent)
         finish = "length" if draw.random() < 0.2 else "stop"
         choice: dict[str, Any] = {"index": 0, "finish_reason": finish}
@@ -58,9 +62,11 @@ def _random(sent: dict[str, Any]) -> random.Random:
     return random.Random(hashlib.sha256(json.dumps(sent, sort_keys=True).encode()).digest())
 
 
-def write(sent: dict[str, Any], prompt: str) -> str:
+def write(sent: dict[str, Any], prompt: str, words: Sequence[str] = ()) -> str:
     """What the model says to a request."""
     draw = _random(sent)
+    if words:
+        return json.dumps({"tasks": [_wide_task(draw, words) for _ in range(5)]})
     korean = sum("가" <= letter <= "힣" for letter in prompt) > len(prompt) / 5
     if prompt.endswith(("Is it classification?", "분류 과제인가?")):
         return draw.choice(["Yes", "No"] if not korean else ["예", "아니요"])
@@ -105,6 +111,11 @@ def _json(form: dict[str, Any], draw: random.Random, korean: bool) -> dict[str, 
             ]
         }
     return {"instances": [{"input": "", "output": _answer(draw, korean)}]}
+
+
+def _wide_task(draw: random.Random, words: Sequence[str]) -> dict[str, str]:
+    named = f"{_instruction(draw, False)}, naming {' '.join(draw.choices(words, k=8))}"
+    return {"instruction": named, "input": "", "output": _answer(draw, False)}
 
 
 def _instruction(draw: random.Random, korean: bool) -> str:

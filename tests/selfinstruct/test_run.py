@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -246,6 +247,11 @@ def test_max_requests_ends_a_run_that_cannot_fill_its_pool(
     assert 0 < result["rows"] < 60
 
 
+def test_little_more_is_asked_than_is_used(server: TeacherServer, tmp_path: Path) -> None:
+    _, run = run_here(server.url, tmp_path, "few", "target_rows=20", "window=64")
+    assert len(answered(run)) <= 1.5 * read_json(run.result)["requests"]
+
+
 def test_a_budget_stops_a_run_that_goes_on_when_it_is_raised(
     server: TeacherServer, tmp_path: Path
 ) -> None:
@@ -334,8 +340,8 @@ def stored(run: RunDir) -> set[tuple[str, int]]:
 @pytest.mark.slow
 def test_fifty_kills_buy_nothing_twice(tmp_path: Path) -> None:
     draw = random.Random(0)
-    more = ["target_rows=2000", "max_requests=20000", "filters.max_similarity=0.99"]
-    with TeacherServer([Rule("slow", seconds=0.02)]) as server:
+    more = ["target_rows=700", "max_requests=5000", "filters.max_similarity=0.99"]
+    with TeacherServer([Rule("slow", seconds=0.2)]) as server:
         run = open_run(compose(server.url, tmp_path, "killed", *more))
         safe: set[tuple[str, int]] = set()
         counts: Counter[tuple[str, int]] = Counter()
@@ -356,6 +362,22 @@ def test_fifty_kills_buy_nothing_twice(tmp_path: Path) -> None:
         _, undisturbed = run_here(server.url, tmp_path, "undisturbed", *more)
     for name in FILES:
         assert (run.data / name).read_bytes() == (undisturbed.data / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_ten_thousand_rows(tmp_path: Path) -> None:
+    seeds = read_jsonl(ROOT / "selfinstruct" / "seeds" / "en.jsonl")
+    text = " ".join(row["instruction"] for row in seeds)
+    with TeacherServer() as server:
+        server.words = sorted(set(re.findall(r"[a-z]{4,}", text)))
+        more = ["target_rows=10000", "max_requests=20000", "window=64"]
+        code, run = run_here(server.url, tmp_path, "large", *more)
+        assert code == EXIT_DONE
+    rows = list(read_jsonl(run.data / "data.jsonl"))
+    generated = [row for row in rows if row["source"] == "generated"]
+    assert len(generated) == 10_000
+    assert len({row["instruction"] for row in generated}) == 10_000
+    assert read_json(run.result)["rows"] == 10_000
 
 
 def test_a_judge_keeps_bad_rows_out(tmp_path: Path) -> None:
