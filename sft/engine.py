@@ -42,6 +42,9 @@ def start_ranks(world: World) -> torch.device:
             timeout=COLLECTIVE_TIMEOUT,
             verbose=False,
         )
+    if on_gpu:
+        # Objects are gathered by way of the current device, which would be GPU 0 on every rank.
+        torch.cuda.set_device(device)
     return device
 
 

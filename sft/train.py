@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pacos.console import set_up_logging
 from pacos.distributed import World
 from pacos.errors import EXIT_USER_ERROR, UserError, exit_with
-from pacos.models import load_tokenizer
 from pacos.program import live, load_program
 from pacos.run_dir import RunDir
 from pacos.stop import StopRequest
 from sft.config import SCHEMAS, SFTConfig
 from sft.device import choose_device
 from sft.records import Records
+from sft.tokenizer import build_tokenizer
 from sft.wall_time import WallTime
 
 
@@ -47,7 +47,7 @@ def train(config: SFTConfig, run: RunDir, world: World) -> str | None:
 
     device = start_ranks(world)
     stop = StopRequest(run.stop)
-    tokenizer = load_tokenizer(config.model.path, config.model.revision, config.model.pad_token)
+    tokenizer = build_tokenizer(config.model)
     data, held = hold_out(load_data(config, tokenizer, world), config.validation.rows, config.seed)
     plan = StepPlan.of(data.lengths, config.data.max_length, config.batch, config.model.shape)
     model = build_model(config, tokenizer, device)

@@ -34,14 +34,9 @@ def main(arguments: Sequence[str]) -> int:
     path = Path(arguments[1])
     config = load_frozen(path, SFTConfig)
     choose_device(config.cluster)
-    import torch
-
     from sft.engine import start_ranks
 
     device = start_ranks(world)
-    if device.type == "cuda":
-        # Findings are gathered by way of the current device, which would be GPU 0 on every rank.
-        torch.cuda.set_device(device)
     findings = Findings(path.with_name(FINDINGS))
     for name, proof in {
         "communication": lambda: communication(world, device),

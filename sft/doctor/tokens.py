@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from pacos.errors import UserError
-from pacos.models import load_tokenizer
 from pacos.prompts import IGNORE, Encoder, TokenizedRow, format_of, stop_token_id
 from pacos.schemas import Message
 from sft.config import SFTConfig
 from sft.intake import Intake
 from sft.sources import open_source
+from sft.tokenizer import build_tokenizer
 
 FIRST_ROWS = 64
 """Of each data set: enough to see a template at work, in less than a second."""
@@ -67,14 +67,8 @@ class Tokens:
     def tokenizer(self) -> str:
         """The tokenizer loads, and its stop and pad tokens are two."""
         model = self._config.model
-        tokenizer = load_tokenizer(model.path, model.revision, model.pad_token)
-        stop = stop_token_id(tokenizer, model.prompt_format)
-        name = tokenizer.convert_ids_to_tokens(stop)
-        if tokenizer.pad_token_id == stop:
-            raise UserError(
-                f"model.pad_token = {model.pad_token}: {name} also ends an answer, and what pads "
-                "is not learnt; name another token of the vocabulary, such as an unused one"
-            )
+        tokenizer = build_tokenizer(model)
+        name = tokenizer.convert_ids_to_tokens(stop_token_id(tokenizer, model.prompt_format))
         format_of(tokenizer, model.prompt_format)
         self._tokenizer = tokenizer
         pad = tokenizer.pad_token
