@@ -77,7 +77,7 @@ class _ChunkedNLL(torch.autograd.Function):
         factor = cpu_bf16.operand(weight)
         if with_gradients:
             for_hidden = torch.empty_like(hidden)
-            for_weight = torch.zeros_like(weight, dtype=wide)
+            for_weight = None
         for part in _chunks(len(targets), len(weight)):
             rows = cpu_bf16.operand(hidden[part])
             logits = functional.linear(rows, factor).to(wide)
@@ -90,8 +90,10 @@ class _ChunkedNLL(torch.autograd.Function):
                 slope.scatter_add_(-1, at_target, torch.full_like(norm, -1))
                 slope = slope.to(factor.dtype)
                 for_hidden[part] = slope @ factor
-                for_weight += slope.T @ rows
+                for_weight = _add_product(for_weight, slope.T, rows)
         if with_gradients:
+            if for_weight is None:
+                for_weight = torch.zeros_like(weight)
             ctx.gradients = for_hidden, for_weight.to(weight.dtype)
         return nll
 
@@ -102,6 +104,18 @@ class _ChunkedNLL(torch.autograd.Function):
         del ctx.gradients
         scale = outer[0]
         return for_hidden.mul_(scale), for_weight.mul_(scale), None, None
+
+
+def _add_product(
+    total: torch.Tensor | None, left: torch.Tensor, right: torch.Tensor
+) -> torch.Tensor:
+    """The sum so far and a product, in fp32 or wider: a second [V, H] only where bf16 needs it."""
+    wide = torch.promote_types(left.dtype, torch.float32)
+    if total is None:
+        return (left @ right).to(wide)
+    if left.dtype is wide:
+        return total.addmm_(left, right)
+    return total.add_(left @ right)
 
 
 def _chunks(positions: int, vocabulary: int) -> Iterator[slice]:
