@@ -32,7 +32,7 @@ def stage_command(config: StageConfig, run: RunDir) -> list[str]:
 def rank_command(config: SFTConfig, run: RunDir) -> list[str]:
     """`accelerate launch` of the ranks of this machine; it only starts them."""
     return [
-        *(sys.executable, "-m", "launch.ranks"),
+        *(sys.executable, "-m", "sft.ranks"),
         *("--use_deepspeed", "--num_machines", "1", "--machine_rank", "0"),
         *("--num_processes", str(config.cluster.ranks_per_node)),
         *("--main_process_port", str(_free_port())),

@@ -1,6 +1,6 @@
 """`accelerate launch` with the same words, silent where a rank has said what is wrong.
 
-python -m launch.ranks --use_deepspeed --num_processes 8 -m sft.train --config config.yaml
+python -m sft.ranks --use_deepspeed --num_processes 8 -m sft.train --config config.yaml
 """
 
 from __future__ import annotations
