@@ -12,8 +12,6 @@ import argparse
 import asyncio
 import importlib.metadata
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -23,7 +21,9 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from benchmarks.provenance import provenance
 from pacos.errors import UserError, exit_with
+from pacos.files import write_json
 from pacos.llm.client import Client
 from pacos.llm.config import EndpointConfig
 from pacos.llm.request import Request, Sampling
@@ -116,9 +116,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--requests", type=int, default=4000, help="a round, of pacos's client")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="write the JSON object here too")
     options = parser.parse_args()
     try:
-        versions = {name: importlib.metadata.version(name) for name in ("aiohttp", "openai")}
+        facts = provenance("aiohttp", "openai")
     except importlib.metadata.PackageNotFoundError as error:
         return exit_with(UserError(f"{error.name} is not installed; pip install 'pacos[bench]'"))
     command = [sys.executable, "-m", "tests.pacos.llm.scripted_server"]
@@ -130,8 +131,10 @@ def main() -> int:
     finally:
         server.kill()
         server.wait()
-    machine = {"cpus": os.cpu_count(), "python": platform.python_version(), **versions}
-    print(json.dumps({"date": time.strftime("%Y-%m-%d"), **machine, "results": records}))
+    report = {**facts, "results": records}
+    print(json.dumps(report))
+    if options.out:
+        write_json(options.out, report)
     names = list(CONTESTANTS)
     print("\nconcurrency  " + "  ".join(f"{name:>20}" for name in names) + "   client / SDK")
     for record in records:

@@ -21,11 +21,9 @@ import argparse
 import importlib.metadata
 import json
 import os
-import platform
 import random
 import resource
 import statistics
-import subprocess
 import sys
 import time
 from array import array
@@ -34,6 +32,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.provenance import provenance
 from pacos.errors import UserError, exit_with
 from pacos.files import read_json, write_json
 from selfinstruct.novelty import FLOOR, NoveltyIndex
@@ -146,26 +145,6 @@ def originals(texts: Sequence[str], entries: Sequence[str]) -> dict[str, float]:
     return {"self_instruct": median_us(self_instruct), "alpaca": median_us(alpaca)}
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were taken on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next(
-        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), ""
-    )
-    packages = ("numpy", "rapidfuzz", "rouge-score")
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return {
-        "cpu": model,
-        "cpus": os.cpu_count(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in packages},
-        "commit": commit.stdout.strip() or None,
-    }
-
-
 def main() -> int:
     """Measure and print; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -175,7 +154,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="JSON file for the result")
     options = parser.parse_args()
     try:
-        facts = machine()
+        facts = provenance("rapidfuzz", "rouge-score")
     except importlib.metadata.PackageNotFoundError as error:
         return exit_with(UserError(f"{error.name} is not installed; run: pip install {error.name}"))
     if not options.data.is_file():
@@ -195,11 +174,9 @@ def main() -> int:
             record[f"{name}_ratio"] = round(extrapolated / record["cpu_seconds"])
     result = {
         "benchmark": "novelty",
-        "date": time.strftime("%Y-%m-%d"),
-        "command": " ".join(["python -m benchmarks.novelty", *sys.argv[1:]]),
+        **facts,
         "floor": options.floor,
         "limit": LIMIT,
-        **facts,
         "marks": marks,
         "original_pair_us": {name: round(value, 1) for name, value in theirs.items()},
     }

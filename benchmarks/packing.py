@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import time
@@ -23,6 +22,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from benchmarks.provenance import provenance
 from pacos.config import PromptFormat
 from pacos.errors import UserError, exit_with
 from pacos.files import write_json
@@ -119,7 +119,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="write the JSON object here too")
     options = parser.parse_args()
     size = options.max_length
-    load = round(os.getloadavg()[0], 1)
+    facts = provenance()
     try:
         lengths = drawn_lengths(options.file, options.model, options.rows, size)
     except UserError as error:
@@ -130,9 +130,7 @@ def main() -> int:
     for layout in (Layout.grouped, Layout.padded):
         batches.append(BatchConfig(rows=128, layout=layout, micro_packs=4))
     report = {
-        "date": time.strftime("%Y-%m-%d"),
-        "cpus": len(os.sched_getaffinity(0)),
-        "load_before": load,
+        **facts,
         "max_length": size,
         "ranks": RANKS,
         "packing": packing(lengths, size),

@@ -19,19 +19,19 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.provenance import provenance
 from pacos import metrics
 from pacos.config import PromptFormat
 from pacos.errors import UserError, exit_with
 from pacos.files import read_jsonl, write_json, write_jsonl
 from pacos.models import load_tokenizer, model_directory
 from pacos.prompts import Encoder
-from pacos.run_dir import RunDir, package_versions
+from pacos.run_dir import RunDir
 from pacos.schemas import Row
 from sft.sources import open_source
 
@@ -119,10 +119,7 @@ def main() -> int:
     if "trl" in options.ways and importlib.util.find_spec("trl") is None:
         return exit_with(UserError("TRL is not installed; run pip install -e '.[bench]'"))
     report: dict[str, Any] = {
-        "date": time.strftime("%Y-%m-%d"),
-        "cpus": len(os.sched_getaffinity(0)),
-        "load_before": round(os.getloadavg()[0], 1),
-        "versions": package_versions(),
+        **provenance("trl"),
         "ranks": RANKS,
         "rows": options.count,
         "step_rows": options.step_rows,

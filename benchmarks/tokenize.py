@@ -23,13 +23,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from benchmarks.provenance import provenance
 from pacos.config import PromptFormat
 from pacos.distributed import World
 from pacos.errors import UserError, exit_with
 from pacos.files import write_json, write_jsonl
 from pacos.models import load_tokenizer
 from pacos.prompts import FORMATS
-from pacos.run_dir import package_versions
 from pacos.schemas import Row
 from sft.config import SFTConfig
 from sft.data_config import OnError
@@ -101,17 +101,14 @@ def main() -> int:
     config = SFTConfig()
     config.model.prompt_format = PromptFormat[options.format]
     config.data.on_error = OnError.quarantine
+    facts = provenance()
     try:
         tokenizer = load_tokenizer(options.model)
-        load = os.getloadavg()[0]
         found = measure(options.file, options.rows, config, tokenizer)
     except UserError as error:
         return exit_with(error)
-    machine = {"cpus": len(os.sched_getaffinity(0)), "load_before": round(load, 1)}
     report = {
-        "date": time.strftime("%Y-%m-%d"),
-        **machine,
-        "versions": package_versions(),
+        **facts,
         "model": options.model,
         "format": options.format,
         **found,

@@ -186,7 +186,7 @@ def _manifest(config: StageConfig) -> dict[str, Any]:
         "stage": config.STAGE,
         "identity": identity(config),
         "created": time.time(),
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
         "versions": package_versions(),
         "hardware": {
             "host": platform.node(),
@@ -209,7 +209,7 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
     """Commit of the checkout that pacos runs from; None for an installed wheel."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
