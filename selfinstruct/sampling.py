@@ -165,10 +165,15 @@ def draw(
         if bool((sorted_weights.sum(-1) < top_p).any()):
             sorted_weights, order = weights.sort(descending=True)
         before = sorted_weights.cumsum(-1) - sorted_weights
-        weights = sorted_weights.masked_fill(before >= top_p, 0.0)
+        # Drawn from in the vocabulary's order: in that of weights, two that differ by rounding
+        # change places with the size of the batch, and so would the token that is drawn.
+        order, places = order.sort(-1)
+        weights = sorted_weights.masked_fill(before >= top_p, 0.0).gather(-1, places)
     reached = weights.cumsum(-1)
     wanted = reached.new_tensor(uniforms)[:, None] * reached[:, -1:]
-    index = torch.searchsorted(reached, wanted, right=True).clamp(max=weights.shape[-1] - 1)
+    # A number close to 1 is rounded to 1: never beyond the last token that has any weight.
+    last = (reached < reached[:, -1:]).sum(-1, keepdim=True)
+    index = torch.searchsorted(reached, wanted, right=True).minimum(last)
     return (index if order is None else order.gather(-1, index))[:, 0]
 
 
