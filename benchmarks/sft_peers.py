@@ -1,11 +1,13 @@
-"""What peers make of rows that are tokenised already: one rank of a torchrun, beside pacos.
+r"""What peers make of rows that are tokenised already: one rank of a torchrun, beside pacos.
 
-torchrun --nproc_per_node 2 -m benchmarks.sft_peers WAY ROWS MODEL MAX_LENGTH STEP_ROWS MICRO
+torchrun --nproc_per_node 2 -m benchmarks.sft_peers \
+    WAY ROWS MODEL MAX_LENGTH STEP_ROWS PRECISION MICRO
 
 WAY `trl`: TRL's SFTTrainer with best-fit packing and its chunked loss. `alpaca`: transformers'
 Trainer and batches padded to their longest row, as Alpaca was trained. ROWS is a JSONL file of
-input_ids and labels. MICRO is packs or rows of a rank in a pass. One epoch in fp32, DDP over the
-ranks; rank 0 prints one JSON object: seconds of all steps, tokens that carried loss, losses.
+input_ids and labels. PRECISION is fp32, or bf16: weights in fp32, products in bf16, as both do it.
+MICRO is packs or rows of a rank in a pass. One epoch, DDP over the ranks; rank 0 prints one JSON
+object: seconds of each step, losses.
 """
 
 from __future__ import annotations
@@ -30,13 +32,13 @@ class Clock(TrainerCallback):
     """Seconds from the beginning of each step to its end."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds: list[float] = []
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
         self._started = time.perf_counter()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        self.seconds += time.perf_counter() - self._started
+        self.seconds.append(time.perf_counter() - self._started)
 
 
 def padded(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
@@ -57,12 +59,12 @@ def padded(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     }
 
 
-def common(folder: str, accumulation: int, micro: int) -> dict[str, Any]:
+def common(folder: str, accumulation: int, sizes: dict[str, Any]) -> dict[str, Any]:
     return {
         "output_dir": folder,
         "use_cpu": True,
-        "bf16": False,
-        "per_device_train_batch_size": micro,
+        "bf16": sizes["bf16"],
+        "per_device_train_batch_size": sizes["micro"],
         "gradient_accumulation_steps": accumulation,
         "gradient_checkpointing": False,
         "ddp_find_unused_parameters": False,
@@ -76,14 +78,14 @@ def common(folder: str, accumulation: int, micro: int) -> dict[str, Any]:
     }
 
 
-def trainer_of(way: str, model: Any, path: Path, folder: str, sizes: dict[str, int]) -> Any:
+def trainer_of(way: str, model: Any, path: Path, folder: str, sizes: dict[str, Any]) -> Any:
     rows = list(read_jsonl(path))
     data = Dataset.from_list([{key: row[key] for key in ("input_ids", "labels")} for row in rows])
     micro, ranks = sizes["micro"], sizes["ranks"]
     if way == "alpaca":
         per_rank = sizes["step_rows"] // ranks
         arguments = TrainingArguments(
-            **common(folder, per_rank // micro, micro), remove_unused_columns=False
+            **common(folder, per_rank // micro, sizes), remove_unused_columns=False
         )
         return Trainer(model=model, args=arguments, train_dataset=data, data_collator=padded)
     from transformers import AutoTokenizer
@@ -92,7 +94,7 @@ def trainer_of(way: str, model: Any, path: Path, folder: str, sizes: dict[str, i
     tokens = sum(len(row["input_ids"]) for row in rows)
     packs_a_step = tokens * sizes["step_rows"] / len(rows) / sizes["max_length"]
     settings = SFTConfig(
-        **common(folder, max(1, round(packs_a_step / ranks / micro)), micro),
+        **common(folder, max(1, round(packs_a_step / ranks / micro)), sizes),
         max_length=sizes["max_length"],
         packing=True,
         packing_strategy="bfd",
@@ -104,7 +106,7 @@ def trainer_of(way: str, model: Any, path: Path, folder: str, sizes: dict[str, i
 
 def main() -> int:
     """Train one epoch as one rank."""
-    way, rows, model_path, max_length, step_rows, micro = sys.argv[1:]
+    way, rows, model_path, max_length, step_rows, precision, micro = sys.argv[1:]
     torch.manual_seed(0)
     model: Any = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32)
     model.config.use_cache = False
@@ -113,6 +115,7 @@ def main() -> int:
         "max_length": int(max_length),
         "step_rows": int(step_rows),
         "micro": int(micro),
+        "bf16": precision == "bf16",
         "ranks": ranks,
         "model": model_path,
     }

@@ -1,13 +1,14 @@
 """Supervised tokens/s of pacos, of TRL, and of rows padded as Alpaca pads them: one run, two ranks.
 
-python -m benchmarks.sft_throughput ROWS [--count N] [--step-rows N] [--ways WAY…] [--out FILE]
+python -m benchmarks.sft_throughput ROWS [--count N] [--step-rows N] [--precision P]
+                                [--ways WAY…] [--out FILE]
 
-All three train SmolLM2-135M in fp32 for one epoch over the same N rows, drawn from those that fit,
-with the same tokens and the same mask. Counted is the time of the steps alone, without start and
-saving. pacos is the command itself, its seconds those of metrics.jsonl. TRL packs best-fit and
-computes its loss in chunks: on a CPU its quickest correct setting (see `sft_peers`). Alpaca's way
-is transformers.Trainer with batches of 4 rows a rank, padded to the longest. Needs the extra
-`bench`. Prints one JSON object.
+All three train SmolLM2-135M for one epoch over the same N rows, drawn from those that fit, with the
+same tokens and the same mask, 128 rows a step as Alpaca. Counted is the time of the steps alone,
+without start and saving. pacos is the command itself, its seconds those of metrics.jsonl. TRL packs
+best-fit and computes its loss in chunks: on a CPU its quickest correct setting (see `sft_peers`).
+Alpaca's way is transformers.Trainer with batches of 4 rows a rank, padded to the longest. Needs the
+extra `bench`. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -80,12 +81,12 @@ def finished(words: list[str]) -> str:
     return done.stdout
 
 
-def pacos(folder: Path, step_rows: int) -> dict[str, Any]:
+def pacos(folder: Path, step_rows: int, precision: str) -> dict[str, Any]:
     """One epoch by `pacos sft`, packed, ZeRO-1: gradients cross between ranks once a step."""
     words = [
         *("model=smollm2_135m", "model.prompt_format=chatml", f"data.path={folder}/rows.jsonl"),
         *(f"data.max_length={MAX_LENGTH}", f"batch.rows={step_rows}", "batch.tokens=null"),
-        *("deepspeed=zero1", "precision=fp32", "epochs=1", "optimizer.lr=1e-5"),
+        *("deepspeed=zero1", f"precision={precision}", "epochs=1", "optimizer.lr=1e-5"),
         *("schedule.decay=constant", "schedule.warmup_ratio=0", "cluster.device=cpu"),
         *(f"cluster.ranks_per_node={RANKS}", f"run.root={folder}", "run.name=pacos"),
         f"cluster.threads_per_rank={environment()['OMP_NUM_THREADS']}",
@@ -93,15 +94,15 @@ def pacos(folder: Path, step_rows: int) -> dict[str, Any]:
     finished([str(SCRIPTS / "pacos"), "sft", *words])
     records = list(read_jsonl(RunDir(folder / "pacos").metrics))
     return {
-        "seconds": sum(record[metrics.STEP_SECONDS] for record in records),
+        "seconds": [record[metrics.STEP_SECONDS] for record in records],
         "losses": [record[metrics.LOSS] for record in records],
     }
 
 
-def peer(way: str, folder: Path, step_rows: int) -> dict[str, Any]:
+def peer(way: str, folder: Path, step_rows: int, precision: str) -> dict[str, Any]:
     """One epoch by a peer's trainer, DDP."""
     model = model_directory(MODEL)
-    words = [way, f"{folder}/tokens.jsonl", str(model), str(MAX_LENGTH), str(step_rows)]
+    words = [way, f"{folder}/tokens.jsonl", str(model), str(MAX_LENGTH), str(step_rows), precision]
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={RANKS}"]
     launch += ["-m", "benchmarks.sft_peers", *words, str(MICRO[way])]
     return dict(json.loads(finished([sys.executable, *launch]).strip().splitlines()[-1]))
@@ -111,8 +112,9 @@ def main() -> int:
     """Measure and print; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("file", type=Path, metavar="ROWS")
-    parser.add_argument("--count", type=int, default=96)
-    parser.add_argument("--step-rows", type=int, default=32)
+    parser.add_argument("--count", type=int, default=384)
+    parser.add_argument("--step-rows", type=int, default=128)
+    parser.add_argument("--precision", default="bf16", choices=["bf16", "fp32"])
     parser.add_argument("--ways", nargs="+", default=["pacos", *MICRO], choices=["pacos", *MICRO])
     parser.add_argument("--out", type=Path, help="write the JSON object here too")
     options = parser.parse_args()
@@ -124,6 +126,7 @@ def main() -> int:
         "rows": options.count,
         "step_rows": options.step_rows,
         "max_length": MAX_LENGTH,
+        "precision": options.precision,
     }
     try:
         with tempfile.TemporaryDirectory() as name:
@@ -131,18 +134,19 @@ def main() -> int:
             supervised = drawn_rows(options.file, options.count, folder)
             for way in options.ways:
                 if way == "pacos":
-                    found = pacos(folder, options.step_rows)
+                    found = pacos(folder, options.step_rows, options.precision)
                 else:
-                    found = peer(way, folder, options.step_rows)
-                found["supervised_tokens_per_second"] = round(supervised / found["seconds"], 2)
+                    found = peer(way, folder, options.step_rows, options.precision)
+                rate = supervised / sum(found["seconds"])
+                found["supervised_tokens_per_second"] = round(rate, 2)
                 report[way] = found
     except UserError as error:
         return exit_with(error)
     report["supervised_tokens"] = supervised
     if "pacos" in report:
-        own = report["pacos"]["seconds"]
+        own = sum(report["pacos"]["seconds"])
         report["pacos_over"] = {
-            way: round(report[way]["seconds"] / own, 3) for way in MICRO if way in report
+            way: round(sum(report[way]["seconds"]) / own, 3) for way in MICRO if way in report
         }
     print(json.dumps(report))
     if options.out:

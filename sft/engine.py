@@ -154,12 +154,13 @@ def build_engine(model: Any, config: SFTConfig, accumulation: int) -> Any:
     optimizer = build_optimizer(model.named_parameters(), config.optimizer)
     if _is_plain(config):
         _complete(optimizer, config.optimizer.max_grad_norm)
-    engine, *_ = deepspeed.initialize(
-        model=model,
-        optimizer=optimizer,
-        config=deepspeed_config(config, accumulation),
-        dist_init_required=False,
-    )
+    with contextlib.redirect_stdout(None):  # ZeRO-1 in bf16 prints its memory, line after line
+        engine, *_ = deepspeed.initialize(
+            model=model,
+            optimizer=optimizer,
+            config=deepspeed_config(config, accumulation),
+            dist_init_required=False,
+        )
     return engine
 
 
