@@ -28,7 +28,13 @@ class EvalConfig:
     """Everything that `pacos eval` needs to know."""
 
     STAGE: ClassVar[str] = "eval"
-    FREE: ClassVar[tuple[str, ...]] = ("tracking", "batch_size", "device", "threads")
+    FREE: ClassVar[tuple[str, ...]] = (
+        "tracking",
+        "batch_size",
+        "batch_tokens",
+        "device",
+        "threads",
+    )
 
     run: RunConfig = field(default_factory=RunConfig)
     target: str = "???"
@@ -43,7 +49,9 @@ class EvalConfig:
     limit: int | None = None
     """Items a task, for a quick look; null takes all. A limited score is not comparable."""
     batch_size: int = 8
-    """Sequences a forward pass."""
+    """Answers that are generated at the same time, and held-out rows a forward pass."""
+    batch_tokens: int = 4096
+    """Tokens a forward pass where choices are scored. Raise it until the GPU's memory is used."""
     precision: Precision = Precision.fp32
     """`bf16` halves memory; scores then depend a little on the batch size."""
     device: Device = Device.auto
@@ -63,7 +71,12 @@ class EvalConfig:
         return {label: path for label, path in given.items() if path is not None}
 
     def problems(self) -> list[Problem]:
-        at_least_one = {"batch_size": self.batch_size, "limit": self.limit, "threads": self.threads}
+        at_least_one = {
+            "batch_size": self.batch_size,
+            "batch_tokens": self.batch_tokens,
+            "limit": self.limit,
+            "threads": self.threads,
+        }
         found = [
             Problem(key, value, "must be at least 1", "raise it")
             for key, value in at_least_one.items()

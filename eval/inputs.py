@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from eval.config import EvalConfig
-from eval.lm import load_directory
+from eval.loading import load_directory
 from eval.suites import TaskConfig, data_files
 from pacos.errors import UserError
 from pacos.files import read_json, sha256

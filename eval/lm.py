@@ -1,176 +1,331 @@
-"""The model under judgement as the harness sees it: its HFLM, with a shorter way to score choices.
+"""The model under judgement as the harness sees it: its HFLM, which computes nothing twice.
 
-The harness runs the context once for every choice. Here a context and all its choices are one row
-of tokens: each choice attends to the context and to itself, at the positions it would have alone.
-The output head runs only where a token is scored. In fp32 the scores are the harness's own.
+The harness runs the examples before every question again, and the question before every choice.
+Here requests become a plan (eval/plan.py), and the ranks divide its passes (eval/team.py). In fp32
+the scores are the harness's own; eval/certificate.py shows it for a sample of every run.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections import Counter as Tally
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from lm_eval import utils
+from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import (
+    handle_stop_sequences,
+    normalize_gen_kwargs,
+    postprocess_generated_text,
+)
 
-from eval.config import EvalConfig, Precision, is_training_run
-from eval.trees import LaidOut, Request, Tree, make_trees
-from pacos.config import Device, PromptFormat
-from pacos.console import Counter, progress
+from eval.answers import Answers
+from eval.attention import can_share, shared_attention
+from eval.decoding import Decoder, Draw, Prompt
+from eval.encoding import Encoder
+from eval.plan import Pass, Request, make_units
+from eval.scoring import IDLE, Score, Scorer
+from eval.team import Team, divide
+from pacos.console import progress
 from pacos.errors import UserError
-from pacos.frozen import first_line
-from pacos.models import model_directory
-from pacos.prompts import FORMATS, stop_token_id
+from pacos.run_dir import derived_seed
 
-DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16}
+log = logging.getLogger(__name__)
 
-HEAD_POSITIONS = 1024
-"""Positions that go through the output head at once: bounds the memory for their logits."""
+GATHER_PASSES = 4
+"""Passes of each rank after which answers are gathered, and so the most that a kill can cost."""
 
+OWN_SETTINGS = {"until", "max_gen_toks", "do_sample", "temperature", "top_k", "top_p"}
+"""Settings of generation that `eval.decoding` knows; others are left to transformers."""
 
-def load_directory(path: str) -> str:
-    """What transformers can load of a target: of a run, its exported model."""
-    if is_training_run(path):
-        return str(Path(path).expanduser() / "model")
-    return model_directory(path)
+Answered = Iterator[list[tuple[int, Any]]]
+"""Answers as they come, each with the number of its request."""
 
 
-def build_lm(path: str, config: EvalConfig) -> SharedContextLM:
-    """Load a model and its tokenizer.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request of the harness, which repeats one of which it wants several answers."""
 
-    Raises:
-        UserError: there is no such model or GPU, or its tokenizer lacks a template or stop token.
-    """
-    import transformers
+    request: Instance
+    draw: int
+    """How often it came before."""
 
-    transformers.utils.logging.disable_progress_bar()
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    device = _device(config.device)
-    try:
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            load_directory(path), dtype=DTYPES[config.precision], attn_implementation="sdpa"
-        )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(load_directory(path))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be loaded: {first_line(error)}") from error
-    _set_format(model, tokenizer, path, config)
-    # HFLM warns that it leaves launching and sharding to us, which is what is wanted.
-    logging.getLogger("lm_eval.models.huggingface").setLevel(logging.ERROR)
-    return SharedContextLM(
-        pretrained=model.to(device),
-        tokenizer=tokenizer,
-        batch_size=config.batch_size,
-        softmax_dtype=torch.float32,
-    )
-
-
-def _device(wanted: Device) -> torch.device:
-    if wanted is Device.cuda and not torch.cuda.is_available():
-        raise UserError("device = cuda: torch sees no GPU here; use device=cpu")
-    use_cuda = wanted is not Device.cpu and torch.cuda.is_available()
-    return torch.device("cuda" if use_cuda else "cpu")
-
-
-def _set_format(model: Any, tokenizer: Any, path: str, config: EvalConfig) -> None:
-    """Write prompts out in the format that is asked for, and end generation at its stop token."""
-    if config.prompt_format is None:
-        if config.suite.chat_template and tokenizer.chat_template is None:
-            formats = ", ".join(PromptFormat.__members__)
-            raise UserError(
-                f"prompt_format = null: {path} has no chat template of its own, which suite "
-                f"{config.suite.name} needs; choose one of: {formats}"
-            )
-        return
-    tokenizer.chat_template = FORMATS[config.prompt_format].exported()
-    # A base model's own config does not name the format's stop token.
-    known = model.generation_config.eos_token_id
-    known = known if isinstance(known, list) else [known]
-    stop = stop_token_id(tokenizer, config.prompt_format)
-    model.generation_config.eos_token_id = sorted({stop, *known} - {None})
+    def key(self, kind: str, answers: Answers) -> str:
+        return answers.key(kind, self.request.task_name, self.request.args, self.draw)
 
 
 class SharedContextLM(HFLM):  # type: ignore[misc]
-    """HFLM that computes each context once for all its continuations, and shows pacos' progress."""
+    """HFLM in which a token is computed once for all requests that begin with it.
 
-    _counter: Counter | None = None
-    """Told how many requests each forward pass answers."""
+    Attributes:
+        answers: where answers are kept and looked up; None keeps none.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        team: Team,
+        *,
+        batch_size: int,
+        batch_tokens: int,
+        seed: int,
+    ) -> None:
+        """Take a loaded model.
+
+        Args:
+            model: a causal language model of transformers, on its device; under ZeRO-3 the module
+                that the engine trains.
+            tokenizer: its own, with the chat template that is wanted.
+            team: all ranks that have the model.
+            batch_size: answers that are generated at the same time.
+            batch_tokens: tokens of a forward pass.
+            seed: of answers that are drawn.
+        """
+        # HFLM warns that it leaves launching and sharding to us, which is what is wanted.
+        logging.getLogger("lm_eval.models.huggingface").setLevel(logging.ERROR)
+        super().__init__(
+            pretrained=model,
+            tokenizer=tokenizer,
+            batch_size=batch_size,
+            softmax_dtype=torch.float32,
+        )
+        self.answers: Answers | None = None
+        self.team = team
+        self._batch_tokens, self._seed = batch_tokens, seed
+        self._encoder = Encoder(self.tokenizer, self.prefix_token_id)
+        self._shares_parameters = any(hasattr(one, "ds_id") for one in model.parameters())
+        team.learn("score", self._score_passes)
+        team.learn("decode", self._decode)
+        team.learn("score plainly", self._score_plainly)
+        team.learn("generate plainly", self._generate_plainly)
 
     @property
     def shares_contexts(self) -> bool:
-        """Other architectures may scale their logits or attend through a window."""
-        return bool(self.config.model_type == "llama")
+        """Whether the model's attention is one that can be shared."""
+        return can_share(self.model)
+
+    # The harness's three kinds of requests, on rank 0.
 
     def loglikelihood(
-        self, requests: list[Any], disable_tqdm: bool = False
+        self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
         """Score each continuation after its context."""
-        if not self.shares_contexts:
-            return super().loglikelihood(requests, disable_tqdm)
-        with self._counting("scoring choices", len(requests), "choices", not disable_tqdm):
-            return super().loglikelihood(requests, disable_tqdm=True)
 
-    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        def compute(left: Sequence[Asked]) -> Answered:
+            return self._scores(self._encoder.pairs([one.request.args for one in left]))
+
+        found = self._answered("loglikelihood", requests, "choices", compute, not disable_tqdm)
+        return [(score, greedy) for score, greedy in found]
+
+    def loglikelihood_rolling(
+        self, requests: list[Instance], disable_tqdm: bool = False
+    ) -> list[float]:
+        """Score whole texts, in windows of the model's length."""
+        return self._answered("loglikelihood_rolling", requests, "texts", self._rolling, True)
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Answer each prompt, up to a stop string or token."""
-        with self._counting("generating answers", len(requests), "answers", not disable_tqdm):
-            return super().generate_until(requests, disable_tqdm=True)
+        return self._answered(
+            "generate_until", requests, "answers", self._generated, not disable_tqdm
+        )
 
-    @contextmanager
-    def _counting(self, label: str, total: int, unit: str, visible: bool) -> Iterator[None]:
-        with progress(label, total, unit, visible=visible) as self._counter:
-            yield
-        self._counter = None
-
-    def _count(self, requests: int) -> None:
-        if self._counter is not None:
-            self._counter.advance(requests)
-
-    def _model_generate(self, context: torch.Tensor, *given: Any, **options: Any) -> torch.Tensor:
-        tokens = super()._model_generate(context, *given, **options)
-        self._count(len(context))
-        return tokens
-
-    def _loglikelihood_tokens(
+    def _answered(
         self,
-        requests: list[Request],
-        disable_tqdm: bool = False,
-        override_bs: int | None = None,
-    ) -> list[tuple[float, bool]]:
-        """Log-likelihood and whether greedy decoding gives it, for each request."""
-        if not self.shares_contexts:
-            return super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
-        trees = sorted(make_trees(requests, self.max_length), key=len, reverse=True)
-        size = override_bs or int(self.batch_size)
-        answers: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
-        for start in range(0, len(trees), size):
-            batch = trees[start : start + size]
-            numbers = [number for tree in batch for number in tree.numbers]
-            for number, answer in zip(numbers, self._score(batch), strict=True):
-                answers[number] = answer
-            self._count(len(numbers))
+        kind: str,
+        requests: Sequence[Instance],
+        unit: str,
+        compute: Callable[[Sequence[Asked]], Answered],
+        visible: bool,
+    ) -> list[Any]:
+        """The answer to each request: those of an earlier life, and the others computed."""
+        asked = _numbered(requests)
+        known = self.answers
+        keys = [one.key(kind, known) if known else "" for one in asked]
+        answers = [known.get(key) if known else None for key in keys]
+        left = [number for number, answer in enumerate(answers) if answer is None]
+        if not left:
+            return answers
+        with progress(kind, len(requests), unit, visible=visible) as counter:
+            counter.skip(len(requests) - len(left))
+            for found in compute([asked[number] for number in left]):
+                for place, answer in found:
+                    answers[left[place]] = answer
+                if known:
+                    known.add((keys[left[place]], answer) for place, answer in found)
+                counter.advance(len(found))
         return answers
 
-    @torch.inference_mode()
-    def _score(self, trees: Sequence[Tree]) -> list[tuple[float, bool]]:
-        """One forward pass over several trees."""
-        laid = LaidOut.of(trees, self.device)
-        hidden = self.model.get_decoder()(
-            input_ids=laid.ids,
-            attention_mask=laid.visible,
-            position_ids=laid.positions,
-            use_cache=False,
-        ).last_hidden_state[laid.rows, laid.columns]
-        head = self.model.get_output_embeddings()
-        scores, greedy = [], []
-        for at in range(0, len(hidden), HEAD_POSITIONS):
-            logits = head(hidden[at : at + HEAD_POSITIONS]).float()
-            targets = laid.targets[at : at + HEAD_POSITIONS]
-            scores.append(-torch.nn.functional.cross_entropy(logits, targets, reduction="none"))
-            greedy.append(logits.argmax(-1) == targets)
-        split = [len(tokens) for tree in trees for tokens in tree.continuations]
-        sums = [part.sum().item() for part in torch.cat(scores).cpu().split(split)]
-        exact = [bool(part.all()) for part in torch.cat(greedy).cpu().split(split)]
-        return list(zip(sums, exact, strict=True))
+    # How they are computed.
+
+    def _scores(self, requests: Sequence[Request]) -> Answered:
+        """Scores of tokenised requests."""
+        if not self.shares_contexts:
+            numbered = list(enumerate(requests))
+            return self.team.do("score plainly", _dealt(numbered, self.team.size))
+        self._tell_what_is_cut(requests)
+        units = make_units(requests, self.max_length, self._batch_tokens)
+        shares = divide([sum(map(len, unit)) for unit in units], self.team.size)
+        passes: list[list[Pass | None]] = [
+            [one for index in share for one in units[index]] for share in shares
+        ]
+        if self._shares_parameters:
+            most = max(map(len, passes))
+            passes = [[*share, *[None] * (most - len(share))] for share in passes]
+        return self.team.do("score", passes)
+
+    def _tell_what_is_cut(self, requests: Sequence[Request]) -> None:
+        cut = sum(len(one) + len(other) > self.max_length + 1 for _, one, other in requests)
+        if cut:
+            log.warning(
+                "%d of %d requests are longer than the %d tokens that the model reads: their left "
+                "end is cut, as the harness does; fewer examples (num_fewshot) would fit",
+                *(cut, len(requests), self.max_length),
+            )
+
+    def _rolling(self, asked: Sequence[Asked]) -> Answered:
+        windows: list[Request] = []
+        owners: list[int] = []
+        for owner, ids in enumerate(self._encoder.texts(one.request.args[0] for one in asked)):
+            rolled = utils.get_rolling_token_windows(
+                ids, self.prefix_token_id, max_seq_len=self.max_length, context_len=1
+            )
+            own = [(None, *utils.make_disjoint_window(window)) for window in rolled]
+            windows += own
+            owners += [owner] * len(own)
+        missing = Tally(owners)
+        sums = [0.0] * len(asked)
+        for found in self._scores(windows):
+            whole = []
+            for number, (score, _) in found:
+                owner = owners[number]
+                sums[owner] += score
+                missing[owner] -= 1
+                if not missing[owner]:
+                    whole.append((owner, sums[owner]))
+            yield whole
+
+    def _generated(self, asked: Sequence[Asked]) -> Answered:
+        if not (self.shares_contexts and self._decodes(asked)):
+            numbered = [(number, one.request) for number, one in enumerate(asked)]
+            yield from self.team.do("generate plainly", _dealt(numbered, self.team.size))
+            return
+        prompts = self._prompts(asked)
+        costs = [len(prompt.ids) + prompt.max_tokens for prompt in prompts]
+        shares = divide(costs, self.team.size)
+        dealt = [[prompts[index] for index in share] for share in shares]
+        for found in self.team.do("decode", dealt):
+            yield [(number, self._text(ids, prompts[number].stops)) for number, ids in found]
+
+    def _text(self, ids: list[int], stops: list[str]) -> str:
+        return postprocess_generated_text(self.tok_decode(ids), stops, None)
+
+    def _decodes(self, asked: Sequence[Asked]) -> bool:
+        """Whether nothing is asked for, by a task or the model, that only transformers knows."""
+        config = self.model.generation_config
+        plain = all(
+            getattr(config, name, None) in (None, neutral)
+            for name, neutral in (
+                ("repetition_penalty", 1.0),
+                ("no_repeat_ngram_size", 0),
+                ("num_beams", 1),
+            )
+        )
+        settings = [normalize_gen_kwargs(one.request.args[1], self.max_gen_toks) for one in asked]
+        return plain and all(set(each) <= OWN_SETTINGS for each in settings)
+
+    def _prompts(self, asked: Sequence[Asked]) -> list[Prompt]:
+        end = self.tok_decode([self.eot_token_id], skip_special_tokens=False)
+        prompts = []
+        tokens = self._encoder.prompts([one.request.args[0] for one in asked])
+        for number, (one, ids) in enumerate(zip(asked, tokens, strict=True)):
+            context, given = one.request.args
+            settings = dict(normalize_gen_kwargs(given, self.max_gen_toks))
+            room = self.max_length - settings["max_gen_toks"]
+            if room <= 0:
+                raise UserError(
+                    f"task {one.request.task_name}: its answers may have "
+                    f"{settings['max_gen_toks']} tokens, the model reads {self.max_length} in all; "
+                    "lower max_gen_toks in the task's generation_kwargs"
+                )
+            stops = list(filter(None, handle_stop_sequences(settings["until"], eos=end)))
+            draw = self._draw(settings) if settings["do_sample"] else None
+            seed = derived_seed(self._seed, "generate", context, one.draw)
+            prompts.append(Prompt(number, ids[-room:], settings["max_gen_toks"], stops, draw, seed))
+        return prompts
+
+    def _draw(self, settings: dict[str, Any]) -> Draw:
+        """What the task does not say, the model's own config does."""
+        config = self.model.generation_config
+
+        def setting(name: str, neutral: float) -> float:
+            return settings.get(name) or getattr(config, name, None) or neutral
+
+        return Draw(setting("temperature", 1.0), int(setting("top_k", 0)), setting("top_p", 1.0))
+
+    # What each rank does of it.
+
+    def _score_passes(
+        self, passes: list[Pass | None]
+    ) -> Generator[list[tuple[int, Score]], None, None]:
+        scorer = Scorer(self.model)
+        with shared_attention(self.model):
+            for part in _parts(passes, GATHER_PASSES):
+                found = []
+                for one in part:
+                    scores = scorer.score(one or IDLE)
+                    found += scores if one else []
+                yield found
+
+    def _decode(self, prompts: list[Prompt]) -> Generator[list[tuple[int, list[int]]], None, None]:
+        config = self.model.generation_config
+        ends = (
+            config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+        )
+        together = self._shares_parameters
+        decoder = Decoder(
+            self.model,
+            self.tokenizer,
+            {self.eot_token_id, *ends} - {None},
+            self.batch_size,
+            self._batch_tokens,
+            (lambda is_busy: self.team.any(is_busy)[0]) if together else (lambda is_busy: is_busy),
+        )
+        with shared_attention(self.model):
+            yield from decoder.answer(prompts)
+
+    def _score_plainly(
+        self, requests: list[tuple[int, Request]]
+    ) -> Generator[list[tuple[int, Score]], None, None]:
+        for part in _parts(requests, GATHER_PASSES * self.batch_size):
+            scores = super()._loglikelihood_tokens([one for _, one in part], disable_tqdm=True)
+            yield [(number, score) for (number, _), score in zip(part, scores, strict=True)]
+
+    def _generate_plainly(
+        self, requests: list[tuple[int, Instance]]
+    ) -> Generator[list[tuple[int, str]], None, None]:
+        for part in _parts(requests, GATHER_PASSES * self.batch_size):
+            texts = super().generate_until([one for _, one in part], disable_tqdm=True)
+            yield [(number, text) for (number, _), text in zip(part, texts, strict=True)]
+
+
+def _numbered(requests: Sequence[Instance]) -> list[Asked]:
+    seen = Tally[str]()
+    asked = []
+    for request in requests:
+        same = repr((request.task_name, request.args))
+        asked.append(Asked(request, seen[same]))
+        seen[same] += 1
+    return asked
+
+
+def _dealt(items: Sequence[Any], ranks: int) -> list[list[Any]]:
+    return [list(items[rank::ranks]) for rank in range(ranks)]
+
+
+def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -100,7 +100,7 @@ def _measure(
     """Do one model's parts; returns why it stopped before the last one, if it did."""
     if not left:
         return None
-    from eval.lm import build_lm
+    from eval.loading import build_lm
 
     log.info("%s: loading %s", label, path)
     lm = build_lm(path, config)

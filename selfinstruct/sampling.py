@@ -16,11 +16,9 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from pacos.drawing import draw
 from pacos.errors import UserError
 from pacos.llm.request import Reply, Request, Sampling
-
-NUCLEUS = 1024
-"""Tokens that are sorted to find the nucleus; the whole vocabulary is where these do not do."""
 
 
 class Completion:
@@ -145,36 +143,6 @@ def _next(
         uniforms = [live[row].next_uniform() for row in rows]
         tokens[rows] = draw(logits[rows], temperature, top_p, uniforms)
     return tokens
-
-
-def draw(
-    logits: torch.Tensor, temperature: float, top_p: float, uniforms: Sequence[float]
-) -> torch.Tensor:
-    """Choose a token for each row.
-
-    Args:
-        logits: [rows, vocabulary].
-        temperature: divides the logits.
-        top_p: only the likeliest tokens that together reach it are drawn from.
-        uniforms: one random number in [0, 1) for each row.
-    """
-    weights = (logits.float() / temperature).softmax(-1)
-    order = None
-    if top_p < 1:
-        sorted_weights, order = weights.topk(min(NUCLEUS, weights.shape[-1]))
-        if bool((sorted_weights.sum(-1) < top_p).any()):
-            sorted_weights, order = weights.sort(descending=True)
-        before = sorted_weights.cumsum(-1) - sorted_weights
-        # Drawn from in the vocabulary's order: in that of weights, two that differ by rounding
-        # change places with the size of the batch, and so would the token that is drawn.
-        order, places = order.sort(-1)
-        weights = sorted_weights.masked_fill(before >= top_p, 0.0).gather(-1, places)
-    reached = weights.cumsum(-1)
-    wanted = reached.new_tensor(uniforms)[:, None] * reached[:, -1:]
-    # A number close to 1 is rounded to 1: never beyond the last token that has any weight.
-    last = (reached < reached[:, -1:]).sum(-1, keepdim=True)
-    index = torch.searchsorted(reached, wanted, right=True).minimum(last)
-    return (index if order is None else order.gather(-1, index))[:, 0]
 
 
 def _end_ids(model: Any, tokenizer: Any, request: Request) -> set[int]:

@@ -8,7 +8,8 @@ import torch
 
 from eval.config import EvalConfig
 from eval.heldout import RowScore, answer_nlls, read_heldout, read_rows, score_heldout, summary
-from eval.lm import SharedContextLM, build_lm
+from eval.lm import SharedContextLM
+from eval.loading import build_lm
 from pacos.config import PromptFormat
 from pacos.errors import UserError
 from pacos.prompts import IGNORE, TokenizedRow, encode

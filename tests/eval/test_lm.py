@@ -5,29 +5,30 @@ from typing import Any
 
 import pytest
 import torch
+from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from eval.config import EvalConfig
-from eval.lm import SharedContextLM, build_lm, load_directory
+from eval.lm import SharedContextLM
+from eval.loading import build_lm, load_directory
 from pacos.config import Device, PromptFormat
 from pacos.errors import UserError
 from tests.eval.conftest import EMBEDDED
 
 
-class Request:
-    def __init__(self, *args: Any) -> None:
-        self.args = args
+def request(*args: Any) -> Instance:
+    return Instance("loglikelihood", {}, args, 0, ("task", 0, 1))
 
 
 CHOICES = [
-    Request("The cook leaves butter in the sun.\nAnswer:", " It melts slowly"),
-    Request("The cook leaves butter in the sun.\nAnswer:", " It freezes"),
-    Request("Water is", " wet"),
-    Request("The cook leaves butter in the sun.\nAnswer:", " No"),
-    Request("The cook leaves butter in the sun.\nAnswer:", " Yes"),
-    Request("", "Once upon a time"),
-    Request("오늘은 비가 온다. 나는", " 우산을 챙겼다."),
-    Request("Trailing space ", "moves to the continuation"),
+    request("The cook leaves butter in the sun.\nAnswer:", " It melts slowly"),
+    request("The cook leaves butter in the sun.\nAnswer:", " It freezes"),
+    request("Water is", " wet"),
+    request("The cook leaves butter in the sun.\nAnswer:", " No"),
+    request("The cook leaves butter in the sun.\nAnswer:", " Yes"),
+    request("", "Once upon a time"),
+    request("오늘은 비가 온다. 나는", " 우산을 챙겼다."),
+    request("Trailing space ", "moves to the continuation"),
 ]
 
 
@@ -54,8 +55,8 @@ def direct(lm: SharedContextLM, context: str, continuation: str) -> tuple[float,
 
 def test_scores_equal_direct_log_softmax_sums(lm: SharedContextLM) -> None:
     got = lm.loglikelihood(CHOICES, disable_tqdm=True)
-    for request, (score, greedy) in zip(CHOICES, got, strict=True):
-        expected, expected_greedy = direct(lm, *request.args)
+    for one, (score, greedy) in zip(CHOICES, got, strict=True):
+        expected, expected_greedy = direct(lm, *one.args)
         assert score == pytest.approx(expected, abs=1e-4)
         assert greedy == expected_greedy
 
@@ -78,14 +79,16 @@ def test_a_greedy_continuation_is_found(lm: SharedContextLM) -> None:
     continuation = grown[0, len(context) :].tolist()
     other = [*continuation[:-1], (continuation[-1] + 1) % lm.vocab_size]
     requests = [(None, context, continuation), (None, context, other)]
-    flags = [greedy for _, greedy in lm._loglikelihood_tokens(requests, disable_tqdm=True)]
+    flags = [
+        found[1][1] for found in sorted(each for part in lm._scores(requests) for each in part)
+    ]
     assert flags == [True, False]
 
 
 def test_too_long_contexts_are_cut_as_the_harness_does(lm: SharedContextLM) -> None:
     harness = HFLM(pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=2)
     long = "one two three four five six seven eight nine ten " * 60
-    requests = [Request(long, " eleven"), Request(long, " eleven of them all"), CHOICES[0]]
+    requests = [request(long, " eleven"), request(long, " eleven of them all"), CHOICES[0]]
     expected = harness.loglikelihood(requests, disable_tqdm=True)
     got = lm.loglikelihood(requests, disable_tqdm=True)
     assert [score for score, _ in got] == pytest.approx([score for score, _ in expected], abs=1e-4)
@@ -93,7 +96,7 @@ def test_too_long_contexts_are_cut_as_the_harness_does(lm: SharedContextLM) -> N
 
 def test_rolling_loglikelihood_equals_the_harness(lm: SharedContextLM) -> None:
     harness = HFLM(pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=2)
-    requests = [Request("A short text."), Request("A text beyond the window. " * 150)]
+    requests = [request("A short text."), request("A text beyond the window. " * 150)]
     expected = harness.loglikelihood_rolling(requests, disable_tqdm=True)
     assert lm.loglikelihood_rolling(requests, disable_tqdm=True) == pytest.approx(
         expected, rel=1e-5

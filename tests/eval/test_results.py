@@ -6,7 +6,7 @@ import pytest
 from lm_eval.loggers import EvaluationTracker
 
 from eval.config import EvalConfig
-from eval.lm import build_lm
+from eval.loading import build_lm
 from eval.results import read_suite, score_suite
 from eval.suites import build_tasks, load_task_configs
 

@@ -10,10 +10,10 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pacos.config import PromptFormat
+from pacos.drawing import draw
 from pacos.errors import UserError
 from pacos.llm.request import Reply, Request, Sampling
 from selfinstruct.generator import GeneratorConfig
-from selfinstruct.sampling import draw
 from selfinstruct.teachers import LocalTeacher
 
 PROMPTS = ["Name a river", "List the things that I should not forget to take", "Why"]
@@ -175,3 +175,10 @@ def test_requests_that_come_one_after_the_other_share_a_batch(
 
     asyncio.run(ask())
     assert sizes == [3]
+
+
+def test_only_the_likeliest_are_drawn_from() -> None:
+    logits = torch.tensor([[1.0, 3.0, 0.0, 2.0]]).repeat(1000, 1)
+    chances = [(n + 0.5) / 1000 for n in range(1000)]
+    tokens = draw(logits, temperature=1.0, top_p=1.0, uniforms=chances, top_k=2)
+    assert torch.bincount(tokens, minlength=4).tolist() == [0, 731, 0, 269]
