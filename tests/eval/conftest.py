@@ -1,5 +1,7 @@
 import logging
+import shlex
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from eval.config import EvalConfig
+from eval.sandbox.box import Sandbox
+from eval.sandbox.config import SandboxConfig
 from pacos.config import Device, PromptFormat, RunConfig
 from pacos.files import write_jsonl
 from pacos.stop import SIGNALS
@@ -103,3 +107,38 @@ def own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logging.getLogger().handlers[:] = logged_to
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+LESSER_KERNEL = Path(__file__).parent / "sandbox" / "lesser_kernel.py"
+
+
+@pytest.fixture(scope="session")
+def sandbox_without(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Sandbox]:
+    """Make a sandbox on a machine that lacks namespaces, landlock or seccomp, or several."""
+
+    def make(*lacking: str, **settings: Any) -> Sandbox:
+        config = SandboxConfig(**settings)
+        if not lacking:
+            return Sandbox(config)
+        python = tmp_path_factory.mktemp("kernel") / "python"
+        words = [sys.executable, str(LESSER_KERNEL), ",".join(lacking), sys.executable]
+        python.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+        python.chmod(0o755)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "executable", str(python))
+            return Sandbox(config)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sandbox(sandbox_without: Callable[..., Sandbox]) -> Iterator[Sandbox]:
+    with sandbox_without() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def unguarded(sandbox_without: Callable[..., Sandbox]) -> Iterator[Sandbox]:
+    """No isolation: where an attack has to work if it is to show anything."""
+    with sandbox_without(run_without_isolation=True) as made:
+        yield made
