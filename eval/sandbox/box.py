@@ -80,7 +80,9 @@ class Sandbox:
         """End the server, and with it all that it began."""
         self._control.close()
         self._server.kill()
-        self._server.communicate()
+        self._server.wait()
+        assert self._server.stderr is not None
+        self._server.stderr.close()
 
     @contextmanager
     def candidate(self, program: str, entry_point: str) -> Iterator[Candidate]:
@@ -153,9 +155,11 @@ class Sandbox:
 
     def _server_lost(self) -> SandboxError:
         self._server.kill()
-        _, said = self._server.communicate()
+        assert self._server.stderr is not None
+        said = b"" if self._server.stderr.closed else self._server.stderr.read()
         lines = said.decode(errors="replace").strip().splitlines()
-        return SandboxError(f"the sandbox does not answer: {lines[-1] if lines else 'no reason'}")
+        self.close()
+        return SandboxError(f"the sandbox does not answer: {lines[-1] if lines else 'it ended'}")
 
 
 def _plan(config: SandboxConfig) -> Plan:

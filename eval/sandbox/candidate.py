@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from typing import Any, NoReturn
 
-from eval.sandbox.channel import Channel, EndedError, MalformedError, LateError
+from eval.sandbox.channel import Channel, EndedError, LateError, MalformedError
 from eval.sandbox.values import pack, unpack
 from eval.sandbox.verdict import Outcome, Verdict
 

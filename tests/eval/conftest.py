@@ -113,20 +113,28 @@ LESSER_KERNEL = Path(__file__).parent / "sandbox" / "lesser_kernel.py"
 
 
 @pytest.fixture(scope="session")
-def sandbox_without(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Sandbox]:
-    """Make a sandbox on a machine that lacks namespaces, landlock or seccomp, or several."""
+def python_without(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Make a Python on a machine that lacks namespaces, landlock or seccomp, or several."""
 
-    def make(*lacking: str, **settings: Any) -> Sandbox:
-        config = SandboxConfig(**settings)
-        if not lacking:
-            return Sandbox(config)
+    def make(*lacking: str) -> str:
         python = tmp_path_factory.mktemp("kernel") / "python"
         words = [sys.executable, str(LESSER_KERNEL), ",".join(lacking), sys.executable]
         python.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         python.chmod(0o755)
+        return str(python)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sandbox_without(python_without: Callable[..., str]) -> Callable[..., Sandbox]:
+    """Make a sandbox on such a machine."""
+
+    def make(*lacking: str, **settings: Any) -> Sandbox:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "executable", str(python))
-            return Sandbox(config)
+            if lacking:
+                patch.setattr(sys, "executable", python_without(*lacking))
+            return Sandbox(SandboxConfig(**settings))
 
     return make
 

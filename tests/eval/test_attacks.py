@@ -28,6 +28,7 @@ from eval.sandbox.grade import grade
 from eval.sandbox.verdict import Outcome
 from pacos.benchmarks.catalogue import read_benchmarks
 from pacos.benchmarks.items import CodeProblem
+from tests.eval.sandbox.process_tree import descendants
 
 ATTACKS = Path(__file__).parent / "attacks"
 FORGERIES = sorted(path.stem for path in (ATTACKS / "forgeries").glob("*.py"))
@@ -291,11 +292,6 @@ def assert_is_well(box: Sandbox) -> None:
         assert candidate.call() == []
     left = descendants(box._server.pid)
     assert len(left) <= 1, f"besides the server there is {left}"
-
-
-def descendants(pid: int) -> list[int]:
-    children = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return [*children, *(below for child in children for below in descendants(child))]
 
 
 # Verdicts.
