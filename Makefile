@@ -1,6 +1,6 @@
 # make demo   the whole pipeline on this machine        make setup        the installation alone
 # make test   the tests                                 make test-slow    kill sweeps and whole runs
-# make lint   ruff, mypy, import-linter, shellcheck
+# make lint   ruff, mypy, import-linter, shellcheck     make setup-slurm  a Slurm for the live tests
 #
 # TORCH_INDEX chooses another build of torch: the index URL that pytorch.org names for your CUDA.
 
@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 TORCH_INDEX ?=
 
-.PHONY: setup setup-dev demo test test-slow lint format clean
+.PHONY: setup setup-dev setup-slurm demo test test-slow lint format clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/installed
@@ -35,6 +35,14 @@ $(VENV)/installed-dev: $(VENV)/installed
 	DS_BUILD_OPS=0 $(PIP) install -c constraints.txt -e '.[dev]'
 	touch $@
 
+# Debian's packages, for the tests that run a Slurm of several nodes on this machine. Where they
+# cannot be had, those tests are skipped.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q -o Acquire::Retries=1 -o Acquire::http::Timeout=20
+setup-slurm:
+	@PATH=$$PATH:/usr/sbin; command -v slurmctld && command -v munged && command -v ip || \
+	  { $(APT) update && $(APT) install -y --no-install-recommends slurm-wlm munge iproute2; }
+
 demo: setup
 	$(BIN)/pacos pipeline experiment=demo
 
@@ -49,7 +57,7 @@ lint: setup-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck .ci/run slurm/*.sbatch slurm/*.sh
+	$(BIN)/shellcheck -x .ci/run slurm/*.sbatch slurm/*.sh
 
 format: setup-dev
 	$(BIN)/ruff check --fix .

@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import ClassVar
 
-from pacos.config import Device, PromptFormat, RunConfig, TrackingConfig
+from pacos.config import ClusterConfig, Device, PromptFormat, RunConfig, TrackingConfig
 from pacos.errors import Problem
 from pacos.model_paths import path_problem
 from pacos.suite import SuiteConfig
@@ -29,6 +29,7 @@ class EvalConfig:
 
     STAGE: ClassVar[str] = "eval"
     FREE: ClassVar[tuple[str, ...]] = (
+        "cluster",
         "tracking",
         "batch_size",
         "batch_tokens",
@@ -58,6 +59,8 @@ class EvalConfig:
     """`auto` is CUDA where a GPU is seen, else the CPU."""
     threads: int | None = None
     """CPU threads of the process; null is torch's own choice."""
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    """Where it runs: here, or as a Slurm job."""
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     seed: int = 42
     """Seed of few-shot draws and of the bootstrap."""
@@ -82,6 +85,7 @@ class EvalConfig:
             for key, value in at_least_one.items()
             if value is not None and value < 1
         ]
+        found += [*self.cluster.problems(), *self.cluster.one_process_problems()]
         if self.suite.name in (HELDOUT, *self.suite.tasks):
             what = "stands for all tasks together, so it must be neither a task nor heldout"
             found.append(Problem("suite.name", self.suite.name, what, "choose another name"))
@@ -117,5 +121,6 @@ def is_training_run(path: str) -> bool:
 SCHEMAS = {
     "eval_schema": EvalConfig,
     "suite/schema": SuiteConfig,
+    "cluster/schema": ClusterConfig,
     "tracking/schema": TrackingConfig,
 }

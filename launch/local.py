@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from pacos.config import Device, StageConfig
+from launch.environment import stage_environment
+from pacos.config import StageConfig
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
 from pacos.run_dir import RunDir, State
 from pacos.stop import SIGNALS
@@ -49,23 +50,9 @@ def _free_port() -> int:
 
 def child_environment(config: StageConfig) -> dict[str, str]:
     """The environment of a stage's processes."""
-    environment = dict(os.environ)
     scripts = str(Path(sys.executable).parent)
-    environment["PATH"] = f"{scripts}{os.pathsep}{environment.get('PATH', '')}"
-    # Without it `-m sft.train` would take a folder called sft in the working directory.
-    environment["PYTHONSAFEPATH"] = "1"
-    # glibc would give every large tensor back to the kernel and fetch it again, page by page: a
-    # sixth of a training step on CPUs.
-    environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**32))
-    environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**34))
-    environment["TOKENIZERS_PARALLELISM"] = "true"
-    # Deprecations inside torch and DeepSpeed are nothing that a user of pacos can act on.
-    environment.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
-    if isinstance(config, SFTConfig):
-        environment["OMP_NUM_THREADS"] = str(config.cluster.threads_per_rank)
-        if config.cluster.device is Device.cpu:
-            environment["DS_ACCELERATOR"] = "cpu"
-    return environment
+    path = f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, **stage_environment(config), "PATH": path}
 
 
 def run_here(config: StageConfig, run: RunDir, stop: Path | None = None) -> int:

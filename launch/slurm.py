@@ -1,52 +1,155 @@
-"""Runs as Slurm jobs, through the static scripts in slurm/."""
+"""Submission to Slurm, from a login node: one job for a run."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import shlex
+import shutil
 import subprocess
-from importlib.resources import files
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
-from pacos.errors import EXIT_DONE, UserError
-from pacos.run_dir import RunDir
-from sft.config import SFTConfig
+from launch.job import blamed_nodes
+from launch.job_config import JobConfig
+from launch.job_script import job_options, render
+from launch.queue import PATIENCE_SECONDS, job_of, partitions, run_command
+from pacos.errors import EXIT_DONE, ConfigError, Problem, UserError
+from pacos.files import atomic_write
+from pacos.run_dir import RunDir, State, config_path, find_run, open_run
 
-SCRIPTS = files("slurm")
-"""Where the static scripts are installed."""
-
-
-def sbatch_command(config: SFTConfig, run: RunDir) -> list[str]:
-    """The submission of a training run; options on the command line win over #SBATCH lines."""
-    cluster = config.cluster
-    options = {
-        "job-name": run.path.name,
-        "nodes": cluster.nodes,
-        "gpus-per-node": cluster.ranks_per_node,
-        "cpus-per-task": cluster.ranks_per_node * cluster.threads_per_rank,
-        "time": cluster.time_limit,
-        "partition": cluster.partition,
-        "account": cluster.account,
-        "output": run.path / "slurm-%j.log",
-    }
-    given = [f"--{name}={value}" for name, value in options.items() if value is not None]
-    script = str(SCRIPTS.joinpath("sft.sbatch"))
-    return ["sbatch", "--parsable", *given, script, "--config", str(run.config_of_next_life())]
+REFUSALS = {
+    r"partition": "partition",
+    r"account": "account",
+    r"qos": "qos",
+    r"time limit": "time_limit",
+    r"node config|generic resource|node count|processors|CPU|memory": "nodes",
+}
+"""Words of Slurm, and the key of `cluster` that they are about."""
 
 
-def submit(config: SFTConfig, run: RunDir) -> int:
-    """Submit a run and return at once.
+def submit_run(config: JobConfig) -> int:
+    """Freeze a checked config, submit its job and return at once; returns the exit code.
+
+    Raises:
+        UserError: the job was not submitted. Whatever was written for it is gone again.
+    """
+    run = find_run(config)
+    if run.state() is State.done:
+        print(f"{config.STAGE}: already done in {run.path}")
+        return EXIT_DONE
+    if job := job_of(run):
+        print(f"{config.STAGE}: {run.path}\n  {job} is already to do it; scancel {job.id} ends it")
+        return EXIT_DONE
+    with undone_if_refused(run.path, [run.job_script, run.changed_config()]):
+        open_run(config)
+        atomic_write(run.job_script, run_script(config, run))
+        job_id = sbatch(run.job_script, config)
+    atomic_write(run.job_id, f"{job_id}\n")
+    print(f"{config.STAGE}: {run.path}\n  job {job_id}; pacos status {run.path} shows it")
+    return EXIT_DONE
+
+
+def run_script(config: JobConfig, run: RunDir) -> str:
+    """The job script of a run."""
+    files = [f"--job-name={run.path.name}", f"--output={run.path}/slurm-%j.log"]
+    options = [
+        *files,
+        f"--chdir={Path.cwd()}",
+        *job_options(config),
+        *without_blamed([run], config),
+    ]
+    return render(config.STAGE, options, {None: config_path(run, config)})
+
+
+def without_blamed(runs: Sequence[RunDir], config: JobConfig) -> list[str]:
+    """The option that also leaves out nodes which ended lives of these runs."""
+    blamed = {node for run in runs for node in blamed_nodes(run)}
+    return [f"--exclude={','.join(sorted({*config.cluster.exclude, *blamed}))}"] if blamed else []
+
+
+@contextlib.contextmanager
+def undone_if_refused(folder: Path, files: Sequence[Path]) -> Iterator[None]:
+    """Leave things as they were if what is done inside raises.
+
+    Args:
+        folder: removed if it was not there before.
+        files: in the folder, which get back what they held if it was.
+    """
+    existed = folder.exists()
+    before = {path: path.read_bytes() if path.is_file() else None for path in files}
+    try:
+        yield
+    except BaseException:
+        if not existed:
+            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                folder.parent.rmdir()
+        else:
+            for path, content in before.items():
+                path.unlink(missing_ok=True) if content is None else atomic_write(path, content)
+        raise
+
+
+def submit_command(script: Path) -> list[str]:
+    """What a person types for the same."""
+    return ["sbatch", "--parsable", str(script)]
+
+
+def sbatch(script: Path, config: JobConfig) -> str:
+    """Submit a script; returns the job's id.
 
     Raises:
         UserError: there is no sbatch here, or Slurm refused the job; its words are given.
     """
-    command = sbatch_command(config, run)
+    command = submit_command(script)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = run_command(command, submission_environment(os.environ, config))
     except FileNotFoundError as error:
         raise UserError(
             "cluster.launcher = slurm: no sbatch on this machine; type this on a login node, or "
             "use cluster=local"
         ) from error
+    except subprocess.TimeoutExpired as error:
+        raise UserError(
+            f"{shlex.join(command)}: no answer from Slurm in {PATIENCE_SECONDS} s; look into "
+            "squeue --me for a job that it took all the same, then try again"
+        ) from error
     if done.returncode != 0:
-        raise UserError(f"{shlex.join(command)}\nSlurm refused it: {done.stderr.strip()}")
-    print(f"sft: {run.path}\n  job {done.stdout.strip()}")
-    return EXIT_DONE
+        raise _refusal(done.stderr, config)
+    return done.stdout.strip().partition(";")[0]
+
+
+def submission_environment(environment: Mapping[str, str], config: JobConfig) -> dict[str, str]:
+    """The environment of sbatch, which its job inherits.
+
+    Typed inside a job, its SLURM_* variables would contradict the new job's own; SBATCH_* variables
+    would win over options that the script sets.
+    """
+    names = [option.partition("=")[0].lstrip("-") for option in job_options(config)]
+    taken = {f"SBATCH_{name.upper().replace('-', '_')}" for name in names}
+    return {
+        name: value
+        for name, value in environment.items()
+        if name == "SLURM_CONF" or not (name.startswith(("SLURM_", "PMI")) or name in taken)
+    }
+
+
+def _refusal(said: str, config: JobConfig) -> UserError:
+    """Slurm's words, and what of the config they are about."""
+    words = re.sub(r"^sbatch: (error: )?", "", said.strip(), flags=re.MULTILINE)
+    words = words.splitlines()[-1].removeprefix("Batch job submission failed: ")
+    if re.search("contact|connect|timed out", words, re.IGNORECASE):
+        return UserError(f"Slurm's controller does not answer ({words}); try again later")
+    cluster = config.cluster
+    for pattern, key in REFUSALS.items():
+        if not re.search(pattern, words, re.IGNORECASE):
+            continue
+        value: object = getattr(cluster, key)
+        if key == "nodes":
+            ranks, threads = cluster.ranks_per_node, cluster.threads_per_rank
+            value = f"{value} of {ranks} ranks with {threads} CPUs each"
+        there = partitions()
+        return ConfigError([Problem(f"cluster.{key}", value, f"Slurm: {words}", f"it has {there}")])
+    return UserError(f"Slurm refused the job: {said.strip()}")

@@ -8,21 +8,22 @@ from collections.abc import Sequence
 import hydra
 from omegaconf import DictConfig
 
-from eval.config import EvalConfig
 from launch.config import SCHEMAS, PipelineConfig
+from launch.dry_run import show
+from launch.job_config import JOB_STAGES, JobConfig
 from launch.local import run_here
 from launch.pipeline import run_pipeline
-from launch.slurm import submit
+from launch.slurm import submit_run
 from pacos.compose import check, compose_checked, register
-from pacos.config import Launcher, StageConfig
+from pacos.config import Launcher
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, ConfigError, UserError
 from pacos.run_dir import open_run
-from selfinstruct.config import SelfInstructConfig
-from sft.config import SFTConfig
 
-SCHEMA_OF: dict[str, type[StageConfig]] = {
-    schema.STAGE: schema for schema in (SelfInstructConfig, SFTConfig, EvalConfig, PipelineConfig)
-}
+AnyConfig = JobConfig | PipelineConfig
+
+SCHEMA_OF: dict[str, type[AnyConfig]] = {**JOB_STAGES, PipelineConfig.STAGE: PipelineConfig}
+
+DRY_RUN = "--dry-run"
 
 NO_OUTPUT = (
     "hydra.run.dir=.",
@@ -38,22 +39,29 @@ so that these win."""
 def run_stage(name: str, arguments: Sequence[str]) -> int:
     """Run one command line of a stage: overrides alone, or with Hydra's own options."""
     schema = SCHEMA_OF[name]
-    if any(argument.startswith("-") for argument in arguments):
-        return _run_hydra(schema, arguments)
-    return dispatch(compose_checked(schema, SCHEMAS, arguments))
+    words = [word for word in arguments if word != DRY_RUN]
+    is_dry = len(words) < len(arguments)
+    if not any(word.startswith("-") for word in words):
+        config = compose_checked(schema, SCHEMAS, words)
+        if is_dry:
+            show(config)
+            return EXIT_DONE
+        return dispatch(config)
+    if is_dry:
+        raise UserError(f"{DRY_RUN} shows what KEY=VALUE words would do, and takes no other option")
+    return _run_hydra(schema, words)
 
 
-def dispatch(config: StageConfig) -> int:
-    """Open the run of a checked config and have the work done; returns the exit code."""
-    run = open_run(config)
+def dispatch(config: AnyConfig) -> int:
+    """Have the work of a checked config done, here or as a job; returns the exit code."""
     if isinstance(config, PipelineConfig):
-        return run_pipeline(config, run)
-    if isinstance(config, SFTConfig) and config.cluster.launcher is Launcher.slurm:
-        return submit(config, run)
-    return run_here(config, run)
+        return run_pipeline(config, open_run(config))
+    if config.cluster.launcher is Launcher.slurm:
+        return submit_run(config)
+    return run_here(config, open_run(config))
 
 
-def _run_hydra(schema: type[StageConfig], arguments: Sequence[str]) -> int:
+def _run_hydra(schema: type[AnyConfig], arguments: Sequence[str]) -> int:
     """Let Hydra take `-m`, `--cfg job` and its other options; its jobs come back to `dispatch`."""
     register(SCHEMAS)
     _check_points(schema, arguments)
@@ -73,7 +81,7 @@ def _run_hydra(schema: type[StageConfig], arguments: Sequence[str]) -> int:
     return max(codes, default=EXIT_DONE)
 
 
-def _check_points(schema: type[StageConfig], arguments: Sequence[str]) -> None:
+def _check_points(schema: type[AnyConfig], arguments: Sequence[str]) -> None:
     """Check every point of a plain sweep before the first one starts.
 
     Raises:

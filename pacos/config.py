@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, Protocol
 
 from pacos.errors import Problem
 from pacos.llama import LlamaShape
+
+TIME_LIMIT = re.compile(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)")
+"""Days, hours, minutes, seconds of a Slurm time limit."""
 
 
 class PromptFormat(Enum):
@@ -125,8 +129,23 @@ class ClusterConfig:
     """Slurm partition; null is the site's default."""
     account: str | None = None
     """Slurm account; null is the user's default."""
+    qos: str | None = None
+    """Slurm quality of service; null is the user's default."""
     time_limit: str = "24:00:00"
-    """Slurm wall time of one job, D-HH:MM:SS or HH:MM:SS."""
+    """Slurm wall time of one life of a run, D-HH:MM:SS or HH:MM:SS: a run that needs longer saves
+    and goes on in the next life."""
+    memory: str | None = None
+    """Host memory of a node for the job, such as 200G; 0 is all of it, null the site's default."""
+    exclude: list[str] = field(default_factory=list)
+    """Nodes that Slurm must not use."""
+    options: list[str] = field(default_factory=list)
+    """Other options of sbatch, as they are typed: `['--constraint=h100', '--exclusive']`."""
+    grace_seconds: int = 300
+    """How long before the time limit Slurm asks the run to save (it may be 60 s early), and how
+    long ranks may take to save and end: longer than a step and a checkpoint together."""
+    at_once: int | None = None
+    """Points of a sweep that Slurm runs at the same time; null: as many as there is room for. On
+    one machine they run one after another."""
 
     def world_size(self) -> int:
         """Ranks of the job."""
@@ -134,9 +153,9 @@ class ClusterConfig:
 
     def problems(self) -> list[Problem]:
         found = []
-        for key in ("nodes", "ranks_per_node", "threads_per_rank"):
+        for key in ("nodes", "ranks_per_node", "threads_per_rank", "grace_seconds", "at_once"):
             value = getattr(self, key)
-            if value < 1:
+            if value is not None and value < 1:
                 found.append(Problem(f"cluster.{key}", value, "must be at least 1", "raise it"))
         if self.launcher is Launcher.local and self.nodes > 1:
             found.append(
@@ -147,7 +166,27 @@ class ClusterConfig:
                     "use cluster=slurm, or cluster.nodes=1",
                 )
             )
-        return found
+        return [*found, *self._time_problems()]
+
+    def one_process_problems(self) -> list[Problem]:
+        """What a stage that runs in one process cannot do with more machines or ranks."""
+        return [
+            Problem(f"cluster.{key}", value, "this stage runs in one process", "set it to 1")
+            for key in ("nodes", "ranks_per_node")
+            if (value := getattr(self, key)) > 1
+        ]
+
+    def _time_problems(self) -> list[Problem]:
+        key, limit = "cluster.time_limit", self.time_limit
+        match = TIME_LIMIT.fullmatch(limit)
+        if match is None:
+            return [Problem(key, limit, "is no time", "write HH:MM:SS or D-HH:MM:SS")]
+        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        allowed = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+        if self.launcher is Launcher.slurm and allowed <= self.grace_seconds:
+            what = f"leaves nothing beside cluster.grace_seconds = {self.grace_seconds}"
+            return [Problem(key, limit, what, "raise it, or lower cluster.grace_seconds")]
+        return []
 
 
 class StageConfig(Protocol):

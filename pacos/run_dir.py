@@ -45,6 +45,8 @@ class RunDir:
         self.status = path / "status.json"
         self.result = path / "result.json"
         self.stop = path / "STOP"
+        self.job_script = path / "job.sbatch"
+        self.job_id = path / "job.id"
         self.data = path / "data"
         self.checkpoints = path / "checkpoints"
         self.model = path / "model"
@@ -65,6 +67,18 @@ class RunDir:
     def lives(self) -> int:
         """How often the run was started."""
         return sum(1 for record in read_jsonl(self.attempts) if record["event"] == "start")
+
+    def newest_checkpoint(self) -> str | None:
+        """Name of the newest whole checkpoint."""
+        latest = self.checkpoints / "latest"
+        return latest.read_text().strip() if latest.is_file() else None
+
+    def life_of(self, job: Mapping[str, str | None]) -> int | None:
+        """The life that a Slurm job gave the run (see `job_of_this_process`)."""
+        for record in read_jsonl(self.attempts):
+            if record["event"] == "start" and job.items() <= record.items():
+                return int(record["life"])
+        return None
 
     def state(self) -> State:
         """The last state that the run itself wrote."""
@@ -88,7 +102,8 @@ class RunDir:
             "time": time.time(),
             "host": platform.node(),
             "pid": os.getpid(),
-            "job": os.environ.get("SLURM_JOB_ID"),
+            "checkpoint": self.newest_checkpoint(),
+            **job_of_this_process(),
         }
         append_jsonl(self.attempts, [record])
         self._write_status(State.running, life)
@@ -136,13 +151,19 @@ class RunDir:
         write_json(self.manifest, manifest)
 
 
+def job_of_this_process() -> dict[str, str | None]:
+    """The Slurm job around this process, how often it was requeued, and its nodes."""
+    names = {"job": "SLURM_JOB_ID", "restart": "SLURM_RESTART_COUNT", "nodes": "SLURM_JOB_NODELIST"}
+    return {key: os.environ.get(name) for key, name in names.items()}
+
+
 def run_path(config: StageConfig) -> Path:
     """Where the run of this config lies."""
     return Path(config.run.root).absolute() / run_name(config)
 
 
-def open_run(config: StageConfig) -> RunDir:
-    """Create the run directory of a checked config, or continue the run that is there.
+def find_run(config: StageConfig) -> RunDir:
+    """The run of a checked config, whether it is there yet or not; nothing is written.
 
     Raises:
         UserError: the directory belongs to a run with another identity; the keys are listed.
@@ -151,21 +172,43 @@ def open_run(config: StageConfig) -> RunDir:
     run = RunDir(path)
     config.run.name, config.run.root = path.name, str(path.parent)
     if run.config.is_file():
-        return _continue_run(run, config)
-    if path.exists() and any(path.iterdir()):
+        _check_identity(run, config)
+    elif path.exists() and any(path.iterdir()):
         raise UserError(
             f"run.name = {path.name}: {path} is not empty and holds no run; "
             "choose another run.name, or move the folder away"
         )
-    path.mkdir(parents=True, exist_ok=True)
-    write_json(run.manifest, _manifest(config))
-    freeze(config, run.config)
     return run
 
 
-def _continue_run(run: RunDir, config: StageConfig) -> RunDir:
-    before = load_frozen(run.config, type(config))
-    old, new = identity_fields(before), identity_fields(config)
+def open_run(config: StageConfig) -> RunDir:
+    """Create the run directory of a checked config, or continue the run that is there.
+
+    Raises:
+        UserError: the directory belongs to a run with another identity; the keys are listed.
+    """
+    run = find_run(config)
+    path = config_path(run, config)
+    if not run.config.is_file():
+        run.path.mkdir(parents=True, exist_ok=True)
+        write_json(run.manifest, _manifest(config))
+        freeze(config, path)
+    elif path != run.config:
+        freeze(config, path)
+    else:
+        run.changed_config().unlink(missing_ok=True)
+    return run
+
+
+def config_path(run: RunDir, config: StageConfig) -> Path:
+    """Where a config of the run is frozen: in a file of its own if it is not the first life's."""
+    if run.config.is_file() and flatten(load_frozen(run.config, type(config))) != flatten(config):
+        return run.changed_config()
+    return run.config
+
+
+def _check_identity(run: RunDir, config: StageConfig) -> None:
+    old, new = identity_fields(load_frozen(run.config, type(config))), identity_fields(config)
     differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     if differing:
         lines = [f"  {key}: {old.get(key)} there, {new.get(key)} now" for key in differing]
@@ -174,11 +217,6 @@ def _continue_run(run: RunDir, config: StageConfig) -> RunDir:
             "another run.name, or repeat the run's own values. These keys differ:\n"
             + "\n".join(lines)
         )
-    if flatten(before) != flatten(config):
-        freeze(config, run.changed_config())
-    else:
-        run.changed_config().unlink(missing_ok=True)
-    return run
 
 
 def _manifest(config: StageConfig) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import ClassVar
 
-from pacos.config import RunConfig, TrackingConfig
+from pacos.config import ClusterConfig, RunConfig, TrackingConfig
 from pacos.errors import Problem
 from pacos.llm.config import EndpointConfig
 from pacos.model_paths import path_problem
@@ -62,6 +62,7 @@ class SelfInstructConfig:
 
     STAGE: ClassVar[str] = "selfinstruct"
     FREE: ClassVar[tuple[str, ...]] = (
+        "cluster",
         "tracking",
         "pilot",
         "max_fruitless",
@@ -79,6 +80,8 @@ class SelfInstructConfig:
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     suite: SuiteConfig = field(default_factory=SuiteConfig)
     """What will judge the trained model: no row may give away an item of its benchmarks."""
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    """Where it runs: here, or as a Slurm job."""
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     target_rows: int = 52000
     """Generated rows to accept; then the run is done."""
@@ -147,6 +150,8 @@ class SelfInstructConfig:
             *self.method.problems(),
             *self.generator.problems(),
             *self.judge.problems(),
+            *self.cluster.problems(),
+            *self.cluster.one_process_problems(),
             *self.suite.benchmark_problems(),
         ]
 
@@ -170,5 +175,6 @@ SCHEMAS = {
     "endpoint/schema": EndpointConfig,
     "judge/schema": JudgeConfig,
     "suite/schema": SuiteConfig,
+    "cluster/schema": ClusterConfig,
     "tracking/schema": TrackingConfig,
 }

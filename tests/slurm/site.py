@@ -1,0 +1,75 @@
+"""A user's folder on the login node of the live Slurm."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from pacos.files import read_jsonl
+from pacos.run_dir import RunDir, State
+from tests.conftest import ROOT
+from tests.slurm.mini_slurm import MiniSlurm
+
+PACOS = [sys.executable, "-m", "launch.cli"]
+
+
+class Site:
+    """Where `pacos` is typed, with the site's env.sh."""
+
+    def __init__(self, slurm: MiniSlurm, folder: Path, *, stand_in: bool = True) -> None:
+        self.slurm, self.folder = slurm, folder
+        lines = [f"export PYTHONPATH={ROOT}"]
+        if stand_in:
+            lines.append(f"PACOS_RUN=({sys.executable} -m tests.slurm.stand_in)")
+        (folder / "env.sh").write_text("\n".join(lines) + "\n")
+        (folder / "rows.jsonl").write_text("{}\n")
+
+    def pacos(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """A command as a user types it."""
+        return self.attempt(*PACOS, *words, **environment)
+
+    def attempt(self, *words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Any command, in the folder."""
+        here = {"PYTHONPATH": str(ROOT), "PACOS_ENV": str(self.folder / "env.sh")}
+        return self.slurm.attempt(*words, cwd=self.folder, **{**here, **environment})
+
+    def words(self, name: str, *more: str) -> list[str]:
+        """Overrides of a small run on two nodes."""
+        return [
+            *("cluster=slurm", "cluster.nodes=2", "cluster.ranks_per_node=1"),
+            *("cluster.threads_per_rank=1", "model=tiny", "data.path=rows.jsonl", "max_steps=20"),
+            *(f"run.name={name}", *more),
+        ]
+
+    def submit(self, name: str, *more: str) -> tuple[RunDir, str]:
+        """Submit a run; returns it with its job."""
+        done = self.pacos("sft", *self.words(name, *more))
+        assert done.returncode == 0, done.stderr
+        run = RunDir(self.folder / "runs" / name)
+        return run, run.job_id.read_text().strip()
+
+    def wait(self, run: RunDir, state: State, seconds: float = 60) -> None:
+        """Wait until the run is in a state."""
+        self.slurm.until(lambda: run.state() is state, f"{run.path.name} is {state.value}", seconds)
+
+    def wait_for_step(self, run: RunDir, step: int = 1, seconds: float = 60) -> None:
+        """Wait until the run has made steps."""
+
+        def made() -> bool:
+            return len([*read_jsonl(run.metrics)]) >= step
+
+        self.slurm.until(made, f"{run.path.name} made {step} steps", seconds)
+
+    def wait_for_end(self, job: str, seconds: float = 60) -> dict[str, str]:
+        """Wait until a job has ended; returns what Slurm knows of it."""
+        over = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED"}
+        self.slurm.until(
+            lambda: self.slurm.job(job)["JobState"] in over, f"{job} has ended", seconds
+        )
+        return self.slurm.job(job)
+
+
+def ends(run: RunDir) -> list[dict[str, object]]:
+    """How the lives of a run ended."""
+    return [record for record in read_jsonl(run.attempts) if record["event"] == "end"]
