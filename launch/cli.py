@@ -102,8 +102,8 @@ def _doctor(arguments: Sequence[str]) -> int:
         print(
             "usage: pacos doctor KEY=VALUE…   with the words of a pacos sft command\n\n"
             "Proves on this machine, in under a minute, that such a run would be right: packages,\n"
-            "GPUs, disks, model, tokenizer, mask, stop token, attention, ranks and gradients.\n"
-            "Without data.path it looks at rows of its own."
+            "GPUs, disks, model, tokenizer, mask, stop token, attention, ranks, gradients,\n"
+            "resume. Without data.path it looks at rows of its own."
         )
         return EXIT_DONE
     from launch.doctor import run_doctor

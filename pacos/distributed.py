@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import platform
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from pacos.errors import UserError
 from pacos.rank import RANK_VARIABLES, is_rank
 
 if TYPE_CHECKING:
     import torch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +63,40 @@ class World:
         import torch
 
         return bool(self.sum(torch.tensor([int(flag)], device=device)).item())
+
+    def gather(self, value: T) -> list[T]:
+        """What every rank has, by rank. Values are pickled: small ones, now and then."""
+        if self.size == 1:
+            return [value]
+        import torch.distributed
+
+        values = [value] * self.size
+        torch.distributed.all_gather_object(values, value)
+        return values
+
+    def together(self, act: Callable[[], T]) -> T:
+        """Act as every other rank does, and fail as any of them does.
+
+        Raises:
+            UserError: a rank could not, of its user's or its disk's fault.
+        """
+        value: T | None = None
+        mine: Exception | None = None
+        said: str | None = None
+        try:
+            value = act()
+        except UserError as error:
+            mine, said = error, str(error)
+        except Exception as error:  # noqa: BLE001  # raised below, when the others know
+            mine, said = error, f"rank {self.rank} on {platform.node()}: {error or repr(error)}"
+        failures = [words for words in self.gather(said) if words is not None]
+        if mine is not None and not isinstance(mine, (UserError, OSError)):
+            raise mine
+        if failures:
+            raise UserError(failures[0]) from mine
+        return value  # type: ignore[return-value]  # it acted
+
+    def on_main(self, act: Callable[[], T]) -> T:
+        """What rank 0 gets by acting, on every rank; its failure is everyone's."""
+        value = self.together(act if self.is_main else lambda: None)
+        return self.gather(value)[0]  # type: ignore[return-value]  # rank 0's is no None of ours

@@ -9,22 +9,13 @@ from pacos.config import ClusterConfig, Device, ModelConfig, RunConfig, Tracking
 from pacos.errors import Problem
 from pacos.model_paths import path_problem
 from sft.batch_config import BatchConfig
+from sft.checkpoint_config import CheckpointConfig
 from sft.data_config import DataConfig
 from sft.engine_config import DeepSpeedConfig, Offload
 from sft.health import HealthConfig
 from sft.model_config import Attention, Checkpointing, Precision
 from sft.optimizer_config import OptimizerConfig, ScheduleConfig
 from sft.validation_config import ValidationConfig
-
-
-@dataclass(kw_only=True, slots=True)
-class CheckpointConfig:
-    """What a crash may cost."""
-
-    every_steps: int = 200
-    """Steps between checkpoints; a crash loses at most these."""
-    keep: int = 2
-    """Newest checkpoints kept on disk."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -93,6 +84,7 @@ class SFTConfig:
             *self.schedule.problems(),
             *self.deepspeed.problems(self.cluster, self.model.shape),
             *self.validation.problems(),
+            *self.checkpoint.problems(),
             *self.health.problems(),
             *self._length_problems(),
             *self.batch.problems(
@@ -110,18 +102,12 @@ class SFTConfig:
         return [Problem("data.max_length", self.data.max_length, what, f"set it to {longest}")]
 
     def _range_problems(self) -> list[Problem]:
-        at_least_one = {
-            "checkpoint.every_steps": self.checkpoint.every_steps,
-            "checkpoint.keep": self.checkpoint.keep,
-            "epochs": self.epochs,
-            "max_steps": self.max_steps,
-        }
-        found = [
+        at_least_one = {"epochs": self.epochs, "max_steps": self.max_steps}
+        return [
             Problem(key, value, "must be at least 1", "raise it")
             for key, value in at_least_one.items()
             if value is not None and value < 1
         ]
-        return found
 
     def _engine_problems(self) -> list[Problem]:
         found = []

@@ -192,3 +192,8 @@ def backward(engine: Any, nll: torch.Tensor, step_tokens: int, world: World) -> 
     share rows count as any others: each contributes the gradient of its own part of the sum.
     """
     engine.backward(nll / step_tokens * world.loss_scale, scale_wrt_gas=False)
+
+
+def elements(parameter: Any) -> int:
+    """Elements of a whole parameter; of one divided by ZeRO-3, only DeepSpeed knows."""
+    return int(getattr(parameter, "ds_numel", parameter.numel()))

@@ -20,6 +20,7 @@ from pacos.distributed import World
 from pacos.files import atomic_write, fsync_folder, write_json
 from pacos.prompts import format_of, stop_token_id
 from sft.config import SFTConfig
+from sft.engine import elements
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def plan_shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
 
 def _write_weights(engine: Any, folder: Path, stage: int, world: World) -> None:
     parameters = dict(engine.module.named_parameters())
-    sizes = {name: 2 * _count(parameter) for name, parameter in parameters.items()}
+    sizes = {name: 2 * elements(parameter) for name, parameter in parameters.items()}
     shards = plan_shards(sizes, SHARD_BYTES)
     files = {}
     for names, file in zip(shards, _file_names(len(shards)), strict=True):
@@ -127,11 +128,6 @@ def _write_weights(engine: Any, folder: Path, stage: int, world: World) -> None:
     if world.is_main and len(shards) > 1:
         index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": files}
         write_json(folder / "model.safetensors.index.json", index)
-
-
-def _count(parameter: Any) -> int:
-    """Elements of a whole parameter; of one divided by ZeRO-3, only DeepSpeed knows."""
-    return int(getattr(parameter, "ds_numel", parameter.numel()))
 
 
 def _file_names(count: int) -> Sequence[str]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from pacos import metrics
 from pacos.console import progress
 from pacos.distributed import World
 from pacos.stop import StopRequest
 from sft.batch import Batch
 from sft.batch_config import Layout
-from sft.checkpoint import Checkpoints
+from sft.checkpoints.protocol import Checkpoints
 from sft.config import SFTConfig
 from sft.engine import backward
 from sft.health import Patience
@@ -38,6 +39,7 @@ class Trainer:
         data: Mixture,
         plan: StepPlan,
         engine: Any,
+        checkpoints: Checkpoints,
         world: World,
         stop: StopRequest,
     ) -> None:
@@ -45,22 +47,22 @@ class Trainer:
         self._data = data
         self._plan = plan
         self._engine = engine
+        self._checkpoints = checkpoints
         self._world = world
         self._stop = stop
         self._probe = Probe(engine.device)
         steps = config.epochs * plan.steps_per_epoch
         self.total = steps if config.max_steps is None else min(steps, config.max_steps)
 
-    def fit(
-        self, steps_done: int, checkpoints: Checkpoints, validation: Validation, records: Records
-    ) -> str | None:
+    def fit(self, steps_done: int, validation: Validation, records: Records) -> str | None:
         """Train from the step after `steps_done` to the last, or until somebody asks to stop.
 
         Returns:
             Who or what asked; None at the end.
 
         Raises:
-            UserError: loss or gradient is not finite, more often than the config allows.
+            UserError: loss or gradient is not finite, more often than the config allows, or a
+                checkpoint could not be written.
         """
         patience = Patience(self._config.health, self._world.barrier)
         wall = records.wall
@@ -78,12 +80,19 @@ class Trainer:
                 patience.check(record)
                 counter.advance(note=f"loss {record.loss:.3f}")
                 last = step.number == self.total
-                if record.stop or last or step.number % self._config.checkpoint.every_steps == 0:
-                    with wall.on("checkpoints"):
-                        checkpoints.save(self._engine, step.number)
+                with wall.on("checkpoints"):
+                    self._save(record, measured, ends=record.stop or last)
                 if record.stop and not last:
                     return self._stop.reason() or "another rank was asked to stop"
         return None
+
+    def _save(self, record: StepRecord, measured: Mapping[str, float], *, ends: bool) -> None:
+        """Save if it is time to, or if the life ends: then it is also waited for."""
+        step = record.step.number
+        if ends or step % self._config.checkpoint.every_steps == 0:
+            self._checkpoints.save(step, measured.get(metrics.VALIDATION_LOSS))
+        if ends or record.save_failed:
+            self._checkpoints.finish()
 
     def _steps(self, first: int) -> Iterator[Step]:
         for number in range(first, self.total + 1):
@@ -122,7 +131,8 @@ class Trainer:
         is_probed = step.number % EVERY_STEPS == 0
         probe_seconds = self._probe.seconds() if is_probed else 0.0
         stop = self._stop.reason() is not None
-        ranks = self._exchange(nll, [data_seconds, self._peak_bytes(), probe_seconds, stop])
+        measured = [data_seconds, self._peak_bytes(), probe_seconds, stop, self._checkpoints.failed]
+        ranks = self._exchange(nll, measured)
         return StepRecord(
             step=step,
             rate=rate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import random
 import time
@@ -70,6 +71,14 @@ class Mixture:
 
     def __len__(self) -> int:
         return len(self.picked)
+
+    def digest(self) -> str:
+        """SHA-256 of all tokens, of which carry loss, and of which rows are taken, in hex."""
+        found = hashlib.sha256(self.picked.data)
+        for part in self.parts:
+            for array in (part.lengths, part.ids, part.supervised):
+                found.update(array.data)
+        return found.hexdigest()
 
     def _find(self, index: int) -> tuple[TokenCache, int]:
         row = int(self.picked[index])

@@ -54,7 +54,7 @@ class Records:
             steps_done: by the lives before.
         """
         self._first_step = steps_done + 1
-        hosts = _hosts(self._world)
+        hosts = self._world.gather(platform.node())
         if not self._world.is_main:
             return
         ranks = self._config.deepspeed.data_ranks(self._world.size)
@@ -129,17 +129,6 @@ class Records:
         if self._validation_loss is not None:
             losses["validation loss"] = self._validation_loss
         return model_card(self._config, self._run.path.name, len(data), data.terms, steps, losses)
-
-
-def _hosts(world: World) -> list[str]:
-    """The name of each rank's machine."""
-    if world.size == 1:
-        return [platform.node()]
-    import torch.distributed
-
-    found = [""] * world.size
-    torch.distributed.all_gather_object(found, platform.node())
-    return found
 
 
 def _peak_flops(precision: Precision) -> float | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
+
+import numpy as np
 
 from pacos import metrics
 from pacos.llama import LlamaShape
@@ -27,6 +30,12 @@ class Step:
     supervised: int
     """Tokens that carry loss."""
 
+    @property
+    def row_ids(self) -> int:
+        """Checksum of which rows they are, however they are divided."""
+        rows = [row for share in self.passes for rows in share for row in rows]
+        return zlib.crc32(np.sort(np.array(rows, dtype="<i8")).tobytes())
+
 
 @dataclass(frozen=True, slots=True)
 class RankShare:
@@ -41,6 +50,8 @@ class RankShare:
     """What `sft.probe` took; 0 in a step without it."""
     stop: float
     """1 if this rank was asked to stop, else 0."""
+    save_failed: float
+    """1 if this rank could not write its part of a checkpoint, else 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,11 @@ class StepRecord:
         """Whether any rank was asked to stop."""
         return any(rank.stop for rank in self.ranks)
 
+    @property
+    def save_failed(self) -> bool:
+        """Whether any rank could not write its part of a checkpoint."""
+        return any(rank.save_failed for rank in self.ranks)
+
     def passes(self) -> Iterator[tuple[int, Sequence[int], float]]:
         """The first rank, the rows and the summed NLL of each pass."""
         together = len(self.ranks) // len(self.step.passes)
@@ -104,6 +120,7 @@ class StepRecord:
             **self.watched,
             metrics.LEARNING_RATE: self.rate,
             metrics.ROWS: step.rows,
+            metrics.ROW_IDS: step.row_ids,
             metrics.TOKENS: step.tokens,
             metrics.SUPERVISED_TOKENS: step.supervised,
             metrics.STEP_SECONDS: seconds,

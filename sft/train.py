@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
 def train(config: SFTConfig, run: RunDir, world: World) -> str | None:
     """Build, build, build, fit, export; returns why it stopped before the end, if it did."""
     wall = WallTime()
-    from sft.checkpoint import Checkpoints
+    from sft.checkpoints.protocol import Checkpoints
     from sft.engine import build_engine, start_ranks
     from sft.export import export_model
     from sft.loop import Trainer
@@ -53,15 +53,15 @@ def train(config: SFTConfig, run: RunDir, world: World) -> str | None:
     model = build_model(config, tokenizer, device)
     passes = plan.passes(config.deepspeed.data_ranks(world.size))
     engine = build_engine(model, config, passes)
-    checkpoints = Checkpoints(run.checkpoints, config, world)
-    done = checkpoints.load_newest(engine)
+    checkpoints = Checkpoints(run, config, engine, world.on_main(data.digest), world)
+    trainer = Trainer(config, data, plan, engine, checkpoints, world, stop)
+    done = checkpoints.load_newest(trainer.total)
     records = Records(config, run, world, wall)
     records.begin(data, plan, done)
 
-    trainer = Trainer(config, data, plan, engine, world, stop)
     validation = Validation(config, held, engine, tokenizer, records.samples, world)
     try:
-        stopped_by = trainer.fit(done, checkpoints, validation, records)
+        stopped_by = trainer.fit(done, validation, records)
         if stopped_by is None:
             card = records.model_card(data, trainer.total)
             with wall.on("export"):

@@ -15,6 +15,7 @@ from pacos.config import Device
 from pacos.errors import UserError
 from pacos.models import cache_directory
 from pacos.proofs import Skipped
+from sft.checkpoint_config import STATE_BYTES
 from sft.config import SFTConfig
 from sft.model_config import Precision
 
@@ -28,9 +29,6 @@ TESTED = {
 
 LOSES_GRADIENTS = (Version("0.18.6"), Version("0.18.10"))
 """First and last DeepSpeed whose ZeRO-1 drops the last micro-batch (DeepSpeed #7985)."""
-
-CHECKPOINT_BYTES = {Precision.bf16: 14, Precision.bf16_states: 8, Precision.fp32: 16}
-"""Of a parameter: weights, the optimizer's copy of them, and its two moments."""
 
 
 def versions() -> str:
@@ -136,9 +134,8 @@ def disks(config: SFTConfig) -> str:
     if config.deepspeed.nvme_path is not None:
         _free("deepspeed.nvme_path", Path(config.deepspeed.nvme_path).expanduser())
     parameters = config.model.shape.num_parameters()
-    checkpoint = CHECKPOINT_BYTES[config.precision] * parameters
-    # The newest is written before the oldest is removed.
-    count = config.checkpoint.keep + 1
+    checkpoint = STATE_BYTES[config.precision] * parameters
+    count = config.checkpoint.most_copies(measured=config.validation.rows > 0)
     needed = count * checkpoint + 2 * parameters
     if free < needed:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Proofs that several ranks make together: they talk, they agree, and they divide a step rightly.
+"""Proofs that several ranks make together: they talk, agree, divide a step rightly, and resume.
 
 accelerate launch --use_deepspeed --num_processes 2 -m sft.doctor.ranks --config config.yaml
 
@@ -24,6 +24,7 @@ from pacos.run_dir import package_versions
 from sft.config import SFTConfig
 from sft.device import choose_device
 from sft.doctor.gradients import gradients
+from sft.doctor.resume import resume
 from sft.doctor.tokens import read_first_rows
 
 
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         "communication": lambda: communication(world, device),
         "ranks agree": lambda: agreement(config, path, world),
         "gradients": lambda: gradients(config, world, device),
+        "resume": lambda: resume(config, path.parent, world, device),
     }.items():
         finding = together(prove(name, proof), world)
         if world.is_main:
@@ -51,20 +53,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def together(own: Finding, world: World) -> Finding:
     """What all ranks found: their first failure, if any failed."""
-    for rank, finding in enumerate(_gathered(own, world)):
+    for rank, finding in enumerate(world.gather(own)):
         if finding.outcome is Outcome.failed:
             return dataclasses.replace(finding, what=f"rank {rank}: {finding.what}")
     return own
-
-
-def _gathered(value: Any, world: World) -> list[Any]:
-    if world.size == 1:
-        return [value]
-    from torch import distributed
-
-    values = [None] * world.size
-    distributed.all_gather_object(values, value)
-    return values
 
 
 def communication(world: World, device: Any) -> str | Skipped:
@@ -101,7 +93,7 @@ def agreement(config: SFTConfig, path: Path, world: World) -> str | Skipped:
     """All ranks have the same software, config, tokenizer and rows."""
     if world.size == 1:
         return Skipped("one rank agrees with itself")
-    told = _gathered(facts(config, path), world)
+    told = world.gather(facts(config, path))
     wrong = [
         f"{name} of rank {rank}: {other[name]}, of rank 0: {value}"
         for name, value in told[0].items()

@@ -26,6 +26,7 @@ PROOFS = [
     "communication",
     "ranks agree",
     "gradients",
+    "resume",
 ]
 
 
@@ -62,7 +63,7 @@ def test_all_is_well_in_under_a_minute(pacos: Pacos, tmp_path: Path) -> None:
     found = outcomes(done.stdout)
     assert list(found) == PROOFS
     assert {name for name, outcome in found.items() if outcome != "ok"} == {"CUDA build"}
-    assert done.stdout.splitlines()[-1] == "11 proofs: 10 ok, 1 skipped"
+    assert done.stdout.splitlines()[-1] == "12 proofs: 11 ok, 1 skipped"
     assert not list(tmp_path.iterdir()), "a proof leaves nothing behind"
 
 
@@ -78,7 +79,7 @@ def test_what_fails_is_said_and_the_rest_is_still_proved(pacos: Pacos, tmp_path:
     assert (found["mask"], found["stop token"]) == ("skipped", "skipped")
     assert found["ranks agree"] == "failed"
     assert "rows.jsonl:1: output = None" in done.stdout
-    assert found["gradients"] == "ok"
+    assert (found["gradients"], found["resume"]) == ("ok", "ok")
     assert "Traceback" not in done.stdout + done.stderr
 
 

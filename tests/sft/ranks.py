@@ -16,17 +16,8 @@ WARM = ["tests.sft.engines", "deepspeed.runtime.zero.muon.muon_optimizer"]
 
 def run_ranks(size: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
     """Call a function in every rank; returns what each of them returned."""
-    os.environ["DS_ACCELERATOR"] = "cpu"
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(WARM)
-    results: SimpleQueue[tuple[int, Any, str | None]] = context.SimpleQueue()
-    port = _free_port()
-    ranks = [
-        context.Process(target=_rank, args=(rank, size, port, function, arguments, results))
-        for rank in range(size)
-    ]
-    for process in ranks:
-        process.start()
+    results: SimpleQueue[tuple[int, Any, str | None]] = _context().SimpleQueue()
+    ranks = start_processes(size, _tell, function, arguments, results)
     try:
         returned: dict[int, Any] = {}
         for _ in ranks:
@@ -40,13 +31,27 @@ def run_ranks(size: int, function: Callable[..., Any], *arguments: Any) -> list[
             process.kill()
 
 
+def start_processes(size: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """Processes that call a function, each with the environment of its rank."""
+    os.environ["DS_ACCELERATOR"] = "cpu"
+    port = _free_port()
+    ranks = [
+        _context().Process(target=_rank, args=(rank, size, port, function, arguments))
+        for rank in range(size)
+    ]
+    for process in ranks:
+        process.start()
+    return ranks
+
+
+def _context() -> Any:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(WARM)
+    return context
+
+
 def _rank(
-    rank: int,
-    size: int,
-    port: int,
-    function: Callable[..., Any],
-    arguments: tuple[Any, ...],
-    results: Any,
+    rank: int, size: int, port: int, function: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> None:
     import torch
 
@@ -58,6 +63,11 @@ def _rank(
         MASTER_ADDR="127.0.0.1",
         MASTER_PORT=str(port),
     )
+    function(*arguments)
+
+
+def _tell(function: Callable[..., Any], arguments: tuple[Any, ...], results: Any) -> None:
+    rank = int(os.environ["RANK"])
     try:
         results.put((rank, function(*arguments), None))
     except Exception:  # noqa: BLE001  # told by the test that started this rank

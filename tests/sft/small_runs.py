@@ -96,11 +96,12 @@ def train(
         for config in configs
     ]
     runs = [open_run(config) for config in configs]
-    codes, *_ = run_ranks(size, _train, configs, [run.path for run in runs], list(plants))
+    codes, *_ = run_ranks(size, train_here, configs, [run.path for run in runs], list(plants))
     return list(zip(runs, codes, strict=True))
 
 
-def _train(configs: list[SFTConfig], paths: list[Path], plants: list[Plant]) -> list[int]:
+def train_here(configs: list[SFTConfig], paths: list[Path], plants: list[Plant]) -> list[int]:
+    """In each rank: train one after another; returns the exit codes."""
     from sft.device import choose_device
     from sft.train import train
 

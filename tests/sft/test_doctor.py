@@ -21,6 +21,7 @@ from pacos.frozen import freeze
 from pacos.prompts import FORMATS, Format
 from pacos.proofs import Finding, Findings, Outcome, Skipped, prove
 from sft import attention as attention_module
+from sft.checkpoints import engine_state
 from sft.config import SFTConfig
 from sft.data_config import OnError
 from sft.doctor import machine, model, ranks, tokens
@@ -422,6 +423,36 @@ def other_rows() -> Iterator[None]:
         ranks.read_first_rows = plain
 
 
+@contextlib.contextmanager
+def forgotten_moment() -> Iterator[None]:
+    """Adam's second moment begins anew after a resume."""
+    plain = engine_state.EngineState.fill
+
+    def planted(self: Any, read: Callable[[Any], torch.Tensor], updates: int) -> None:
+        def other(span: Any) -> torch.Tensor:
+            values = read(span)
+            return torch.zeros_like(values) if span.kind == "exp_avg_sq" else values
+
+        plain(self, other, updates)
+
+    engine_state.EngineState.fill = planted
+    try:
+        yield
+    finally:
+        engine_state.EngineState.fill = plain
+
+
+@contextlib.contextmanager
+def stale_weights() -> Iterator[None]:
+    """The working weights stay what they were before a resume."""
+    plain = engine_state.EngineState.spread
+    engine_state.EngineState.spread = lambda self: None
+    try:
+        yield
+    finally:
+        engine_state.EngineState.spread = plain
+
+
 Case = tuple[str, SFTConfig, Callable[[], contextlib.AbstractContextManager[None]]]
 
 
@@ -437,6 +468,7 @@ def make_proofs(cases: Sequence[Case], path: Path) -> list[Finding]:
             "communication": lambda: ranks.communication(world, device),
             "ranks agree": lambda c=config: ranks.agreement(c, path, world),
             "gradients": lambda c=config: ranks.gradients(c, world, device),
+            "resume": lambda c=config: ranks.resume(c, path.parent, world, device),
         }
         with plant():
             found.append(ranks.together(prove(name, proofs[name]), world))
@@ -462,6 +494,12 @@ def test_ranks_find_what_is_wrong_between_them(config: SFTConfig, tmp_path: Path
         (("gradients", zero(1, sequence_ranks=2), WELL), Outcome.ok, "ZeRO-1 over 2 ranks"),
         (("gradients", zero(2), mean_of_means), Outcome.failed, "the gradient differs by "),
         (("gradients", zero(1), lost_pass), Outcome.failed, "deepspeed.stage = 1: over 2 ranks"),
+        *(
+            (("resume", zero(stage), WELL), Outcome.ok, f"ZeRO-{stage} over 2 ranks in bf16: state")
+            for stage in (2, 3)
+        ),
+        (("resume", zero(1), forgotten_moment), Outcome.failed, "exp_avg_sq/model.embed_tokens"),
+        (("resume", zero(2), stale_weights), Outcome.failed, "the next loss is "),
     ]
     path = tmp_path / "config.yaml"
     freeze(config, path)

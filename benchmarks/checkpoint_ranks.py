@@ -1,0 +1,97 @@
+"""One rank of `benchmarks.checkpoint`: saves and loads, by pacos and by DeepSpeed in turn.
+
+torchrun --nproc_per_node 2 -m benchmarks.checkpoint_ranks FOLDER ROUNDS
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pacos.compose import compose_checked
+from pacos.distributed import World
+from pacos.models import load_tokenizer
+from pacos.run_dir import RunDir
+from sft.batch import Batch
+from sft.checkpoints.protocol import Checkpoints
+from sft.config import SCHEMAS, SFTConfig
+from sft.device import choose_device
+from sft.doctor.gradients import proof_rows
+from sft.engine import backward, build_engine, start_ranks
+from sft.loss import nll_sum
+from sft.model import build_model
+
+TAG = "engine"
+
+
+class Clock:
+    """Seconds of what all ranks do together, by name."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._seconds: defaultdict[str, list[float]] = defaultdict(list)
+
+    def time(self, name: str, act: Callable[[], Any]) -> None:
+        self._world.barrier()
+        began = time.monotonic()
+        act()
+        self._world.barrier()
+        self._seconds[name].append(time.monotonic() - began)
+
+    def medians(self) -> dict[str, float]:
+        return {name: round(statistics.median(all_), 3) for name, all_ in self._seconds.items()}
+
+
+def folder_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def main(folder: Path, rounds: int) -> None:
+    world = World.from_env()
+    words = [f"data.path={folder}/rows.jsonl", "deepspeed=zero2", "cluster.device=cpu"]
+    words += [f"cluster.ranks_per_node={world.size}"]
+    config = compose_checked(SFTConfig, SCHEMAS, words)
+    choose_device(config.cluster)
+    device = start_ranks(world)
+    tokenizer = load_tokenizer(config.model.path, pad_token=config.model.pad_token)
+    engine = build_engine(build_model(config, tokenizer, device), config, 1)
+    batch = Batch.of(proof_rows(), device)
+    run, clock = RunDir(folder / "pacos"), Clock(world)
+
+    def step() -> None:
+        backward(engine, nll_sum(engine, batch), len(batch.targets), world)
+        engine.step()
+
+    checkpoints = Checkpoints(run, config, engine, "none", world)
+    step()
+    for number in range(1, rounds + 1):
+        theirs = folder / f"deepspeed-{number}"
+        clock.time("pacos_stall", lambda n=number: checkpoints.save(n))
+        clock.time("pacos_rest", checkpoints.finish)
+        clock.time(
+            "deepspeed_save",
+            lambda to=theirs: engine.save_checkpoint(str(to), tag=TAG, save_latest=False),
+        )
+        sizes = {
+            "pacos": folder_bytes(checkpoints._store.all()[-1]),
+            "deepspeed": folder_bytes(theirs),
+        }
+        clock.time("step", step)
+        clock.time("pacos_load", lambda: checkpoints.load_newest(rounds))
+        clock.time("deepspeed_load", lambda to=theirs: engine.load_checkpoint(str(to), tag=TAG))
+        if world.is_main:
+            shutil.rmtree(theirs)
+    if world.is_main:
+        parameters = sum(each.numel() for each in engine.module.parameters())
+        print(json.dumps({"parameters": parameters, "bytes": sizes, "seconds": clock.medians()}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

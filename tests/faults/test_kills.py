@@ -1,0 +1,135 @@
+"""kill -9 of ranks: the next start goes on from a whole checkpoint, and the end is the same."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pacos import metrics
+from pacos.files import read_jsonl
+from pacos.run_dir import RunDir, State
+from sft.checkpoint_config import CheckpointConfig
+from sft.checkpoints.manifest import Manifest
+from sft.checkpoints.store import damage
+from tests.faults.kill_points import DieAt, Meddle, Record, mortal_life, run_config
+from tests.sft.small_runs import Plant
+from tests.sft.test_checkpoints import assert_same_bits
+
+EVERY = 2
+SAME = (
+    metrics.LOSS,
+    metrics.GRAD_NORM,
+    metrics.LEARNING_RATE,
+    metrics.ROWS,
+    metrics.ROW_IDS,
+    metrics.TOKENS,
+)
+"""What a step comes to, whatever happened before."""
+
+
+class Trial:
+    """A straight run, and one with the same config that is killed again and again."""
+
+    def __init__(self, folder: Path, **changes: Any) -> None:
+        self._folder = folder
+        self._changes = {"checkpoint": CheckpointConfig(every_steps=EVERY), **changes}
+        record = Record(folder)
+        assert self._live("straight", record) == [0, 0]
+        self.straight = RunDir(folder / "runs" / "straight")
+        self.killed = RunDir(folder / "runs" / "killed")
+        self.seen = [record.read(rank) for rank in (0, 1)]
+        """What each rank did to its checkpoints in the straight run."""
+
+    def _live(self, name: str, plant: Plant, meddle: Meddle | None = None) -> list[int]:
+        return mortal_life(run_config(self._folder, name, **self._changes), plant, meddle)
+
+    def kill(self, plant: Plant = nullcontext, meddle: Meddle | None = None) -> None:
+        """A life that ends by kill -9; what it leaves is whole, and no less than before."""
+        before = self._newest()
+        codes = self._live("killed", plant, meddle)
+        assert -signal.SIGKILL in codes, (codes, plant)
+        for path in self.killed.checkpoints.glob("step-??????"):
+            assert damage(path, Manifest.read(path).files) == []
+        assert self._newest() >= before
+        assert not list(self.killed.checkpoints.glob("*.broken"))
+
+    def _newest(self) -> str:
+        names = [path.name for path in self.killed.checkpoints.glob("step-??????")]
+        return max(names, default="")
+
+    def end(self) -> None:
+        """The last life: it comes to the end of the straight run, bit for bit."""
+        assert self._live("killed", nullcontext) == [0, 0]
+        assert self.killed.state() is State.done
+        assert_same_bits(self.killed.path, self.straight.path)
+        names = [run.model / "model.safetensors" for run in (self.killed, self.straight)]
+        assert names[0].read_bytes() == names[1].read_bytes()
+        assert steps(self.killed) == steps(self.straight)
+        left = {path.name for path in self.killed.checkpoints.iterdir()}
+        assert left == {path.name for path in self.straight.checkpoints.iterdir()}
+
+
+def steps(run: RunDir) -> list[dict[str, Any]]:
+    records = list(read_jsonl(run.metrics))
+    assert [record[metrics.STEP] for record in records] == list(range(1, len(records) + 1))
+    return [{name: record[name] for name in SAME} for record in records]
+
+
+def moments(seen: Sequence[str]) -> list[str]:
+    """Different things that a rank does in its life, in their order."""
+    return list(dict.fromkeys(seen))
+
+
+def after(seconds: float, victims: Sequence[int]) -> Meddle:
+    """Kill ranks some time after the life's first step."""
+
+    def meddle(run: RunDir, ranks: list[Any]) -> None:
+        size = run.metrics.stat().st_size if run.metrics.exists() else 0
+        while all(rank.is_alive() for rank in ranks):
+            if run.metrics.exists() and run.metrics.stat().st_size != size:
+                break
+            time.sleep(0.005)
+        time.sleep(seconds)
+        for victim in victims:
+            os.kill(ranks[victim].pid, signal.SIGKILL)
+
+    return meddle
+
+
+def test_killed_while_it_writes_publishes_and_removes(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, epochs=3)
+    trial.kill(DieAt(1, "tensor", 40))
+    trial.kill(DieAt(0, "os.rename ", 1))
+    trial.kill(meddle=after(0.02, [0, 1]))
+    trial.end()
+
+
+@pytest.mark.slow
+def test_killed_at_every_moment_of_a_save_and_at_any_other(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    trial = Trial(tmp_path, epochs=60)
+    plants = [
+        DieAt(rank, what, nth)
+        for rank in (0, 1)
+        for what in moments(trial.seen[rank])
+        if what != "tensor"
+        for nth in (1, 2)
+    ]
+    plants += [DieAt(draw.randrange(2), "tensor", draw.randrange(1, 200)) for _ in range(8)]
+    draw.shuffle(plants)
+    for plant in plants:
+        trial.kill(plant)
+    for _ in range(6):
+        trial.kill(meddle=after(draw.random() / 4, [draw.randrange(2)]))
+        trial.kill(meddle=after(draw.random() / 4, [0, 1]))
+    assert trial.killed.lives() >= 30
+    print(f"{trial.killed.lives()} kills")
+    trial.end()
