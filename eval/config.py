@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import ClassVar
 
-from pacos.config import ClusterConfig, Device, PromptFormat, RunConfig, TrackingConfig
+from pacos.config import ClusterConfig, PromptFormat, RunConfig, TrackingConfig
 from pacos.errors import Problem
 from pacos.model_paths import path_problem
 from pacos.suite import SuiteConfig
@@ -28,14 +28,7 @@ class EvalConfig:
     """Everything that `pacos eval` needs to know."""
 
     STAGE: ClassVar[str] = "eval"
-    FREE: ClassVar[tuple[str, ...]] = (
-        "cluster",
-        "tracking",
-        "batch_size",
-        "batch_tokens",
-        "device",
-        "threads",
-    )
+    FREE: ClassVar[tuple[str, ...]] = ("cluster", "tracking", "batch_size", "batch_tokens")
 
     run: RunConfig = field(default_factory=RunConfig)
     target: str = "???"
@@ -55,12 +48,8 @@ class EvalConfig:
     """Tokens a forward pass where choices are scored. Raise it until the GPU's memory is used."""
     precision: Precision = Precision.fp32
     """`bf16` halves memory; scores then depend a little on the batch size."""
-    device: Device = Device.auto
-    """`auto` is CUDA where a GPU is seen, else the CPU."""
-    threads: int | None = None
-    """CPU threads of the process; null is torch's own choice."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
-    """Where it runs: here, or as a Slurm job."""
+    """Ranks that divide the work, here or as a Slurm job; scores are the same on any number."""
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     seed: int = 42
     """Seed of few-shot draws and of the bootstrap."""
@@ -78,14 +67,13 @@ class EvalConfig:
             "batch_size": self.batch_size,
             "batch_tokens": self.batch_tokens,
             "limit": self.limit,
-            "threads": self.threads,
         }
         found = [
             Problem(key, value, "must be at least 1", "raise it")
             for key, value in at_least_one.items()
             if value is not None and value < 1
         ]
-        found += [*self.cluster.problems(), *self.cluster.one_process_problems()]
+        found += self.cluster.problems()
         if self.suite.name in (HELDOUT, *self.suite.tasks):
             what = "stands for all tasks together, so it must be neither a task nor heldout"
             found.append(Problem("suite.name", self.suite.name, what, "choose another name"))

@@ -29,6 +29,16 @@ def input_files(config: EvalConfig, tasks: list[TaskConfig]) -> dict[str, Path]:
     return files
 
 
+def model_content(run: RunDir, label: str) -> dict[str, str]:
+    """Digests of the files of a model, which are in the manifest; of a hub id there are none."""
+    inputs = read_json(run.manifest)["inputs"]
+    return {
+        name.removeprefix(f"{label}/"): each["sha256"]
+        for name, each in inputs.items()
+        if name.startswith(f"{label}/")
+    }
+
+
 def record_inputs(run: RunDir, files: dict[str, Path]) -> None:
     """Put digests of the files into the manifest.
 

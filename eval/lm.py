@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter as Tally
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from lm_eval.models.utils import (
 
 from eval.answers import Answers
 from eval.attention import can_share, shared_attention
+from eval.certificate import Certificate, drawn_items
 from eval.decoding import Decoder, Draw, Prompt
 from eval.encoding import Encoder
 from eval.plan import Pass, Request, make_units
@@ -38,6 +39,13 @@ log = logging.getLogger(__name__)
 
 GATHER_PASSES = 4
 """Passes of each rank after which answers are gathered, and so the most that a kill can cost."""
+
+SHOWN = {
+    "loglikelihood": ("scoring choices", "choices"),
+    "loglikelihood_rolling": ("scoring texts", "texts"),
+    "generate_until": ("generating answers", "answers"),
+}
+"""What a person sees of each kind of request: what is done, and what is counted."""
 
 OWN_SETTINGS = {"until", "max_gen_toks", "do_sample", "temperature", "top_k", "top_p"}
 """Settings of generation that `eval.decoding` knows; others are left to transformers."""
@@ -62,7 +70,9 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
     """HFLM in which a token is computed once for all requests that begin with it.
 
     Attributes:
+        content: digests of the model's files; empty for a hub id and for a model in training.
         answers: where answers are kept and looked up; None keeps none.
+        certificate: takes what a sample says when it is computed again; None: none is.
     """
 
     def __init__(
@@ -94,7 +104,9 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
             batch_size=batch_size,
             softmax_dtype=torch.float32,
         )
+        self.content: Mapping[str, str] = {}
         self.answers: Answers | None = None
+        self.certificate: Certificate | None = None
         self.team = team
         self._batch_tokens, self._seed = batch_tokens, seed
         self._encoder = Encoder(self.tokenizer, self.prefix_token_id)
@@ -119,26 +131,31 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
         def compute(left: Sequence[Asked]) -> Answered:
             return self._scores(self._encoder.pairs([one.request.args for one in left]))
 
-        found = self._answered("loglikelihood", requests, "choices", compute, not disable_tqdm)
-        return [(score, greedy) for score, greedy in found]
+        found = self._answered("loglikelihood", requests, compute, not disable_tqdm)
+        scores = [(score, greedy) for score, greedy in found]
+        if self.certificate is not None and self.shares_contexts:
+            self._certify_scores(self.certificate, requests, scores)
+        return scores
 
     def loglikelihood_rolling(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[float]:
         """Score whole texts, in windows of the model's length."""
-        return self._answered("loglikelihood_rolling", requests, "texts", self._rolling, True)
+        return self._answered("loglikelihood_rolling", requests, self._rolling, not disable_tqdm)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Answer each prompt, up to a stop string or token."""
-        return self._answered(
-            "generate_until", requests, "answers", self._generated, not disable_tqdm
+        texts: list[str] = self._answered(
+            "generate_until", requests, self._generated, not disable_tqdm
         )
+        if self.certificate is not None and self.shares_contexts:
+            self._certify_answers(self.certificate, requests, texts)
+        return texts
 
     def _answered(
         self,
         kind: str,
         requests: Sequence[Instance],
-        unit: str,
         compute: Callable[[Sequence[Asked]], Answered],
         visible: bool,
     ) -> list[Any]:
@@ -150,7 +167,8 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
         left = [number for number, answer in enumerate(answers) if answer is None]
         if not left:
             return answers
-        with progress(kind, len(requests), unit, visible=visible) as counter:
+        label, unit = SHOWN[kind]
+        with progress(label, len(requests), unit, visible=visible) as counter:
             counter.skip(len(requests) - len(left))
             for found in compute([asked[number] for number in left]):
                 for place, answer in found:
@@ -160,13 +178,35 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
                 counter.advance(len(found))
         return answers
 
+    def _certify_scores(
+        self, certificate: Certificate, requests: Sequence[Instance], scores: Sequence[Score]
+    ) -> None:
+        items = drawn_items(requests, self._seed)
+        chosen = [requests[number] for numbers in items for number in numbers]
+        encoded = self._encoder.pairs([request.args for request in chosen])
+        plain = dict(_flat(self._plainly("score plainly", encoded)))
+        again = (plain[number] for number in range(len(chosen)))
+        for numbers in items:
+            certificate.compare_scores([scores[n] for n in numbers], [next(again) for _ in numbers])
+        certificate.tasks += sorted({str(request.task_name) for request in chosen})
+
+    def _certify_answers(
+        self, certificate: Certificate, requests: Sequence[Instance], texts: Sequence[str]
+    ) -> None:
+        items = drawn_items(requests, self._seed)
+        chosen = [numbers[0] for numbers in items]
+        greedy = [number for number in chosen if not self._settings(requests[number])["do_sample"]]
+        asked = [requests[number] for number in greedy]
+        for place, text in _flat(self._plainly("generate plainly", asked)):
+            certificate.compare_answer(texts[greedy[place]], text)
+        certificate.tasks += sorted({str(request.task_name) for request in asked})
+
     # How they are computed.
 
     def _scores(self, requests: Sequence[Request]) -> Answered:
         """Scores of tokenised requests."""
         if not self.shares_contexts:
-            numbered = list(enumerate(requests))
-            return self.team.do("score plainly", _dealt(numbered, self.team.size))
+            return self._plainly("score plainly", requests)
         self._tell_what_is_cut(requests)
         units = make_units(requests, self.max_length, self._batch_tokens)
         shares = divide([sum(map(len, unit)) for unit in units], self.team.size)
@@ -177,6 +217,17 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
             most = max(map(len, passes))
             passes = [[*share, *[None] * (most - len(share))] for share in passes]
         return self.team.do("score", passes)
+
+    def _plainly(self, name: str, requests: Sequence[Any]) -> Answered:
+        """As HFLM does it, requests dealt out to the ranks."""
+        dealt = [
+            list(enumerate(requests))[rank :: self.team.size] for rank in range(self.team.size)
+        ]
+        return self.team.do(name, dealt)
+
+    def _settings(self, request: Instance) -> dict[str, Any]:
+        """How a prompt is to be answered."""
+        return dict(normalize_gen_kwargs(request.args[1], self.max_gen_toks))
 
     def _tell_what_is_cut(self, requests: Sequence[Request]) -> None:
         cut = sum(len(one) + len(other) > self.max_length + 1 for _, one, other in requests)
@@ -211,8 +262,7 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
 
     def _generated(self, asked: Sequence[Asked]) -> Answered:
         if not (self.shares_contexts and self._decodes(asked)):
-            numbered = [(number, one.request) for number, one in enumerate(asked)]
-            yield from self.team.do("generate plainly", _dealt(numbered, self.team.size))
+            yield from self._plainly("generate plainly", [one.request for one in asked])
             return
         prompts = self._prompts(asked)
         costs = [len(prompt.ids) + prompt.max_tokens for prompt in prompts]
@@ -235,16 +285,14 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
                 ("num_beams", 1),
             )
         )
-        settings = [normalize_gen_kwargs(one.request.args[1], self.max_gen_toks) for one in asked]
-        return plain and all(set(each) <= OWN_SETTINGS for each in settings)
+        return plain and all(set(self._settings(one.request)) <= OWN_SETTINGS for one in asked)
 
     def _prompts(self, asked: Sequence[Asked]) -> list[Prompt]:
         end = self.tok_decode([self.eot_token_id], skip_special_tokens=False)
         prompts = []
         tokens = self._encoder.prompts([one.request.args[0] for one in asked])
         for number, (one, ids) in enumerate(zip(asked, tokens, strict=True)):
-            context, given = one.request.args
-            settings = dict(normalize_gen_kwargs(given, self.max_gen_toks))
+            settings = self._settings(one.request)
             room = self.max_length - settings["max_gen_toks"]
             if room <= 0:
                 raise UserError(
@@ -254,7 +302,7 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
                 )
             stops = list(filter(None, handle_stop_sequences(settings["until"], eos=end)))
             draw = self._draw(settings) if settings["do_sample"] else None
-            seed = derived_seed(self._seed, "generate", context, one.draw)
+            seed = derived_seed(self._seed, "generate", one.request.args[0], one.draw)
             prompts.append(Prompt(number, ids[-room:], settings["max_gen_toks"], stops, draw, seed))
         return prompts
 
@@ -323,8 +371,8 @@ def _numbered(requests: Sequence[Instance]) -> list[Asked]:
     return asked
 
 
-def _dealt(items: Sequence[Any], ranks: int) -> list[list[Any]]:
-    return [list(items[rank::ranks]) for rank in range(ranks)]
+def _flat(found: Answered) -> Iterator[tuple[int, Any]]:
+    return (one for part in found for one in part)
 
 
 def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -41,10 +41,10 @@ def build_lm(path: str, config: EvalConfig, team: Team | None = None) -> SharedC
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    if config.cluster.threads_per_rank is not None:
+        torch.set_num_threads(config.cluster.threads_per_rank)
     world = World.from_env()
-    device = _device(config.device, world)
+    device = _device(config.cluster.device, world)
     try:
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(
             load_directory(path), dtype=DTYPES[config.precision], attn_implementation="sdpa"
@@ -65,7 +65,7 @@ def build_lm(path: str, config: EvalConfig, team: Team | None = None) -> SharedC
 
 def _device(wanted: Device, world: World) -> torch.device:
     if wanted is Device.cuda and not torch.cuda.is_available():
-        raise UserError("device = cuda: torch sees no GPU here; use device=cpu")
+        raise UserError("cluster.device = cuda: torch sees no GPU here; use cluster.device=cpu")
     use_cuda = wanted is not Device.cpu and torch.cuda.is_available()
     return torch.device("cuda", world.local_rank) if use_cuda else torch.device("cpu")
 

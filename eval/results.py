@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.config import EvalConfig
+from eval.answers import Answers
+from eval.certificate import TOLERANCE, Certificate
+from eval.config import EvalConfig, Precision
 from eval.parts import whole_folder
-from pacos.files import read_json
+from pacos.files import read_json, write_json
+
+log = logging.getLogger(__name__)
 
 BOOTSTRAP_ITERS = 1000
 """Resamples for the harness's own standard error, where it has no closed form."""
@@ -54,6 +59,8 @@ def score_suite(lm: Any, folder: Path, *, tasks: list[Any], config: EvalConfig) 
         folder: appears when all is written.
         tasks: the harness's task objects.
         config: limits, seeds, templates.
+
+    Answers are kept beside the folder until it appears, so that nothing is asked twice.
     """
     from lm_eval import evaluator
     from lm_eval.loggers import EvaluationTracker
@@ -61,6 +68,9 @@ def score_suite(lm: Any, folder: Path, *, tasks: list[Any], config: EvalConfig) 
 
     # It would ask git about the current folder, aloud; the manifest has the commit of pacos.
     evaluator.get_git_commit_hash = lambda: None
+    kept = folder.with_name(f".{folder.name}.answers.jsonl")
+    lm.answers = Answers(kept, asked_of) if (asked_of := _asked_of(lm, config)) else None
+    lm.certificate = Certificate()
     with whole_folder(folder) as partial:
         # Given a file's name the tracker writes beside it; a folder would get a folder inside.
         tracker = EvaluationTracker(output_path=str(partial / "results.json"))
@@ -97,6 +107,33 @@ def score_suite(lm: Any, folder: Path, *, tasks: list[Any], config: EvalConfig) 
         for name, lines in samples.items():
             tracker.save_results_samples(task_name=name, samples=lines)
         _check_written(partial, samples)
+        _write_certificate(partial, lm, config)
+    kept.unlink(missing_ok=True)
+
+
+def _asked_of(lm: Any, config: EvalConfig) -> dict[str, Any] | None:
+    """What every answer depends on besides its prompt; None if the model is not known exactly."""
+    commit = getattr(lm.model.config, "_commit_hash", None)
+    if not (lm.content or commit):
+        return None
+    return {
+        "model": dict(lm.content),
+        "commit": commit,
+        "dtype": str(lm.model.dtype),
+        "max_length": lm.max_length,
+        "seed": config.seed,
+    }
+
+
+def _write_certificate(folder: Path, lm: Any, config: EvalConfig) -> None:
+    certificate: Certificate = lm.certificate
+    facts = {"precision": config.precision.name, "shares_contexts": lm.shares_contexts}
+    write_json(folder / "certificate.json", {**facts, **certificate.to_json()})
+    if not lm.shares_contexts:
+        return
+    in_fp32 = config.precision is Precision.fp32
+    is_off = certificate.max_difference > TOLERANCE or certificate.different_answers
+    log.log(logging.WARNING if in_fp32 and is_off else logging.INFO, "%s", certificate)
 
 
 def _check_written(folder: Path, samples: dict[str, list[Any]]) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eval.config import HELDOUT, SCHEMAS, EvalConfig
 from pacos.console import set_up_logging
@@ -20,6 +20,10 @@ from pacos.errors import ConfigError, UserError, exit_with
 from pacos.program import live, load_program
 from pacos.run_dir import RunDir
 from pacos.stop import StopRequest
+
+if TYPE_CHECKING:
+    from eval.lm import SharedContextLM
+    from eval.team import Team
 
 log = logging.getLogger("eval.run")
 
@@ -37,14 +41,10 @@ def main(arguments: Sequence[str]) -> int:
         config, run = _load(arguments, world)
     except UserError as error:
         return exit_with(error)
-    return live(run, world, partial(evaluate, config, run))
+    return live(run, world, partial(evaluate, config, run, world))
 
 
 def _load(arguments: Sequence[str], world: World) -> tuple[EvalConfig, RunDir]:
-    if world.size > 1:
-        raise UserError(
-            f"eval runs in one process, not in {world.size}: use --num_processes 1, or pacos eval"
-        )
     config, run = load_program(arguments, EvalConfig, SCHEMAS, world)
     missing = config.missing_files()
     if missing:
@@ -52,13 +52,54 @@ def _load(arguments: Sequence[str], world: World) -> tuple[EvalConfig, RunDir]:
     return config, run
 
 
-def evaluate(config: EvalConfig, run: RunDir) -> str | None:
-    """Do the parts that are left, then compare; returns why it stopped before that, if it did."""
+def evaluate(config: EvalConfig, run: RunDir, world: World) -> str | None:
+    """Have every rank do its part; returns why it stopped before the end, if it did."""
+    from eval.team import Stopped, Team, join_ranks
+
+    stop = StopRequest(run.stop)
+    join_ranks(world)
+    team = Team(world, stop.reason)
+    loader = Loader(config, team)
+    if not world.is_main:
+        team.serve()
+        return stop.reason()
+    try:
+        return _lead(config, run, loader, stop)
+    except Stopped as stopped:
+        return _stopped(str(stopped))
+    finally:
+        team.dismiss()
+
+
+class Loader:
+    """Loads models on all ranks, one after another."""
+
+    def __init__(self, config: EvalConfig, team: Team) -> None:
+        self._config, self._team = config, team
+        self._lm: SharedContextLM | None = None
+        team.learn("load", self._load)
+
+    def load(self, path: str) -> SharedContextLM:
+        """On rank 0: load a model everywhere."""
+        for _ in self._team.do("load", [path] * self._team.size):
+            pass
+        assert self._lm is not None
+        return self._lm
+
+    def _load(self, path: str) -> Generator[list[Any], None, None]:
+        from eval.loading import build_lm
+
+        self._lm = None  # The one before goes first: there may be no room for two.
+        self._lm = build_lm(path, self._config, self._team)
+        yield []
+
+
+def _lead(config: EvalConfig, run: RunDir, loader: Loader, stop: StopRequest) -> str | None:
+    """Do the parts that are left, then compare."""
     from eval.inputs import input_files, record_inputs
     from eval.outcome import conclude
     from eval.suites import load_task_configs
 
-    stop = StopRequest(run.stop)
     tasks = load_task_configs(config.suite)
     record_inputs(run, input_files(config, tasks))
     measures = _measures(config, tasks)
@@ -70,12 +111,16 @@ def evaluate(config: EvalConfig, run: RunDir) -> str | None:
                 log.info("%s: %s was finished before and is not repeated", label, name)
             else:
                 left[folder] = score
-        reason = stop.reason() or _measure(path, label, left, config, stop)
+        reason = stop.reason() or _measure(path, label, left, run, loader, stop)
         if reason is not None:
-            log.info("%s: stopped; the same command goes on with the parts left", reason)
-            return reason
+            return _stopped(reason)
     conclude(config, run)
     return None
+
+
+def _stopped(reason: str) -> str:
+    log.info("%s: stopped; the same command goes on with what is left", reason)
+    return reason
 
 
 def _measures(config: EvalConfig, tasks: list[dict[str, Any]]) -> dict[str, Score]:
@@ -95,15 +140,21 @@ def _measures(config: EvalConfig, tasks: list[dict[str, Any]]) -> dict[str, Scor
 
 
 def _measure(
-    path: str, label: str, left: Mapping[Path, Score], config: EvalConfig, stop: StopRequest
+    path: str,
+    label: str,
+    left: Mapping[Path, Score],
+    run: RunDir,
+    loader: Loader,
+    stop: StopRequest,
 ) -> str | None:
     """Do one model's parts; returns why it stopped before the last one, if it did."""
     if not left:
         return None
-    from eval.loading import build_lm
+    from eval.inputs import model_content
 
     log.info("%s: loading %s", label, path)
-    lm = build_lm(path, config)
+    lm = loader.load(path)
+    lm.content = model_content(run, label)
     for folder, score in left.items():
         reason = stop.reason()
         if reason is not None:

@@ -22,6 +22,12 @@ PATIENCE = datetime.timedelta(hours=2)
 """Other ranks wait this long while rank 0 builds prompts or computes metrics."""
 
 
+def join_ranks(world: World) -> None:
+    """Form the group of all ranks, of all nodes, that the launcher prepared."""
+    if world.size > 1:
+        torch.distributed.init_process_group("gloo", timeout=PATIENCE)
+
+
 class Stopped(Exception):  # noqa: N818  # nothing went wrong
     """Somebody asked this run to stop; what has been found is kept."""
 
@@ -37,6 +43,7 @@ class Team:
     def __init__(self, world: World, stop: Callable[[], str | None] = lambda: None) -> None:
         self._world, self._stop = world, stop
         self._work: dict[str, Work] = {}
+        self._is_at_work = False
         # Over gloo on every device: what is told is Python objects, and waiting takes no GPU.
         self._group = (
             torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
@@ -73,8 +80,8 @@ class Team:
                 pass
 
     def dismiss(self) -> None:
-        """On rank 0: let the others go."""
-        if self.size > 1:
+        """On rank 0: let the others go, unless a share broke off: then they wait for its rest."""
+        if self.size > 1 and not self._is_at_work:
             self._hand_out([None] * self.size)
 
     def any(self, *flags: bool) -> list[bool]:
@@ -96,17 +103,17 @@ class Team:
     def _rounds(self, task: tuple[str, Any]) -> Iterator[list[Any]]:
         name, share = task
         rounds = self._work[name](share)
-        while True:
+        self._is_at_work = True
+        goes_on, is_stopped = True, False
+        while goes_on and not is_stopped:
             found = next(rounds, None)
             goes_on, is_stopped = self.any(found is not None, self._stop() is not None)
-            if not goes_on:
-                return
-            yield [one for part in self._gather(found or []) for one in part]
-            if is_stopped:
-                rounds.close()
-                if self.is_main:
-                    raise Stopped(self._stop() or "another rank was asked to stop")
-                return
+            if goes_on:
+                yield [one for part in self._gather(found or []) for one in part]
+        rounds.close()
+        self._is_at_work = False
+        if is_stopped and self.is_main:
+            raise Stopped(self._stop() or "another rank was asked to stop")
 
     def _gather(self, found: list[Any]) -> list[list[Any]]:
         if self._group is None:

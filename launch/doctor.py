@@ -80,7 +80,7 @@ def run_doctor(overrides: Sequence[str]) -> int:
             if ended.get("CUDA build") is not Outcome.ok:
                 config.cluster.device, config.cluster.ranks_per_node = Device.cpu, CPU_RANKS
             config.cluster.nodes = 1
-            words = rank_command(config, run)
+            words = rank_command(config.cluster, "sft.train", run)
             program = [*words[: words.index("sft.train")], "sft.doctor.ranks"]
             _run("ranks", program, config, findings)
         return _sum_up(findings.all())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from eval.config import EvalConfig
 from pacos.config import Device, StageConfig
 from sft.config import SFTConfig
 
@@ -22,8 +23,8 @@ def stage_environment(config: StageConfig) -> dict[str, str]:
     # Without it `-m sft.train` would take a folder called sft in the working directory.
     variables["PYTHONSAFEPATH"] = "1"
     variables["TOKENIZERS_PARALLELISM"] = "true"
-    if isinstance(config, SFTConfig):
-        variables["OMP_NUM_THREADS"] = str(config.cluster.threads_per_rank)
+    if isinstance(config, SFTConfig | EvalConfig):
+        variables["OMP_NUM_THREADS"] = str(config.cluster.threads())
         if config.cluster.device is Device.cpu:
             variables["DS_ACCELERATOR"] = "cpu"
     return variables

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from eval.config import EvalConfig
 from launch.environment import stage_environment
 from launch.job_config import JOB_STAGES, JobConfig
 from pacos.errors import (
@@ -87,7 +88,7 @@ def _allocation(schema: type[JobConfig]) -> list[str]:
     """Overrides that say what Slurm gave a job that was submitted by hand."""
     gpus = os.environ.get("SLURM_GPUS_ON_NODE")
     found = ["cluster.launcher=slurm", f"cluster.nodes={os.environ['SLURM_JOB_NUM_NODES']}"]
-    if schema is SFTConfig:
+    if schema in (SFTConfig, EvalConfig):
         found += [f"cluster.ranks_per_node={gpus or 1}"]
     return found
 

@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from eval.config import EvalConfig
 from launch.environment import stage_environment
-from pacos.config import StageConfig
+from pacos.config import ClusterConfig, StageConfig
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
 from pacos.run_dir import RunDir, State
 from pacos.stop import SIGNALS
@@ -26,19 +27,21 @@ STOP_POLL_SECONDS = 1.0
 def stage_command(config: StageConfig, run: RunDir) -> list[str]:
     """The command that does the work of a stage on this machine."""
     if isinstance(config, SFTConfig):
-        return rank_command(config, run)
+        return rank_command(config.cluster, "sft.train", run)
+    if isinstance(config, EvalConfig) and config.cluster.ranks_per_node > 1:
+        return rank_command(config.cluster, "eval.run", run)
     return [sys.executable, "-m", f"{config.STAGE}.run", "--config", str(run.config_of_next_life())]
 
 
-def rank_command(config: SFTConfig, run: RunDir) -> list[str]:
-    """`accelerate launch` of the ranks of this machine; it only starts them."""
+def rank_command(cluster: ClusterConfig, program: str, run: RunDir) -> list[str]:
+    """`accelerate launch` of a program's ranks on this machine; it only starts them."""
     return [
         *(sys.executable, "-m", "sft.ranks"),
         *("--use_deepspeed", "--num_machines", "1", "--machine_rank", "0"),
-        *("--num_processes", str(config.cluster.ranks_per_node)),
+        *("--num_processes", str(cluster.ranks_per_node)),
         *("--main_process_port", str(_free_port())),
         *("--mixed_precision", "no", "--dynamo_backend", "no"),
-        *("-m", "sft.train", "--config", str(run.config_of_next_life())),
+        *("-m", program, "--config", str(run.config_of_next_life())),
     ]
 
 
@@ -79,7 +82,7 @@ def run_here(config: StageConfig, run: RunDir, stop: Path | None = None) -> int:
         EXIT_CRASH: f"{config.STAGE}: crashed ({reason}); the same command goes on from what is "
         f"safe in {run.path}",
     }
-    if isinstance(config, SFTConfig):
+    if "sft.ranks" in command:
         # The launcher of the ranks buries their message under a traceback of its own.
         words[EXIT_USER_ERROR] = f"pacos: {reason}"
     if code in words:

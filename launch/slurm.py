@@ -148,7 +148,7 @@ def _refusal(said: str, config: JobConfig) -> UserError:
             continue
         value: object = getattr(cluster, key)
         if key == "nodes":
-            ranks, threads = cluster.ranks_per_node, cluster.threads_per_rank
+            ranks, threads = cluster.ranks_per_node, cluster.threads()
             value = f"{value} of {ranks} ranks with {threads} CPUs each"
         there = partitions()
         return ConfigError([Problem(f"cluster.{key}", value, f"Slurm: {words}", f"it has {there}")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from enum import Enum
@@ -123,8 +124,8 @@ class ClusterConfig:
     """Machines; more than one needs `slurm`."""
     ranks_per_node: int = 1
     """Processes a machine, one a GPU."""
-    threads_per_rank: int = 1
-    """OMP_NUM_THREADS of each rank."""
+    threads_per_rank: int | None = None
+    """OMP_NUM_THREADS of each rank; null divides the machine's cores over its ranks."""
     partition: str | None = None
     """Slurm partition; null is the site's default."""
     account: str | None = None
@@ -150,6 +151,11 @@ class ClusterConfig:
     def world_size(self) -> int:
         """Ranks of the job."""
         return self.nodes * self.ranks_per_node
+
+    def threads(self) -> int:
+        """CPU threads of each rank."""
+        cores = len(os.sched_getaffinity(0))
+        return self.threads_per_rank or max(1, cores // self.ranks_per_node)
 
     def problems(self) -> list[Problem]:
         found = []

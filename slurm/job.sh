@@ -56,6 +56,18 @@ live() {
     again "$exclude"
 }
 
+# live_as_ranks PROGRAM: the same, one launcher a node; the first node that fails ends the job.
+live_as_ranks() {
+    # Single quotes: each node takes its own rank.
+    # shellcheck disable=SC2016
+    live srun --ntasks-per-node=1 --kill-on-bad-exit=1 --wait=60 "${PACOS_SRUN[@]}" \
+        bash -c 'exec "$@" --machine_rank "$SLURM_NODEID" -m "$0" --config "$PACOS_CONFIG"' "$1" \
+        "${PACOS_RUN[@]}" python -m sft.ranks --use_deepspeed --deepspeed_multinode_launcher standard \
+        --num_machines "$SLURM_JOB_NUM_NODES" --num_processes "$ranks" \
+        --main_process_ip "$MASTER_ADDR" --main_process_port "$MASTER_PORT" \
+        --rdzv_backend static --max_restarts 0 --mixed_precision no --dynamo_backend no
+}
+
 # again NODES: this job once more, without those nodes. Nothing else starts a run again: not torchrun,
 # not srun, not sbatch.
 again() {

@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from eval.config import EvalConfig
 from eval.sandbox.box import Sandbox
 from eval.sandbox.config import SandboxConfig
-from pacos.config import Device, PromptFormat, RunConfig
+from pacos.config import ClusterConfig, Device, PromptFormat, RunConfig
 from pacos.files import write_jsonl
 from pacos.stop import SIGNALS
 from pacos.suite import SuiteConfig
@@ -93,7 +93,7 @@ def config(tiny: Path, heldout: Path, tmp_path: Path) -> EvalConfig:
         prompt_format=PromptFormat.chatml,
         batch_size=3,
         limit=4,
-        device=Device.cpu,
+        cluster=ClusterConfig(device=Device.cpu),
     )
 
 

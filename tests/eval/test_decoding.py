@@ -8,7 +8,7 @@ from lm_eval.models.huggingface import HFLM
 from eval.config import EvalConfig
 from eval.lm import SharedContextLM
 from eval.loading import build_lm
-from pacos.config import Device
+from pacos.config import ClusterConfig, Device
 
 TEXTS = [
     "The cook leaves butter in the sun.",
@@ -32,7 +32,13 @@ def asked(texts: list[str], **settings: Any) -> list[Instance]:
 @pytest.fixture(scope="module")
 def lm(tiny: Path) -> SharedContextLM:
     return build_lm(
-        str(tiny), EvalConfig(target=str(tiny), batch_size=3, batch_tokens=50, device=Device.cpu)
+        str(tiny),
+        EvalConfig(
+            target=str(tiny),
+            batch_size=3,
+            batch_tokens=50,
+            cluster=ClusterConfig(device=Device.cpu),
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from lm_eval.models.huggingface import HFLM
 from eval.config import EvalConfig
 from eval.lm import SharedContextLM
 from eval.loading import build_lm, load_directory
-from pacos.config import Device, PromptFormat
+from pacos.config import ClusterConfig, Device, PromptFormat
 from pacos.errors import UserError
 from tests.eval.conftest import EMBEDDED
 
@@ -34,7 +34,10 @@ CHOICES = [
 
 @pytest.fixture(scope="module")
 def lm(tiny: Path) -> SharedContextLM:
-    return build_lm(str(tiny), EvalConfig(target=str(tiny), batch_size=3, device=Device.cpu))
+    return build_lm(
+        str(tiny),
+        EvalConfig(target=str(tiny), batch_size=3, cluster=ClusterConfig(device=Device.cpu)),
+    )
 
 
 def direct(lm: SharedContextLM, context: str, continuation: str) -> tuple[float, bool]:
@@ -104,7 +107,11 @@ def test_rolling_loglikelihood_equals_the_harness(lm: SharedContextLM) -> None:
 
 
 def test_generation_ends_at_the_stop_token_of_the_format(tiny: Path) -> None:
-    config = EvalConfig(target=str(tiny), prompt_format=PromptFormat.chatml, device=Device.cpu)
+    config = EvalConfig(
+        target=str(tiny),
+        prompt_format=PromptFormat.chatml,
+        cluster=ClusterConfig(device=Device.cpu),
+    )
     lm = build_lm(str(tiny), config)
     assert (
         lm.tokenizer.convert_tokens_to_ids("<|im_end|>") in lm.model.generation_config.eos_token_id
@@ -134,8 +141,8 @@ def test_a_gpu_that_is_not_there_is_an_error(
     config: EvalConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match="device = cuda"):
-        build_lm(config.target, replace(config, device=Device.cuda))
+    with pytest.raises(UserError, match=r"cluster\.device = cuda"):
+        build_lm(config.target, replace(config, cluster=ClusterConfig(device=Device.cuda)))
 
 
 def test_a_model_that_cannot_be_loaded_is_an_error(tmp_path: Path, config: EvalConfig) -> None:

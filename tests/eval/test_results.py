@@ -35,7 +35,7 @@ def folder(config: EvalConfig, tmp_path: Path) -> Path:
 
 
 def test_files_are_of_the_harness_own_schema(folder: Path, config: EvalConfig) -> None:
-    assert len(list(folder.iterdir())) == 3
+    assert len(list(folder.iterdir())) == 4
     (aggregated,) = folder.glob("results_*.json")
     results = json.loads(aggregated.read_text())
     assert set(results) == RESULT_KEYS
