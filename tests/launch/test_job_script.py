@@ -20,7 +20,7 @@ SHELLCHECK = Path(sys.executable).with_name("shellcheck")
 COMMANDS = {
     "sft": ["hardware=gpus_32_70b", "data.path={rows}", "cluster.partition=gpu"],
     "selfinstruct": ["cluster=slurm", "cluster.ranks_per_node=1", "cluster.time_limit=1-00:00:00"],
-    "eval": ["cluster=slurm", "cluster.ranks_per_node=1", "target=embedded:smollm2-135m-instruct"],
+    "eval": ["cluster=slurm", "target=embedded:smollm2-135m-instruct"],
 }
 
 
