@@ -7,6 +7,9 @@ from enum import Enum
 from pathlib import Path
 from typing import ClassVar
 
+from eval.humaneval.config import TASK as HUMANEVAL
+from eval.humaneval.config import HumanEvalConfig
+from pacos.benchmarks.catalogue import BENCHMARKS
 from pacos.config import ClusterConfig, PromptFormat, RunConfig, TrackingConfig
 from pacos.errors import Problem
 from pacos.model_paths import path_problem
@@ -28,7 +31,13 @@ class EvalConfig:
     """Everything that `pacos eval` needs to know."""
 
     STAGE: ClassVar[str] = "eval"
-    FREE: ClassVar[tuple[str, ...]] = ("cluster", "tracking", "batch_size", "batch_tokens")
+    FREE: ClassVar[tuple[str, ...]] = (
+        "cluster",
+        "tracking",
+        "batch_size",
+        "batch_tokens",
+        "humaneval.sandbox.workers",
+    )
 
     run: RunConfig = field(default_factory=RunConfig)
     target: str = "???"
@@ -40,6 +49,8 @@ class EvalConfig:
     suite: SuiteConfig = field(default_factory=SuiteConfig)
     heldout: str | None = None
     """JSONL file of rows that no training saw, whose answers' token NLL is measured; null: none."""
+    humaneval: HumanEvalConfig = field(default_factory=HumanEvalConfig)
+    """How the task humaneval is done, where a suite has it."""
     limit: int | None = None
     """Items a task, for a quick look; null takes all. A limited score is not comparable."""
     batch_size: int = 8
@@ -74,7 +85,8 @@ class EvalConfig:
             if value is not None and value < 1
         ]
         found += self.cluster.problems()
-        if self.suite.name in (HELDOUT, *self.suite.tasks):
+        several = self.suite.tasks if len(self.suite.tasks) > 1 else []
+        if self.suite.name in (HELDOUT, *several):
             what = "stands for all tasks together, so it must be neither a task nor heldout"
             found.append(Problem("suite.name", self.suite.name, what, "choose another name"))
         if not self.suite.tasks and self.heldout is None:
@@ -83,6 +95,12 @@ class EvalConfig:
         if self.heldout is not None and self.prompt_format is None:
             remedy = "choose one of: " + ", ".join(member.name for member in PromptFormat)
             found.append(Problem("prompt_format", None, "needed to score heldout", remedy))
+        if HUMANEVAL in self.suite.tasks:
+            found += self.humaneval.problems()
+            if self.suite.data_dir is None:
+                what = "needed for HumanEval's problems"
+                remedy = "set it to the folder that holds humaneval/HumanEval.jsonl.gz"
+                found.append(Problem("suite.data_dir", None, what, remedy))
         return found
 
     def missing_files(self) -> list[Problem]:
@@ -93,12 +111,22 @@ class EvalConfig:
         if self.heldout is not None and not Path(self.heldout).expanduser().is_file():
             found.append(Problem("heldout", self.heldout, "no such file", "give a JSONL of rows"))
         folder = self.suite.directory()
+        if HUMANEVAL in self.suite.tasks:
+            found += self._missing_problems()
         for task in self.suite.tasks:
-            if not (folder / f"{task}.yaml").is_file():
+            if task != HUMANEVAL and not (folder / f"{task}.yaml").is_file():
                 known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
                 what = f"no {task}.yaml in {folder}"
                 found.append(Problem("suite.tasks", task, what, f"the folder has: {known}"))
         return [problem for problem in found if problem is not None]
+
+    def _missing_problems(self) -> list[Problem]:
+        """HumanEval's file, if it is not there."""
+        folder, benchmark = self.suite.data_folder(), BENCHMARKS[HUMANEVAL]
+        if folder is None or benchmark.files(folder):
+            return []
+        what = f"no file {folder / benchmark.pattern}"
+        return [Problem("suite.data_dir", self.suite.data_dir, what, "put it there")]
 
 
 def is_training_run(path: str) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from eval.config import EvalConfig
+from eval.humaneval.config import TASK as HUMANEVAL
 from eval.loading import load_directory
 from eval.suites import TaskConfig, data_files
+from pacos.benchmarks.catalogue import BENCHMARKS
 from pacos.errors import UserError
 from pacos.files import read_json, sha256
 from pacos.run_dir import RunDir
@@ -17,8 +19,13 @@ MODEL_FILES = ("config.json", "*.safetensors", "*.bin", "tokenizer.json", "token
 def input_files(config: EvalConfig, tasks: list[TaskConfig]) -> dict[str, Path]:
     """Every local file that the scores depend on, under a name for the manifest."""
     files = {
-        f"suite/{name}": config.suite.directory() / f"{name}.yaml" for name in config.suite.tasks
+        f"suite/{name}": config.suite.directory() / f"{name}.yaml"
+        for name in config.suite.tasks
+        if name != HUMANEVAL
     }
+    if HUMANEVAL in config.suite.tasks:
+        (problems,) = BENCHMARKS[HUMANEVAL].files(config.suite.data_folder())
+        files[f"data/{problems.name}"] = problems
     files |= {f"data/{file.name}": file for task in tasks for file in data_files(task)}
     if config.heldout is not None:
         files["heldout"] = Path(config.heldout).expanduser()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.config import HELDOUT, SCHEMAS, EvalConfig
+from eval.humaneval.config import TASK as HUMANEVAL
 from pacos.console import set_up_logging
 from pacos.distributed import World
 from pacos.errors import ConfigError, UserError, exit_with
@@ -102,7 +103,7 @@ def _lead(config: EvalConfig, run: RunDir, loader: Loader, stop: StopRequest) ->
 
     tasks = load_task_configs(config.suite)
     record_inputs(run, input_files(config, tasks))
-    measures = _measures(config, tasks)
+    measures = _measures(config, run, tasks)
     for label, path in config.models().items():
         left = {}
         for name, score in measures.items():
@@ -123,15 +124,18 @@ def _stopped(reason: str) -> str:
     return reason
 
 
-def _measures(config: EvalConfig, tasks: list[dict[str, Any]]) -> dict[str, Score]:
+def _measures(config: EvalConfig, run: RunDir, tasks: list[dict[str, Any]]) -> dict[str, Score]:
     """What every model is measured on, by the name of its folder."""
     from eval.heldout import read_rows, score_heldout
+    from eval.humaneval.task import build_humaneval
     from eval.results import score_suite
     from eval.suites import build_tasks
 
     measures: dict[str, Score] = {}
-    if tasks:
-        built = build_tasks(tasks)
+    built = build_tasks(tasks)
+    if HUMANEVAL in config.suite.tasks:
+        built.append(build_humaneval(config, run.eval / config.suite.name / ".verdicts.jsonl"))
+    if built:
         measures[config.suite.name] = partial(score_suite, tasks=built, config=config)
     if config.heldout is not None:
         rows = read_rows(Path(config.heldout).expanduser())

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from eval.humaneval.config import TASK as HUMANEVAL
 from pacos.errors import UserError
 from pacos.suite import SuiteConfig
 
@@ -27,6 +28,8 @@ def load_task_configs(suite: SuiteConfig) -> list[TaskConfig]:
 
     tasks = []
     for name in suite.tasks:
+        if name == HUMANEVAL:
+            continue  # It is made from the config: eval/humaneval/task.py.
         path = suite.directory() / f"{name}.yaml"
         try:
             task = load_yaml(path)

@@ -145,16 +145,27 @@ def read_crows_pairs(benchmark: str, file: Path) -> Iterator[SentencePair]:
 def read_humaneval(benchmark: str, file: Path) -> Iterator[CodeProblem]:
     """HumanEval: JSONL, gzipped."""
     with gzip.open(file, "rt", encoding="utf-8") as stream:
-        for line in stream:
-            record = json.loads(line)
-            yield CodeProblem(
-                benchmark=benchmark,
-                id=record["task_id"],
-                prompt=record["prompt"],
-                solution=record["canonical_solution"],
-                tests=record["test"],
-                entry_point=record["entry_point"],
-            )
+        for number, line in enumerate(stream, start=1):
+            try:
+                yield _code_problem(benchmark, json.loads(line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"line {number}: {error!r}") from error
+
+
+def _code_problem(benchmark: str, record: dict[str, Any]) -> CodeProblem:
+    keys = ("task_id", "prompt", "canonical_solution", "test", "entry_point")
+    for key in keys:
+        if not isinstance(record[key], str):
+            raise TypeError(f"{key} is no text")
+    name, prompt, solution, tests, entry_point = (record[key] for key in keys)
+    return CodeProblem(
+        benchmark=benchmark,
+        id=name,
+        prompt=prompt,
+        solution=solution,
+        tests=tests,
+        entry_point=entry_point,
+    )
 
 
 def read_smoke(benchmark: str, file: Path) -> Iterator[MultipleChoice | OpenQuestion]:

@@ -29,6 +29,7 @@ STAGE_OF_GROUP: dict[str, type[StageConfig]] = {
 }
 STAGE_OF_EXPERIMENT: dict[str, type[StageConfig]] = {"demo": PipelineConfig, "alpaca_7b": SFTConfig}
 NEEDED = {
+    ("suite", "humaneval"): ["suite.data_dir=data"],
     ("generator", "server"): ["generator.endpoint.model=mine", "generator.terms=none"],
     ("judge", "server"): ["judge.endpoint.model=mine"],
     ("generator", "azure"): [
