@@ -29,7 +29,6 @@ STAGE_OF_GROUP: dict[str, type[StageConfig]] = {
 }
 STAGE_OF_EXPERIMENT: dict[str, type[StageConfig]] = {"demo": PipelineConfig, "alpaca_7b": SFTConfig}
 NEEDED = {
-    ("suite", "humaneval"): ["suite.data_dir=data"],
     ("generator", "server"): ["generator.endpoint.model=mine", "generator.terms=none"],
     ("judge", "server"): ["judge.endpoint.model=mine"],
     ("generator", "azure"): [
@@ -49,9 +48,12 @@ OPTIONS = [
 def required(tmp_path: Path) -> dict[type[StageConfig], list[str]]:
     rows = tmp_path / "rows.jsonl"
     rows.write_text("{}\n")
+    problems = tmp_path / "humaneval" / "HumanEval.jsonl.gz"
+    problems.parent.mkdir()
+    problems.touch()
     return {
         SFTConfig: [f"data.path={rows}"],
-        EvalConfig: ["target=embedded:smollm2-135m-instruct"],
+        EvalConfig: ["target=embedded:smollm2-135m-instruct", f"suite.data_dir={tmp_path}"],
         SelfInstructConfig: [],
         PipelineConfig: [],
     }
