@@ -111,7 +111,42 @@ def _doctor(arguments: Sequence[str]) -> int:
     return run_doctor(arguments)
 
 
-OTHERS = {"doctor": _doctor, "report": _report, "chat": _chat}
+def _status(arguments: Sequence[str]) -> int:
+    wants_help = "--help" in arguments or "-h" in arguments
+    if wants_help or len(arguments) > 1:
+        print("usage: pacos status [RUN|SWEEP]   where they stand; without a word, all below runs/")
+        return EXIT_DONE if wants_help else EXIT_USER_ERROR
+    from pathlib import Path
+
+    from launch.status_table import show
+
+    show(Path(arguments[0]) if arguments else None)
+    return EXIT_DONE
+
+
+def _resubmit(arguments: Sequence[str]) -> int:
+    wants_help = "--help" in arguments or "-h" in arguments
+    if wants_help or len(arguments) != 1:
+        print("usage: pacos resubmit SWEEP   do the points that are neither done nor under way")
+        return EXIT_DONE if wants_help else EXIT_USER_ERROR
+    from pathlib import Path
+
+    from launch.sweep import Sweep
+    from launch.sweep_runs import resubmit
+
+    sweep = Sweep(Path(arguments[0]).absolute())
+    if not sweep.exists:
+        raise UserError(f"{arguments[0]}: no sweep; for a run, give its command again")
+    return resubmit(sweep)
+
+
+OTHERS = {
+    "doctor": _doctor,
+    "report": _report,
+    "chat": _chat,
+    "status": _status,
+    "resubmit": _resubmit,
+}
 """Commands that open no run."""
 
 

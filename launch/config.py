@@ -1,4 +1,4 @@
-"""Config of the pipeline: the three stages in a row."""
+"""The configs of all commands: those of the stages, and the pipeline's, which holds the three."""
 
 from __future__ import annotations
 
@@ -91,3 +91,13 @@ SCHEMAS = {
     **SFT_SCHEMAS,
     **EVAL_SCHEMAS,
 }
+
+JobConfig = SelfInstructConfig | SFTConfig | EvalConfig
+"""Of a stage, which can be a job of its own."""
+JOB_STAGES: dict[str, type[JobConfig]] = {
+    schema.STAGE: schema for schema in (SelfInstructConfig, SFTConfig, EvalConfig)
+}
+
+AnyConfig = JobConfig | PipelineConfig
+SCHEMA_OF: dict[str, type[AnyConfig]] = {**JOB_STAGES, PipelineConfig.STAGE: PipelineConfig}
+"""By the name of the command."""

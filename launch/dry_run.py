@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 from omegaconf import OmegaConf
 
-from launch.config import PipelineConfig
-from launch.job_config import JobConfig
+from launch.array import array_scripts
+from launch.config import AnyConfig, PipelineConfig
+from launch.dispatch import is_job
 from launch.local import stage_command
 from launch.slurm import run_script, submit_command
-from pacos.config import Launcher
+from launch.sweep import Point, place, settle
+from pacos.errors import EXIT_DONE
 from pacos.run_dir import find_run
 
 
-def show(config: JobConfig | PipelineConfig) -> None:
-    """Print the command of a checked config, its job script if it is to be a job, and itself.
+def show(config: AnyConfig) -> int:
+    """Print a checked config, its job script if it is to be a job, and the command.
 
     Raises:
         UserError: its directory belongs to another run.
@@ -25,11 +28,36 @@ def show(config: JobConfig | PipelineConfig) -> None:
     if isinstance(config, PipelineConfig):
         for stage in config.stages(run.path):
             show(stage)
-    elif config.cluster.launcher is Launcher.slurm:
+    elif is_job(config):
         _print(str(run.job_script), run_script(config, run))
         _print("command", shlex.join(submit_command(run.job_script)))
     else:
         _print("command", shlex.join(stage_command(config, run)))
+    return EXIT_DONE
+
+
+def show_points(points: Sequence[Point]) -> int:
+    """Print the configs of a sweep, with the job scripts or the commands of its points.
+
+    Raises:
+        UserError: its directory holds something else.
+    """
+    sweep = place(points)
+    jobs = {}
+    for number, point in enumerate(points):
+        settle(point.config, number, sweep)
+        varied = " ".join(f"{key}={value}" for key, value in point.varied.items())
+        print(f"# --- point {number}: {varied}")
+        if isinstance(point.config, PipelineConfig) or not is_job(point.config):
+            show(point.config)
+        else:
+            run = find_run(point.config)
+            _print(str(run.config), OmegaConf.to_yaml(OmegaConf.structured(point.config)))
+            jobs[number] = point.config
+    for path, text, _ in array_scripts(sweep, jobs):
+        _print(str(path), text)
+        _print("command", shlex.join(submit_command(path)))
+    return EXIT_DONE
 
 
 def _print(heading: str, text: str) -> None:

@@ -35,11 +35,14 @@ def overview() -> str:
     lines += [
         f"  {'doctor':<14}prove on this machine that a training run would be right: KEY=VALUE…",
         f"  {'chat':<14}talk to a model in the terminal: pacos chat RUN|MODEL",
+        f"  {'status':<14}where runs and sweeps stand: pacos status [RUN|SWEEP]",
+        f"  {'resubmit':<14}do what of a sweep failed or never began: pacos resubmit SWEEP",
         f"  {'report':<14}write the HTML report of runs again: pacos report RUN…",
         "",
         "pacos COMMAND --help        keys, options and what they mean",
         "pacos COMMAND --cfg job     the composed config, without running it",
-        "pacos COMMAND -m KEY=A,B    a Hydra multirun: one run a point",
+        "pacos COMMAND --dry-run     config, job script and command, without running them",
+        "pacos COMMAND -m KEY=A,B    a sweep: one run a point, here or as an array of jobs",
     ]
     return "\n".join(lines)
 

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eval.config import EvalConfig
+from launch.config import JOB_STAGES, JobConfig
 from launch.environment import stage_environment
-from launch.job_config import JOB_STAGES, JobConfig
 from pacos.errors import (
     EXIT_CRASH,
     EXIT_DONE,

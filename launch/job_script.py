@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from launch.job_config import JobConfig
+from launch.config import JobConfig
 from pacos.config import Device
 
 SCRIPTS = Path(str(files("slurm")))

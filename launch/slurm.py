@@ -11,8 +11,8 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from launch.config import JobConfig
 from launch.job import blamed_nodes
-from launch.job_config import JobConfig
 from launch.job_script import job_options, render
 from launch.queue import PATIENCE_SECONDS, job_of, partitions, run_command
 from pacos.errors import EXIT_DONE, ConfigError, Problem, UserError

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.config import SCHEMAS
-from launch.job_config import JOB_STAGES
+from launch.config import JOB_STAGES, SCHEMAS
 from launch.job_script import SCRIPTS, job_options, render
 from launch.slurm import submission_environment
 from pacos.compose import compose_checked

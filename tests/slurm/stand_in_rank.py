@@ -1,7 +1,8 @@
 """The ranks of `tests.slurm.stand_in`.
 
-Every step is a checkpoint and takes a twentieth of a second; a second where a file `slow` lies
-beside the run. Where a file `kill-NODE` does, that node fails as a broken one would.
+Every step is a checkpoint and takes a twentieth of a second. Files where the job was submitted
+change that: with `slow` a step takes a second; with `kill-NODE` that node fails as a broken one would; a
+learning rate of 1 is too much until there is `mended`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from pacos import metrics
 from pacos.distributed import World
+from pacos.errors import UserError
 from pacos.files import append_jsonl, atomic_write, write_json
 from pacos.frozen import load_frozen
 from pacos.program import live
@@ -32,7 +34,7 @@ def run(words: list[str]) -> int:
 
 
 def work(config: SFTConfig, run: RunDir, world: World, said: dict[str, str]) -> str | None:
-    stop, beside = StopRequest(run.stop), run.path.parent
+    stop, here = StopRequest(run.stop), Path.cwd()
     done = int((run.newest_checkpoint() or "step-0").removeprefix("step-"))
     last = config.max_steps or 20
     if world.is_main:
@@ -40,11 +42,11 @@ def work(config: SFTConfig, run: RunDir, world: World, said: dict[str, str]) -> 
         seen |= {key: said[key] for key in ("--main_process_ip", "--main_process_port")}
         write_json(run.path / "seen.json", {**seen, "cpus": os.environ["SLURM_CPUS_PER_TASK"]})
     for step in range(done + 1, last + 1):
-        if config.optimizer.lr >= 1:
-            raise RuntimeError("the loss is not finite")
-        if (beside / f"kill-{platform.node()}").exists():
+        if config.optimizer.lr >= 1 and not (here / "mended").exists():
+            raise UserError("the loss is not finite")
+        if (here / f"kill-{platform.node()}").exists():
             os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(1 if (beside / "slow").exists() else 0.05)
+        time.sleep(1 if (here / "slow").exists() else 0.05)
         if world.is_main:
             line = {metrics.STEP: step, metrics.EPOCH: step / 10, metrics.LOSS: 2 / step}
             append_jsonl(run.metrics, [{**line, metrics.STEP_SECONDS: 0.05}])

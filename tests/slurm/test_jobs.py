@@ -52,15 +52,14 @@ def test_a_job_does_the_run_with_the_environment_that_ranks_need(site: Site) -> 
 
 
 def test_the_signal_before_the_limit_saves_and_goes_on_in_the_same_job(site: Site) -> None:
-    (site.folder / "runs").mkdir()
-    (site.folder / "runs" / "slow").touch()
+    (site.folder / "slow").touch()
     run, job = site.submit("limited")
     site.wait_for_step(run)
     twice = site.pacos("sft", *site.words("limited"))
     assert f"job {job} (RUNNING) is already to do it" in twice.stdout
     site.slurm.run("scancel", "--signal=USR1", "--batch", job)
     site.wait(run, State.saved)
-    (site.folder / "runs" / "slow").unlink()
+    (site.folder / "slow").unlink()
     assert site.wait_for_end(job)["JobState"] == "COMPLETED"
     assert site.slurm.job(job)["Restarts"] == "1"
     assert [end["reason"] for end in ends(run)] == ["STOP file", "done"]
@@ -68,15 +67,14 @@ def test_the_signal_before_the_limit_saves_and_goes_on_in_the_same_job(site: Sit
 
 
 def test_a_cancelled_run_saves_and_stays_ended_until_it_is_typed_again(site: Site) -> None:
-    (site.folder / "runs").mkdir()
-    (site.folder / "runs" / "slow").touch()
+    (site.folder / "slow").touch()
     run, job = site.submit("cancelled")
     site.wait_for_step(run)
     site.slurm.run("scancel", job)
     assert site.wait_for_end(job)["JobState"] == "CANCELLED"
     assert run.state() is State.saved
     assert site.slurm.job(job)["Restarts"] == "0"
-    (site.folder / "runs" / "slow").unlink()
+    (site.folder / "slow").unlink()
     run, second = site.submit("cancelled")
     assert site.wait_for_end(second)["JobState"] == "COMPLETED"
     assert second != job
@@ -84,8 +82,7 @@ def test_a_cancelled_run_saves_and_stays_ended_until_it_is_typed_again(site: Sit
 
 
 def test_a_stop_by_hand_ends_the_job_with_85(site: Site) -> None:
-    (site.folder / "runs").mkdir()
-    (site.folder / "runs" / "slow").touch()
+    (site.folder / "slow").touch()
     run, job = site.submit("stopped")
     site.wait_for_step(run)
     run.stop.touch()
@@ -95,11 +92,10 @@ def test_a_stop_by_hand_ends_the_job_with_85(site: Site) -> None:
 
 
 def test_where_slurm_does_not_requeue_a_second_job_goes_on(site: Site) -> None:
-    (site.folder / "runs").mkdir()
-    (site.folder / "runs" / "slow").touch()
+    (site.folder / "slow").touch()
     run, job = site.submit("chained", "cluster.options=[--no-requeue]")
     site.wait_for_step(run)
-    (site.folder / "runs" / "slow").unlink()
+    (site.folder / "slow").unlink()
     site.slurm.run("scancel", "--signal=USR1", "--batch", job)
     site.wait_for_end(job)
     second = run.job_id.read_text().strip()

@@ -1,0 +1,28 @@
+"""Who does the work of a config: this machine, or Slurm."""
+
+from __future__ import annotations
+
+from launch.config import AnyConfig, PipelineConfig
+from launch.local import run_here
+from launch.pipeline import run_pipeline
+from launch.slurm import submit_run
+from pacos.config import Launcher
+from pacos.run_dir import open_run
+
+
+def is_job(config: AnyConfig) -> bool:
+    """Whether the work of a config is a job of its own."""
+    return not isinstance(config, PipelineConfig) and config.cluster.launcher is Launcher.slurm
+
+
+def dispatch(config: AnyConfig) -> int:
+    """Have the work of a checked config done; returns the exit code.
+
+    Raises:
+        UserError: its directory belongs to another run, or Slurm refused it.
+    """
+    if isinstance(config, PipelineConfig):
+        return run_pipeline(config, open_run(config))
+    if config.cluster.launcher is Launcher.slurm:
+        return submit_run(config)
+    return run_here(config, open_run(config))
