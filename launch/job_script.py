@@ -36,13 +36,13 @@ def job_options(config: JobConfig) -> list[str]:
     return [*given, "--requeue", *cluster.options]
 
 
-def render(stage: str, options: Sequence[str], configs: Mapping[int | None, Path]) -> str:
+def render(stage: str, options: Sequence[str], configs: Path | Mapping[int, Path]) -> str:
     """A whole job script, that a person can read and submit.
 
     Args:
         stage: whose script it is made from.
         options: of sbatch; later ones win.
-        configs: frozen config of each array task; of a job that is no array, the one under None.
+        configs: the frozen config, or that of each task of an array.
     """
     text = (SCRIPTS / f"{stage}.sbatch").read_text(encoding="utf-8")
     _, _, program = text.partition("\nbegin ")
@@ -55,9 +55,9 @@ def render(stage: str, options: Sequence[str], configs: Mapping[int | None, Path
     return "\n".join([*lines, "", f"begin {program}"])
 
 
-def _config_words(configs: Mapping[int | None, Path]) -> Sequence[str]:
-    if None in configs:
-        return [f"set -- --config {shlex.quote(str(configs[None]))}"]
+def _config_words(configs: Path | Mapping[int, Path]) -> Sequence[str]:
+    if isinstance(configs, Path):
+        return [f"set -- --config {shlex.quote(str(configs))}"]
     return [
         "configs=(",
         *(f"    [{task}]={shlex.quote(str(path))}" for task, path in configs.items()),

@@ -60,7 +60,7 @@ def run_script(config: JobConfig, run: RunDir) -> str:
         *job_options(config),
         *without_blamed([run], config),
     ]
-    return render(config.STAGE, options, {None: config_path(run, config)})
+    return render(config.STAGE, options, config_path(run, config))
 
 
 def without_blamed(runs: Sequence[RunDir], config: JobConfig) -> list[str]:

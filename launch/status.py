@@ -101,7 +101,9 @@ def _progress(
 def _seconds_left(
     records: Sequence[Mapping[str, Any]], done: int, total: int | None
 ) -> float | None:
-    times = [one[metrics.STEP_SECONDS] for one in records if metrics.STEP_SECONDS in one]
+    times: list[float] = [
+        one[metrics.STEP_SECONDS] for one in records if metrics.STEP_SECONDS in one
+    ]
     if total is None or not times:
         return None
     return max(total - done, 0) * statistics.median(times[-RECENT_STEPS:])

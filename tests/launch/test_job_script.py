@@ -28,7 +28,7 @@ def script(stage: str, rows: Path) -> str:
     words = [word.format(rows=rows) for word in COMMANDS[stage]]
     config = compose_checked(JOB_STAGES[stage], SCHEMAS, words)
     options = ["--job-name=mine", "--output=/home/me/my runs/slurm-%j.log", *job_options(config)]
-    text = render(stage, options, {None: Path("/home/me/config.yaml")})
+    text = render(stage, options, Path("/home/me/config.yaml"))
     return text.replace(str(SCRIPTS), "/pacos/slurm").replace(sys.prefix, "/pacos/.venv")
 
 

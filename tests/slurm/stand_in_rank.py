@@ -1,8 +1,8 @@
 """The ranks of `tests.slurm.stand_in`.
 
 Every step is a checkpoint and takes a twentieth of a second. Files where the job was submitted
-change that: with `slow` a step takes a second; with `kill-NODE` that node fails as a broken one would; a
-learning rate of 1 is too much until there is `mended`.
+change that: with `slow` a step takes a second; with `kill-NODE` that node fails as a broken one
+would; a learning rate of 1 is too much until there is `mended`.
 """
 
 from __future__ import annotations
