@@ -41,6 +41,7 @@ live() {
     local asked='' code=0 said=$run/.srun-$SLURM_JOB_ID decision next exclude
     trap 'asked=again' USR1 # Slurm: the time ends, or another job is to have the nodes
     trap 'asked=end' TERM   # scancel
+    rm -f "$run/STOP" # it was for the life before
     "$@" 2> >(tee "$said" >&2) &
     local step=$!
     while kill -0 "$step" 2>/dev/null; do

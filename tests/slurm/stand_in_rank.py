@@ -29,7 +29,9 @@ def run(words: list[str]) -> int:
     said = dict(pairwise(words))
     config = load_frozen(Path(said["--config"]), SFTConfig)
     run = RunDir(Path(said["--config"]).parent)
-    world = World(int(said["--machine_rank"]), int(said["--num_machines"]), 0)
+    rank, size = said["--machine_rank"], said["--num_machines"]
+    os.environ.update(RANK=rank, LOCAL_RANK="0", WORLD_SIZE=size)
+    world = World.from_env()
     return live(run, world, lambda: work(config, run, world, said))
 
 
