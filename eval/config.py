@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import ClassVar
 
+from eval.geval.config import GEvalConfig
 from eval.humaneval.config import TASK as HUMANEVAL
 from eval.humaneval.config import HumanEvalConfig
 from pacos.benchmarks.catalogue import BENCHMARKS
 from pacos.config import ClusterConfig, PromptFormat, RunConfig, TrackingConfig
 from pacos.errors import Problem
+from pacos.files import sha256
+from pacos.judge_config import JudgeConfig
+from pacos.llm.config import EndpointConfig
 from pacos.model_paths import path_problem
 from pacos.suite import SuiteConfig
 
@@ -37,6 +44,8 @@ class EvalConfig:
         "batch_size",
         "batch_tokens",
         "humaneval.sandbox.workers",
+        "judge",
+        *(f"geval.{key}" for key in GEvalConfig.FREE),
     )
 
     run: RunConfig = field(default_factory=RunConfig)
@@ -47,6 +56,10 @@ class EvalConfig:
     prompt_format: PromptFormat | None = None
     """How conversations are written out for both models; null takes the model's chat template."""
     suite: SuiteConfig = field(default_factory=SuiteConfig)
+    geval: GEvalConfig = field(default_factory=GEvalConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    """Who scores the answers of a suite with rubrics. With `judge=none` they are only written, as
+    on a compute node without a network; the same command with a judge goes on from there."""
     heldout: str | None = None
     """JSONL file of rows that no training saw, whose answers' token NLL is measured; null: none."""
     humaneval: HumanEvalConfig = field(default_factory=HumanEvalConfig)
@@ -89,8 +102,15 @@ class EvalConfig:
         if self.suite.name in (HELDOUT, *several):
             what = "stands for all tasks together, so it must be neither a task nor heldout"
             found.append(Problem("suite.name", self.suite.name, what, "choose another name"))
-        if not self.suite.tasks and self.heldout is None:
-            remedy = "name tasks of the suite, or a heldout file"
+        if self.suite.tasks and self.suite.rubrics:
+            what, remedy = "a suite has tasks or rubrics, not both", "make two suites"
+            found.append(Problem("suite.rubrics", self.suite.rubrics, what, remedy))
+        if self.judge.endpoint is not None and not self.suite.rubrics:
+            what = f"suite {self.suite.name} has no rubrics to judge by"
+            remedy = "choose suite=geval, or judge=none"
+            found.append(Problem("judge", self.judge.endpoint.model, what, remedy))
+        if not self.suite.tasks and not self.suite.rubrics and self.heldout is None:
+            remedy = "name tasks or rubrics of the suite, or a heldout file"
             found.append(Problem("suite.tasks", "[]", "nothing to measure", remedy))
         if self.heldout is not None and self.prompt_format is None:
             remedy = "choose one of: " + ", ".join(member.name for member in PromptFormat)
@@ -101,7 +121,7 @@ class EvalConfig:
                 what = "needed for HumanEval's problems"
                 remedy = "set it to the folder that holds humaneval/HumanEval.jsonl.gz"
                 found.append(Problem("suite.data_dir", None, what, remedy))
-        return found
+        return [*found, *self.geval.problems(), *self.judge.problems()]
 
     def missing_files(self) -> list[Problem]:
         found = []
@@ -118,6 +138,7 @@ class EvalConfig:
                 known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
                 what = f"no {task}.yaml in {folder}"
                 found.append(Problem("suite.tasks", task, what, f"the folder has: {known}"))
+        found += self.geval.missing_files(self.suite)
         return [problem for problem in found if problem is not None]
 
     def _missing_problems(self) -> list[Problem]:
@@ -127,6 +148,26 @@ class EvalConfig:
             return []
         what = f"no file {folder / benchmark.pattern}"
         return [Problem("suite.data_dir", self.suite.data_dir, what, "put it there")]
+
+    def judged_folder(self, evaluation: Path) -> Path | None:
+        """Where the judge's verdicts are, below a run's eval/; None without a judge.
+
+        Another judge, or the same asked otherwise, has a folder of its own.
+        """
+        endpoint, geval = self.judge.endpoint, self.geval
+        if endpoint is None:
+            return None
+        rated = {name: sha256(path) for name, path in geval.rated_files().items()}
+        asked = [geval.scoring.name, geval.samples, geval.reply_tokens, sorted(rated.items())]
+        facts = json.dumps([endpoint.url, endpoint.model, endpoint.api.name, asked])
+        name = re.sub(r"[^A-Za-z0-9.]+", "-", endpoint.model).strip("-.")
+        digest = hashlib.sha256(facts.encode()).hexdigest()[:8]
+        return evaluation / self.suite.name / f"judge-{name}-{digest}"
+
+    def lacks_verdicts(self, evaluation: Path) -> bool:
+        """Whether this config's judge has still to be asked about a run that is done."""
+        folder = self.judged_folder(evaluation)
+        return folder is not None and not folder.is_dir()
 
 
 def is_training_run(path: str) -> bool:
@@ -138,5 +179,7 @@ SCHEMAS = {
     "eval_schema": EvalConfig,
     "suite/schema": SuiteConfig,
     "cluster/schema": ClusterConfig,
+    "endpoint/schema": EndpointConfig,
+    "judge/schema": JudgeConfig,
     "tracking/schema": TrackingConfig,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from eval.config import EvalConfig
+from eval.geval.answers import read_rubrics
 from eval.humaneval.config import TASK as HUMANEVAL
 from eval.loading import load_directory
 from eval.suites import TaskConfig, data_files
@@ -26,6 +27,10 @@ def input_files(config: EvalConfig, tasks: list[TaskConfig]) -> dict[str, Path]:
     if HUMANEVAL in config.suite.tasks:
         (problems,) = BENCHMARKS[HUMANEVAL].files(config.suite.data_folder())
         files[f"data/{problems.name}"] = problems
+    for rubric in read_rubrics(config.suite):
+        files[f"rubric/{rubric.name}"] = config.suite.directory() / f"{rubric.name}.yaml"
+        if rubric.prompts is not None:
+            files[f"prompts/{rubric.name}"] = rubric.prompts
     files |= {f"data/{file.name}": file for task in tasks for file in data_files(task)}
     if config.heldout is not None:
         files["heldout"] = Path(config.heldout).expanduser()

@@ -8,12 +8,18 @@ from typing import Any
 
 from eval.compare import CONFIDENCE, NLL, RESAMPLES, Difference, compare_heldout, compare_suites
 from eval.config import HELDOUT, EvalConfig
+from eval.geval.answers import read_rubrics
+from eval.geval.certificate import in_words
+from eval.geval.comparison import compare_judged
+from eval.geval.figures import OVERALL, figures
+from eval.geval.records import CERTIFICATE, Judged, read_judged
+from eval.geval.rubric import Rubric
 from eval.heldout import read_heldout, summary
 from eval.results import read_suite
 from eval.table import as_text, comparison_table, score_table, show
 from pacos import metrics
 from pacos.config import flatten
-from pacos.files import atomic_write, write_json
+from pacos.files import atomic_write, read_json, write_json
 from pacos.run_dir import RunDir
 from pacos.tracking import open_tracker
 
@@ -26,6 +32,9 @@ Scores = Mapping[str, float]
 def conclude(config: EvalConfig, run: RunDir) -> None:
     """Read all finished parts, compare, write and print."""
     scores = {label: read_scores(config, run, label) for label in config.models()}
+    if not scores["target"]:
+        log.info("answers are written; the same command with a judge, as judge=openai, scores them")
+        return
     differences = compare(config, run) if config.baseline is not None else []
     if differences:
         table = comparison_table(differences, _caption(config))
@@ -36,8 +45,10 @@ def conclude(config: EvalConfig, run: RunDir) -> None:
     # A result means that an earlier life came this far: its record is not tracked twice.
     if not run.result.is_file():
         _track(config, run, scores)
-    write_json(run.result, result(scores))
+    write_json(run.result, result(scores, f"{config.suite.name}/{OVERALL}"))
     show(table)
+    if config.judge.endpoint is not None:
+        print_certificate(config, run)
 
 
 def read_scores(config: EvalConfig, run: RunDir, label: str) -> Scores:
@@ -45,6 +56,8 @@ def read_scores(config: EvalConfig, run: RunDir, label: str) -> Scores:
     found: dict[str, float] = {}
     if config.suite.tasks:
         found |= read_suite(run.eval / config.suite.name / label).values()
+    if config.judge.endpoint is not None:
+        found |= figures(*_judged(config, run), label)
     if config.heldout is not None:
         found[NLL] = summary(read_heldout(run.eval / HELDOUT / label))["nll"]
     return found
@@ -57,6 +70,8 @@ def compare(config: EvalConfig, run: RunDir) -> list[Difference]:
         folder = run.eval / config.suite.name
         before, after = read_suite(folder / "baseline"), read_suite(folder / "target")
         found += compare_suites(config.suite.name, before, after, config.seed)
+    if config.judge.endpoint is not None:
+        found += compare_judged(*_judged(config, run), config.seed)
     if config.heldout is not None:
         folder = run.eval / HELDOUT
         old, new = read_heldout(folder / "baseline"), read_heldout(folder / "target")
@@ -68,15 +83,25 @@ def compare(config: EvalConfig, run: RunDir) -> list[Difference]:
     return found
 
 
-def result(scores: Mapping[str, Scores]) -> dict[str, Any]:
+def _judged(config: EvalConfig, run: RunDir) -> tuple[str, Mapping[str, Rubric], Judged]:
+    """The suite's name, its rubrics, and what the judge said."""
+    folder = config.judged_folder(run.eval)
+    assert folder is not None
+    rubrics = {rubric.name: rubric for rubric in read_rubrics(config.suite)}
+    return config.suite.name, rubrics, read_judged(folder)
+
+
+def result(scores: Mapping[str, Scores], overall: str) -> dict[str, Any]:
     """The content of result.json: the figure that a sweep optimises, and all others.
 
-    It is the token NLL of held-out answers where it was measured, else the mean over the tasks of
-    each one's first metric.
+    It is the token NLL of held-out answers where it was measured, else a judge's `overall` score,
+    else the mean over the tasks of each one's first metric.
     """
     target = scores["target"]
     if NLL in target:
         objective = {"name": NLL, "value": target[NLL], "higher_is_better": False}
+    elif overall in target:
+        objective = {"name": overall, "value": target[overall], "higher_is_better": True}
     else:
         first: dict[str, float] = {}
         for name, score in target.items():
@@ -86,10 +111,18 @@ def result(scores: Mapping[str, Scores]) -> dict[str, Any]:
     return {"objective": objective, **scores}
 
 
+def print_certificate(config: EvalConfig, run: RunDir) -> None:
+    """Say in a few lines who judged, and what its scores are worth."""
+    folder = config.judged_folder(run.eval)
+    assert folder is not None
+    for line in in_words(read_json(folder / CERTIFICATE)):
+        print(line, flush=True)
+
+
 def _track(config: EvalConfig, run: RunDir, scores: Mapping[str, Scores]) -> None:
     record: dict[str, object] = {metrics.STEP: 1}
-    for label, figures in scores.items():
-        record |= {f"{label}/{name}": value for name, value in figures.items()}
+    for label, found in scores.items():
+        record |= {f"{label}/{name}": value for name, value in found.items()}
     settings = flatten(config)
     tracker = open_tracker(config.tracking, run.path, run.metrics, settings, is_main=True)
     tracker.log(record)

@@ -65,11 +65,12 @@ def evaluate(config: EvalConfig, run: RunDir, world: World) -> str | None:
         team.serve()
         return stop.reason()
     try:
-        return _lead(config, run, loader, stop)
+        reason = _lead(config, run, loader, stop)
     except Stopped as stopped:
-        return _stopped(str(stopped))
+        reason = _stopped(str(stopped))
     finally:
         team.dismiss()
+    return reason or _finish(config, run, stop)
 
 
 class Loader:
@@ -96,9 +97,8 @@ class Loader:
 
 
 def _lead(config: EvalConfig, run: RunDir, loader: Loader, stop: StopRequest) -> str | None:
-    """Do the parts that are left, then compare."""
+    """Do the parts that are left; returns why it stopped before the last one, if it did."""
     from eval.inputs import input_files, record_inputs
-    from eval.outcome import conclude
     from eval.suites import load_task_configs
 
     tasks = load_task_configs(config.suite)
@@ -115,6 +115,19 @@ def _lead(config: EvalConfig, run: RunDir, loader: Loader, stop: StopRequest) ->
         reason = stop.reason() or _measure(path, label, left, run, loader, stop)
         if reason is not None:
             return _stopped(reason)
+    return None
+
+
+def _finish(config: EvalConfig, run: RunDir, stop: StopRequest) -> str | None:
+    """Have a judge score answers, if there is one, and compare: no other rank is needed."""
+    from eval.outcome import conclude
+
+    if config.judge.endpoint is not None:
+        from eval.geval.judging import judge_answers
+
+        reason = judge_answers(config, run, stop)
+        if reason is not None:
+            return _stopped(reason)
     conclude(config, run)
     return None
 
@@ -126,6 +139,7 @@ def _stopped(reason: str) -> str:
 
 def _measures(config: EvalConfig, run: RunDir, tasks: list[dict[str, Any]]) -> dict[str, Score]:
     """What every model is measured on, by the name of its folder."""
+    from eval.geval.answers import asked, read_rubrics, write_answers
     from eval.heldout import read_rows, score_heldout
     from eval.humaneval.task import build_humaneval
     from eval.results import score_suite
@@ -137,6 +151,9 @@ def _measures(config: EvalConfig, run: RunDir, tasks: list[dict[str, Any]]) -> d
         built.append(build_humaneval(config, run.eval / config.suite.name / ".verdicts.jsonl"))
     if built:
         measures[config.suite.name] = partial(score_suite, tasks=built, config=config)
+    if config.suite.rubrics:
+        prompts = asked(read_rubrics(config.suite), config.limit)
+        measures[config.suite.name] = partial(write_answers, prompts=prompts, config=config)
     if config.heldout is not None:
         rows = read_rows(Path(config.heldout).expanduser())
         measures[HELDOUT] = partial(score_heldout, rows=rows, config=config)

@@ -58,6 +58,13 @@ def child_environment(config: StageConfig) -> dict[str, str]:
     return {**os.environ, **stage_environment(config), "PATH": path}
 
 
+def is_done(config: StageConfig, run: RunDir) -> bool:
+    """Whether nothing is left to do; a judge may be named when the answers are there."""
+    if isinstance(config, EvalConfig) and config.lacks_verdicts(run.eval):
+        return False
+    return run.state() is State.done
+
+
 def run_here(config: StageConfig, run: RunDir, stop: Path | None = None) -> int:
     """Do a stage's work in a child and wait for it; returns the front's exit code.
 
@@ -66,7 +73,7 @@ def run_here(config: StageConfig, run: RunDir, stop: Path | None = None) -> int:
         run: of the stage.
         stop: STOP file of the pipeline that the stage belongs to.
     """
-    if run.state() is State.done:
+    if is_done(config, run):
         print(f"{config.STAGE}: already done in {run.path}")
         return EXIT_DONE
     lives = run.lives()

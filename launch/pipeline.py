@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from launch.config import PipelineConfig
-from launch.local import run_here
+from launch.local import is_done, run_here
 from launch.summary import print_summary
 from pacos.config import StageConfig
 from pacos.errors import EXIT_DONE, EXIT_SAVED
@@ -14,13 +14,15 @@ from pacos.run_dir import RunDir, State, open_run
 
 def run_pipeline(config: PipelineConfig, run: RunDir) -> int:
     """Do what is not done yet, in order; returns the exit code of the first stage that fails."""
-    if run.state() is State.done:
+    stages = config.stages(run.path)
+    whole = all(is_done(stage, RunDir(run.path / stage.STAGE)) for stage in stages)
+    if run.state() is State.done and whole:
         print(f"pipeline: every stage is already done in {run.path}; nothing is repeated")
         print_summary(run, with_table=True)
         return EXIT_DONE
     run.begin_life()
     judged_before = RunDir(run.path / "eval").state() is State.done
-    for stage in config.stages(run.path):
+    for stage in stages:
         code = _run_checked(stage, run)
         if code != EXIT_DONE:
             state = State.saved if code == EXIT_SAVED else State.failed

@@ -20,8 +20,11 @@ class SuiteConfig:
     """Name of the suite, and of its folder in the results."""
     tasks: list[str] = field(default_factory=list)
     """Names of tasks, each a YAML file in `folder`."""
+    rubrics: list[str] = field(default_factory=list)
+    """Names of rubrics, each a YAML file in `folder`: a model answers their prompts and a judge
+    scores the answers, as docs/geval.md says."""
     folder: str = "???"
-    """`shipped:NAME` for a suite that comes with pacos, else a folder of harness YAML files."""
+    """`shipped:NAME` for a suite that comes with pacos, else a folder of YAML files."""
     chat_template: bool = False
     """Whether prompts are written out in the model's prompt format."""
     benchmarks: list[str] = field(default_factory=list)

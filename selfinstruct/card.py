@@ -139,7 +139,7 @@ def _method(config: SelfInstructConfig, measures: Measures) -> str:
         "No model judged them."
         if judge is None
         else f"`{judge.model}` judged the rest, and\nkept what it gave at least "
-        f"{config.judge.min_quality} of 10."
+        f"{config.filters.min_quality} of 10."
     )
     return f"""\
 {measures.requests:,} requests for tasks to {generator.name} (`{generator.subject}`), method

@@ -9,16 +9,19 @@ from typing import ClassVar
 
 from pacos.config import ClusterConfig, RunConfig, TrackingConfig
 from pacos.errors import Problem
+from pacos.judge_config import JudgeConfig
 from pacos.llm.config import EndpointConfig
 from pacos.model_paths import path_problem
 from pacos.suite import SuiteConfig
 from pacos.words import WordRule
 from selfinstruct.generator import GeneratorConfig
-from selfinstruct.judge_config import JudgeConfig
 from selfinstruct.method import MethodConfig
 
 SHIPPED_SEEDS = Path(__file__).parent / "seeds"
 """Folder of the seed pools that come with pacos, one file a language."""
+
+LOWEST, HIGHEST = 1, 10
+"""Of the judge's scores for quality."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -46,6 +49,11 @@ class FilterConfig:
     """Shortest instruction, in words (both papers drop up to 3)."""
     max_words: int = 150
     """Longest instruction, in words (both papers)."""
+    min_quality: int = 6
+    """Lowest score of the judge, of 1 to 10, that a row may have: 6 is useful with a small
+    omission."""
+    judged_safety: bool = True
+    """Whether the judge is asked for safety too, in a request of its own."""
 
 
 class Lang(Enum):
@@ -141,6 +149,9 @@ class SelfInstructConfig:
             found.append(
                 Problem("filters.max_similarity", value, "is a share", "choose one in (0, 1]")
             )
+        if not LOWEST <= self.filters.min_quality <= HIGHEST:
+            value, what = self.filters.min_quality, f"scores go from {LOWEST} to {HIGHEST}"
+            found.append(Problem("filters.min_quality", value, what, "choose one of them"))
         if self.method.as_conversations and self.generator.prompt_format is None:
             what = "needs a local generator with a prompt_format"
             remedy = "choose generator=local, or another method"

@@ -10,8 +10,8 @@ import re
 from typing import Any
 
 from pacos.schemas import Message
+from selfinstruct.config import HIGHEST, LOWEST
 from selfinstruct.hazards.lexicon import Category
-from selfinstruct.judge_config import HIGHEST, LOWEST
 from selfinstruct.parse import Candidate
 
 PERSONAL_DATA = "personal_data"

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pacos.llm.config import EndpointConfig
 from pacos.llm.request import Sampling
 from pacos.llm.service import Service
+from selfinstruct.config import FilterConfig
 from selfinstruct.filters import Verdict
 from selfinstruct.judge import (
     QUALITY_SCHEMA,
@@ -17,7 +19,6 @@ from selfinstruct.judge import (
     quality_prompt,
     safety_prompt,
 )
-from selfinstruct.judge_config import JudgeConfig
 from selfinstruct.parse import Candidate
 
 LOW_QUALITY = "judged too low in quality"
@@ -29,11 +30,10 @@ SAMPLING = Sampling(max_tokens=512, temperature=0.0)
 class Opinion:
     """Asks a judge about rows."""
 
-    def __init__(self, config: JudgeConfig, service: Service) -> None:
-        assert config.endpoint is not None
-        self._config = config
-        self._endpoint = config.endpoint
+    def __init__(self, endpoint: EndpointConfig, service: Service, filters: FilterConfig) -> None:
+        self._endpoint = endpoint
         self._service = service
+        self._filters = filters
 
     async def refine(
         self, candidates: Sequence[Candidate], verdicts: Sequence[Verdict], lang: str
@@ -56,9 +56,9 @@ class Opinion:
         if score is None:
             return replace(verdict, reason=NO_OPINION)
         verdict = replace(verdict, quality=score)
-        if score < self._config.min_quality:
+        if score < self._filters.min_quality:
             return replace(verdict, reason=LOW_QUALITY)
-        if not self._config.safety:
+        if not self._filters.judged_safety:
             return verdict
         safety = self._endpoint.request(safety_prompt(candidate, lang), SAMPLING, SAFETY_SCHEMA)
         dangers = parse_safety((await self._service.ask(safety)).text)

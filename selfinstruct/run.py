@@ -111,7 +111,7 @@ async def generate(
         if config.judge.endpoint is not None:
             opened = open_service(config.judge.endpoint, run.data / "judge")
             judge = await stack.enter_async_context(opened)
-            opinion = Opinion(config.judge, judge)
+            opinion = Opinion(config.judge.endpoint, judge, config.filters)
         bootstrap = Bootstrap(config, pool, method, Judge(config, pool), service, opinion)
         with progress("generating", config.rows_wanted(), "rows") as bar:
             await bootstrap.fill(stop, Progress(bar, tracker, logged, service).update)

@@ -91,6 +91,9 @@ def fault_of(status: int, headers: Mapping[str, str], content: bytes) -> Fault:
     wait = wait_of(headers)
     if status < 400 or status in (401, 402, 404, 405, 410, 501) or NO_CREDIT.search(words):
         return Fault(Kind.refused, reason, status)
+    asked = f"{words} {error.get('param')}"
+    if "logprobs" in asked and (status in (400, 403, 422) or UNKNOWN.search(words)):
+        return Fault(Kind.field, reason, status, field="logprobs")
     if status in (400, 403, 422) and FILTERED.search(words):
         return Fault(Kind.request, reason, status)
     if status == 413 or (status < 500 and TOO_LARGE.search(words)):

@@ -23,7 +23,7 @@ HEAD = re.compile(
 )
 """Start of a record: all that opening a ledger reads of it, five times faster than its JSON."""
 
-REPLIED = ("text", "finish", "logprobs", "error")
+REPLIED = ("text", "finish", "logprobs", "tokens", "error")
 """Fields of a reply that are not in the head of its record."""
 
 READ_BYTES = 16384
@@ -120,6 +120,7 @@ class Ledger:
             prompt_tokens=record["prompt_tokens"],
             completion_tokens=record["completion_tokens"],
             logprobs=tuple(reply.pop("logprobs")),
+            tokens=tuple(reply.pop("tokens", ())),
             **reply,
         )
 

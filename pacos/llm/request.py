@@ -86,6 +86,8 @@ class Reply:
     completion_tokens: int
     logprobs: tuple[Mapping[str, float], ...] = ()
     """For each token of the reply the log-probabilities of the likeliest alternatives, by text."""
+    tokens: tuple[str, ...] = ()
+    """The texts of the tokens that `logprobs` speaks of, where it has any."""
     error: str | None = None
     """Why there is no text, where the service would not answer this request."""
 

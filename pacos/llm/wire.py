@@ -16,6 +16,10 @@ DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "presence_penalty": 0.0, "frequenc
 """Values that OpenAI's API takes where nothing is sent. They are sent all the same: vLLM and
 llama.cpp have defaults of their own, from the model's generation_config.json or 0.8."""
 
+FEWER_LOGPROBS = {20: 5, 5: 0}
+"""Alternatives a token that are asked for when as many were refused: 20 is the most of OpenAI's
+conversations, 5 that of its completions and of older servers; others give none."""
+
 FINISHES = {"length": "length", "max_tokens": "length", "content_filter": "content_filter"}
 """Reasons other than an ordinary stop, which goes by many names."""
 
@@ -35,6 +39,8 @@ class Dialect:
     """Whether JSON schemas are sent."""
     omitted: frozenset[str] = frozenset()
     """Fields of DEFAULTS that the service refuses even at their default."""
+    most_logprobs: int = 20
+    """Alternatives a token that it gives; 0: it gives no log-probabilities."""
 
 
 class Speech:
@@ -53,6 +59,13 @@ class Speech:
         elif field == "response_format" and spoken.schemas and self._schemas_are_optional:
             log.warning("the service takes no JSON schemas: replies are not bound to them")
             self.dialect = replace(spoken, schemas=False)
+        elif field == "logprobs" and spoken.most_logprobs:
+            fewer = FEWER_LOGPROBS[spoken.most_logprobs]
+            log.warning(
+                f"the service does not give {spoken.most_logprobs} log-probabilities a token: "
+                + (f"{fewer} are asked for" if fewer else "none are asked for")
+            )
+            self.dialect = replace(spoken, most_logprobs=fewer)
         elif (
             field in DEFAULTS
             and field not in spoken.omitted
@@ -77,9 +90,9 @@ def body(request: Request, dialect: Dialect) -> dict[str, Any]:
         sent["seed"] = sampling.seed
     if sampling.logit_bias:
         sent["logit_bias"] = dict(sampling.logit_bias)
-    if sampling.top_logprobs is not None:
-        asked = {"logprobs": True, "top_logprobs": sampling.top_logprobs}
-        sent |= asked if chat else {"logprobs": sampling.top_logprobs}
+    if sampling.top_logprobs is not None and dialect.most_logprobs:
+        most = min(sampling.top_logprobs, dialect.most_logprobs)
+        sent |= {"logprobs": True, "top_logprobs": most} if chat else {"logprobs": most}
     if request.schema is not None and dialect.schemas:
         schema = {"name": "reply", "strict": True, "schema": request.schema}
         sent["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -99,7 +112,7 @@ def reply_of(document: Any, request: Request) -> Reply:
             text, refusal = choice["message"].get("content"), choice["message"].get("refusal")
         else:
             text, refusal = choice["text"], None
-        logprobs = _logprobs(choice.get("logprobs"))
+        logprobs, tokens = _logprobs(choice.get("logprobs"))
         usage = document.get("usage") or {}
         used = usage.get("prompt_tokens"), usage.get("completion_tokens")
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
@@ -113,27 +126,35 @@ def reply_of(document: Any, request: Request) -> Reply:
         prompt_tokens=request.estimated_prompt_tokens() if used[0] is None else used[0],
         completion_tokens=estimated_tokens(text) if used[1] is None else used[1],
         logprobs=logprobs,
+        tokens=tokens,
         error=_encodable(refusal) if refusal else None,
     )
 
 
-def _logprobs(found: Mapping[str, Any] | None) -> tuple[Mapping[str, float], ...]:
+def _logprobs(
+    found: Mapping[str, Any] | None,
+) -> tuple[tuple[Mapping[str, float], ...], tuple[str, ...]]:
+    """Alternatives at each token, and the tokens themselves."""
     if not found:
-        return ()
+        return (), ()
     if "content" in found:
-        tokens = found["content"] or ()
-        return tuple(
+        chosen = found["content"] or ()
+        alternatives = tuple(
             {
                 _encodable(alternative["token"]): alternative["logprob"]
                 # Reversed, so that of two tokens with one text the likelier stays.
                 for alternative in reversed(token.get("top_logprobs") or [token])
             }
-            for token in tokens
+            for token in chosen
         )
+        return alternatives, tuple(_encodable(token["token"]) for token in chosen)
+    tokens = tuple(_encodable(token) for token in found.get("tokens") or ())
     if found.get("top_logprobs"):
-        return tuple(dict(alternatives or {}) for alternatives in found["top_logprobs"])
-    chosen = zip(found.get("tokens") or (), found.get("token_logprobs") or (), strict=True)
-    return tuple({token: logprob} for token, logprob in chosen if logprob is not None)
+        return tuple(dict(alternatives or {}) for alternatives in found["top_logprobs"]), tokens
+    pairs = list(zip(tokens, found.get("token_logprobs") or (), strict=True))
+    # The first token of an echoed prompt has none.
+    pairs = [(token, logprob) for token, logprob in pairs if logprob is not None]
+    return tuple({token: logprob} for token, logprob in pairs), tuple(token for token, _ in pairs)
 
 
 def _encodable(text: str) -> str:

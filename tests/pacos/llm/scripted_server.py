@@ -36,6 +36,10 @@ ERRORS: dict[str, tuple[int, dict[str, Any]]] = {
         {"message": "This model's maximum context length is 8 tokens", "param": "max_tokens"},
     ),
     "temperature": (400, {"message": "temperature is out of range", "param": "temperature"}),
+    "no_logprobs": (400, {"message": "'logprobs' is not supported", "param": "logprobs"}),
+    "no_logprobs_403": (403, {"message": "You are not allowed to request logprobs"}),
+    "no_logprobs_500": (500, {"message": "logprobs is not supported with logits_all=False"}),
+    "five_logprobs": (400, {"message": "must be at most 5", "param": "top_logprobs"}),
 }
 """Answers by name: status and error object."""
 
@@ -45,6 +49,11 @@ UNKNOWN_FIELD = {
     "no_schemas": ("response_format", "response_format json_schema is not supported"),
 }
 """Rules for services that refuse one field, wherever it is sent."""
+
+MOST_LOGPROBS = {name: 0 for name in ERRORS if name.startswith("no_logprobs")} | {
+    "five_logprobs": 5
+}
+"""Alternatives a token above which a request is refused, by rule."""
 
 
 @dataclass
@@ -136,6 +145,8 @@ class ScriptedServer:
     def _rule(self, prompt: str, sent: dict[str, Any]) -> Rule | None:
         for rule in self.rules:
             field = UNKNOWN_FIELD.get(rule.what)
+            if sent.get("top_logprobs", 0) <= MOST_LOGPROBS.get(rule.what, -1):
+                continue
             if rule.match in prompt and rule.times != 0 and (not field or field[0] in sent):
                 if rule.times is not None:
                     rule.times -= 1

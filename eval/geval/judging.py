@@ -1,0 +1,186 @@
+"""One life of judging: every answer by every criterion, pairs in both orders, rated texts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from eval.config import EvalConfig
+from eval.geval.answers import Answer
+from eval.geval.certificate import certificate
+from eval.geval.form import Text
+from eval.geval.judge import Judge
+from eval.geval.material import Material, quote
+from eval.geval.rated import RatedText
+from eval.geval.records import CERTIFICATE, PAIRS, RATED, SCORES, Judged, Pair, Rated, Scored
+from eval.geval.rubric import Rubric, write_rubric
+from eval.geval.weighting import Verdict
+from eval.parts import whole_folder
+from pacos.console import Counter, progress
+from pacos.files import write_json, write_jsonl
+from pacos.llm.budget import BudgetReached
+from pacos.llm.ledger import Spent
+from pacos.llm.service import Service, open_service
+from pacos.run_dir import RunDir
+from pacos.stop import StopRequest
+
+log = logging.getLogger("eval.geval")
+
+STOP_POLL_SECONDS = 0.5
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):  # noqa: N818 - no error: it was asked for
+    """The life ends before all is judged; its text says why."""
+
+
+def judge_answers(config: EvalConfig, run: RunDir, stop: StopRequest) -> str | None:
+    """Judge all answers of a run; returns why it stopped before the end, if it did.
+
+    Raises:
+        UserError: the judge cannot be asked, or what it says is of no use.
+    """
+    folder = config.judged_folder(run.eval)
+    assert folder is not None
+    if folder.is_dir():
+        log.info("judge: %s was asked before and is not asked again", folder.name)
+        return None
+    try:
+        asyncio.run(_judge(config, folder, Material.read(config, run), stop))
+    except (Stopped, BudgetReached) as error:
+        return str(error)
+    return None
+
+
+async def _judge(config: EvalConfig, folder: Path, material: Material, stop: StopRequest) -> None:
+    endpoint = config.judge.endpoint
+    assert endpoint is not None
+    wanted = sum(criteria for _, _, criteria in material.texts())
+    # One ledger for all judges of a run: a request names its model.
+    async with open_service(endpoint, folder.with_name("judging")) as service:
+        if service.spent == Spent():
+            log.info("quote: %s", quote(config, endpoint, material))
+        with progress("judging", wanted, "scores") as bar:
+            session = Session(Judge(endpoint, service, config.geval), _counting(bar, service))
+            work = asyncio.create_task(session.judge(material))
+            while not work.done():
+                await asyncio.wait({work}, timeout=STOP_POLL_SECONDS)
+                if (reason := stop.reason()) is not None and not work.done():
+                    work.cancel()
+                    raise Stopped(f"{reason} while judging; every reply is kept")
+        rubrics, judged = work.result()
+    with whole_folder(folder) as partial:
+        write_jsonl(partial / SCORES, [one.to_json() for one in judged.scores])
+        write_jsonl(partial / PAIRS, [one.to_json() for one in judged.pairs])
+        write_jsonl(partial / RATED, [one.to_json() for one in judged.rated])
+        for rubric in rubrics.values():
+            write_rubric(rubric, partial)
+        write_json(partial / CERTIFICATE, certificate(config, rubrics, judged, service.spent))
+
+
+def _counting(bar: Counter, service: Service) -> Callable[[Verdict], None]:
+    failures = 0
+
+    def count(verdict: Verdict) -> None:
+        nonlocal failures
+        failures += verdict.tally.failures
+        usd = service.counts.usd
+        cost = f"${usd:.2f}  " if usd else ""
+        bar.advance(1, note=f"{cost}{failures} replies without a score")
+
+    return count
+
+
+class Session:
+    """Puts everything to one judge.
+
+    Args:
+        judge: who is asked.
+        count: told of each score.
+    """
+
+    def __init__(self, judge: Judge, count: Callable[[Verdict], None]) -> None:
+        self._judge = judge
+        self._count = count
+        self._rubrics: Mapping[str, Rubric] = {}
+
+    async def judge(self, material: Material) -> tuple[Mapping[str, Rubric], Judged]:
+        """Steps first, then all else at once: the service's own limits set the pace.
+
+        Returns:
+            The rubrics with the steps that the judge wrote, and what it said.
+        """
+        filled = await _all([self._judge.with_steps(one) for one in material.rubrics.values()])
+        self._rubrics = {rubric.name: rubric for rubric in filled}
+        scores, rated, pairs = await asyncio.gather(
+            _all(
+                [
+                    self._scored(label, answer, criterion.name)
+                    for label, answers in material.answers.items()
+                    for answer in answers
+                    for criterion in self._rubrics[answer.rubric].criteria
+                ]
+            ),
+            _all(
+                [
+                    self._rated(name, text, criterion)
+                    for name, texts in material.rated.items()
+                    for text in texts
+                    for criterion in text.ratings
+                ]
+            ),
+            _all([self._pair(mine, other) for mine, other in material.pairs()]),
+        )
+        return self._rubrics, Judged(scores, pairs, rated)
+
+    async def _score(self, rubric: str, criterion: str, text: Text) -> Verdict:
+        known = self._rubrics[rubric]
+        verdict = await self._judge.score(known, known.criterion(criterion), text)
+        self._count(verdict)
+        return verdict
+
+    async def _scored(self, label: str, answer: Answer, criterion: str) -> Scored:
+        verdict = await self._score(answer.rubric, criterion, answer.text)
+        return Scored(label, answer.rubric, answer.id, criterion, len(answer.output), verdict)
+
+    async def _rated(self, rubric: str, rated: RatedText, criterion: str) -> Rated:
+        return Rated(
+            rubric=rubric,
+            criterion=criterion,
+            document=rated.document,
+            system=rated.system,
+            human=rated.ratings[criterion],
+            length=len(rated.text.output),
+            verdict=await self._score(rubric, criterion, rated.text),
+        )
+
+    async def _pair(self, target: Answer, baseline: Answer) -> Pair:
+        rubric = self._rubrics[target.rubric]
+        (front, tally), (back, further) = await asyncio.gather(
+            self._judge.prefer(rubric, target.text, baseline.output),
+            self._judge.prefer(rubric, baseline.text, target.output),
+        )
+        return Pair(
+            rubric=target.rubric,
+            id=target.id,
+            target_first=front,
+            target_second=back,
+            target_length=len(target.output),
+            baseline_length=len(baseline.output),
+            tally=tally + further,
+        )
+
+
+async def _all(asked: Sequence[Awaitable[T]]) -> list[T]:
+    """All results; an exception is raised when the others have ended, too."""
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    results = []
+    for one in found:
+        if isinstance(one, BaseException):
+            raise one
+        results.append(one)
+    return results
