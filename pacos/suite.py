@@ -19,7 +19,7 @@ class SuiteConfig:
     name: str = "???"
     """Name of the suite, and of its folder in the results."""
     tasks: list[str] = field(default_factory=list)
-    """Names of tasks, each a YAML file in `folder`."""
+    """Names of tasks, each a YAML file in `folder`, or `humaneval` (docs/sandbox.md)."""
     rubrics: list[str] = field(default_factory=list)
     """Names of rubrics, each a YAML file in `folder`: a model answers their prompts and a judge
     scores the answers, as docs/geval.md says."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import resource
 import signal
 
 MACHINE = platform.machine()
@@ -71,6 +72,14 @@ def pivot_root(new: str, old: str) -> None:
 def die_with_parent() -> None:
     """Have the kernel kill this process when the thread that made it ends."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def limit(kind: int, value: int) -> None:
+    """Lower a limit (RLIMIT_…) for good; one that is lower already stays."""
+    _, highest = resource.getrlimit(kind)
+    if highest != resource.RLIM_INFINITY:
+        value = min(value, highest)
+    resource.setrlimit(kind, (value, value))
 
 
 def forbid_new_privileges() -> None:

@@ -28,15 +28,12 @@ _OF_FILES = _WRITE_FILE | _READ_FILE | _TRUNCATE
 """Rights that a rule on a file, not a folder, may name."""
 
 
-def restrict(readable: Iterable[str], writable: Iterable[str]) -> int:
+def restrict(readable: Iterable[str], writable: Iterable[str]) -> None:
     """Let this process read some trees, change others, and touch nothing else.
 
     Args:
         readable: folders or files; absent ones are passed over.
         writable: likewise.
-
-    Returns:
-        The version of Landlock's interface.
 
     Raises:
         OSError: there is no Landlock here.
@@ -55,7 +52,6 @@ def restrict(readable: Iterable[str], writable: Iterable[str]) -> int:
     kernel.landlock_restrict(ruleset)
     os.close(ruleset)
     _check()
-    return version
 
 
 def _allow(ruleset: int, path: str, rights: int) -> None:

@@ -91,17 +91,15 @@ def build_root(readable: Iterable[str]) -> None:
     os.chdir("/")
 
 
-def renew_temporary(mebibytes: int) -> None:
-    """Put an empty private folder, of a limited size, in place of the one before."""
-    discard_temporary()
+def mount_temporary(mebibytes: int) -> None:
+    """Make the private folder: empty, in memory, of a limited size."""
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
     kernel.mount("none", TEMPORARY, "tmpfs", flags, f"size={mebibytes}m,nr_inodes=1k,mode=0700")
 
 
-def discard_temporary() -> None:
+def unmount_temporary() -> None:
     """Take the private folder away, with what is in it."""
-    if os.path.ismount(TEMPORARY):
-        kernel.unmount(TEMPORARY)
+    kernel.unmount(TEMPORARY)
 
 
 def _places(paths: Iterable[str]) -> list[str]:

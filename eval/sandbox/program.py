@@ -6,7 +6,9 @@ import os
 import resource
 import sys
 import types
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 from eval.sandbox import kernel, landlock, namespaces, seccomp
@@ -71,32 +73,17 @@ def run(descriptor: int, plan: Plan, layers: dict[str, str]) -> NoReturn:
 
 def _lock_in(plan: Plan, has_folder: bool) -> dict[str, str]:
     """Put every layer in force that a process can put itself under."""
-    limits = {
-        resource.RLIMIT_AS: plan.memory,
-        resource.RLIMIT_CPU: plan.seconds,
-        resource.RLIMIT_FSIZE: plan.disk_mib << 20,
-        resource.RLIMIT_NOFILE: OPEN_FILES,
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_MEMLOCK: 0,
-        resource.RLIMIT_MSGQUEUE: 0,
-    }
-    for limit, value in limits.items():
-        resource.setrlimit(limit, (value, value))
-    layers = {"limits": IN_FORCE}
-    if not plan.isolated:
-        return layers
-    writable = [namespaces.TEMPORARY] if has_folder else []
-    os.chdir(writable[0] if writable else "/")
-
-    def restrict_files() -> None:
-        landlock.restrict(plan.readable, [*writable, "/dev/null"])
-
-    steps = {
-        "no_new_privs": kernel.forbid_new_privileges,
-        "landlock": restrict_files,
-        "capabilities": kernel.drop_capabilities,
-        "seccomp": seccomp.restrict,
-    }
+    folder = [namespaces.TEMPORARY] if has_folder else []
+    os.chdir(folder[0] if folder else "/")
+    steps: dict[str, Callable[[], object]] = {"limits": partial(_limit, plan)}
+    if plan.isolated:
+        steps |= {
+            "no_new_privs": kernel.forbid_new_privileges,
+            "landlock": partial(landlock.restrict, plan.readable, [*folder, "/dev/null"]),
+            "capabilities": kernel.drop_capabilities,
+            "seccomp": seccomp.restrict,
+        }
+    layers = {}
     for name, step in steps.items():
         try:
             step()
@@ -104,6 +91,19 @@ def _lock_in(plan: Plan, has_folder: bool) -> dict[str, str]:
         except OSError as error:
             layers[name] = str(error)
     return layers
+
+
+def _limit(plan: Plan) -> None:
+    for kind, value in (
+        (resource.RLIMIT_AS, plan.memory),
+        (resource.RLIMIT_CPU, plan.seconds),
+        (resource.RLIMIT_FSIZE, plan.disk_mib << 20),
+        (resource.RLIMIT_NOFILE, OPEN_FILES),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
+    ):
+        kernel.limit(kind, value)
 
 
 def _load(channel: Channel, program: str, entry_point: str) -> Any:

@@ -34,7 +34,7 @@ def main() -> NoReturn:
     kernel.die_with_parent()
     control = socket.socket(fileno=int(sys.argv[1]))
     plan = Plan(**json.loads(sys.argv[2]))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
+    kernel.limit(resource.RLIMIT_NOFILE, OPEN_FILES)
     for name in PRELOADED:
         importlib.import_module(name)
     sys.path += plan.modules
@@ -92,7 +92,7 @@ def serve(control: socket.socket, plan: Plan, layers: dict[str, str]) -> NoRetur
         order, descriptors, _, _ = socket.recv_fds(control, 16, 1)
         if order == BEGIN:
             if has_folder:
-                namespaces.renew_temporary(plan.disk_mib)
+                namespaces.mount_temporary(plan.disk_mib)
             child = os.fork()
             if child == 0:
                 os.setsid()
@@ -103,7 +103,7 @@ def serve(control: socket.socket, plan: Plan, layers: dict[str, str]) -> NoRetur
             alone = layers.get("pid_namespace") == IN_FORCE
             control.send(json.dumps(_end(child, alone)).encode())
             if has_folder:
-                namespaces.discard_temporary()
+                namespaces.unmount_temporary()
         else:
             os._exit(0)
 

@@ -14,6 +14,7 @@ import sys
 from dataclasses import asdict
 from typing import IO, Any
 
+from eval.sandbox import kernel
 from eval.sandbox.box import Sandbox, SandboxError
 from eval.sandbox.config import SandboxConfig
 from eval.sandbox.grade import grade
@@ -35,7 +36,7 @@ def main() -> int:
     try:
         with Sandbox(config) as sandbox, open(os.devnull, "w") as nowhere:
             # Programs have their own limit, which may be higher.
-            resource.setrlimit(resource.RLIMIT_AS, (TESTS_MEMORY, TESTS_MEMORY))
+            kernel.limit(resource.RLIMIT_AS, TESTS_MEMORY)
             _answer(answers, {"isolation": dict(sandbox.isolation.layers)})
             for line in sys.stdin:
                 task = json.loads(line)

@@ -294,6 +294,23 @@ def assert_is_well(box: Sandbox) -> None:
     assert len(left) <= 1, f"besides the server there is {left}"
 
 
+def test_a_program_inherits_its_channel_and_nothing_else(box: Sandbox) -> None:
+    program = (
+        "import os\n"
+        "def solve():\n"
+        "    found = {}\n"
+        "    for number in range(64):\n"
+        "        try:\n"
+        "            found[number] = os.fstat(number).st_rdev\n"
+        "        except OSError:\n"
+        "            continue\n"
+        "    return found\n"
+    )
+    with box.candidate(program, "solve") as candidate:
+        null = os.stat(os.devnull).st_rdev
+        assert candidate.call() == {0: null, 1: null, 2: null, 3: 0}
+
+
 # Verdicts.
 
 EXACT = CodeProblem(

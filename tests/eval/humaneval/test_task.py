@@ -206,10 +206,16 @@ own_process = pytest.mark.usefixtures("own_process")
 
 
 @own_process
-def test_a_model_is_evaluated(problems_config: EvalConfig) -> None:
-    run = open_run(problems_config)
+@pytest.mark.parametrize("chat_template", [False, True])
+def test_models_are_evaluated_and_compared(
+    chat_template: bool, problems_config: EvalConfig, make_model: Callable[[int], Path]
+) -> None:
+    problems_config.suite = replace(problems_config.suite, chat_template=chat_template)
+    run = open_run(replace(problems_config, baseline=str(make_model(2))))
     assert main(["--config", str(run.config)]) == EXIT_DONE
     assert read_json(run.result)["target"] == {"humaneval/pass@1": 0.0}
+    (line,) = read_json(run.eval / "comparison.json")["differences"]
+    assert (line["name"], line["items"]) == ("humaneval/pass@1", 3)
     (file,) = (run.eval / "humaneval" / "target").glob("results_*.json")
     assert read_json(file)["configs"]["humaneval"]["metadata"]["isolation"] == "sandbox"
     assert "data/HumanEval.jsonl.gz" in read_json(run.manifest)["inputs"]
