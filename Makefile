@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 TORCH_INDEX ?=
 
-.PHONY: setup setup-dev setup-slurm demo test test-slow lint format clean
+.PHONY: setup setup-dev setup-optuna setup-slurm demo test test-slow lint format clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/installed
@@ -33,7 +33,13 @@ setup-dev: $(VENV)/installed-dev
 
 $(VENV)/installed-dev: $(VENV)/installed
 	DS_BUILD_OPS=0 $(PIP) install -c constraints.txt -e '.[dev]'
+	$(PIP) install -c constraints.txt --no-deps hydra-optuna-sweeper
 	touch $@
+
+# hydra-optuna-sweeper names an Optuna of 2022, whose storage no longer works; it runs with today's.
+setup-optuna: $(VENV)/installed
+	$(PIP) install -c constraints.txt -e '.[optuna]'
+	$(PIP) install -c constraints.txt --no-deps hydra-optuna-sweeper
 
 # Debian's packages, for the tests that run a Slurm of several nodes on this machine. Where they
 # cannot be had, those tests are skipped.

@@ -137,6 +137,8 @@ def _resubmit(arguments: Sequence[str]) -> int:
     sweep = Sweep(Path(arguments[0]).absolute())
     if not sweep.exists:
         raise UserError(f"{arguments[0]}: no sweep; for a run, give its command again")
+    if sweep.search() is not None:
+        raise UserError(f"{arguments[0]}: a search, whose command goes on with it")
     return resubmit(sweep)
 
 

@@ -19,7 +19,7 @@ ABOUT = {
     "pipeline": "all three in a row, and a report",
 }
 DEFAULT_LIST_ENTRY = "  - "
-OF_ONE_STAGE = ("experiment", "hardware")
+OF_ONE_STAGE = ("experiment", "hardware", "search")
 """Groups whose options set keys of a whole stage's config, and so are none of a pipeline's."""
 
 

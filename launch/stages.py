@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from launch.config import SCHEMA_OF, SCHEMAS, AnyConfig
 from launch.dispatch import dispatch
 from launch.dry_run import show, show_points
+from launch.search import is_search, search
 from launch.sweep import expand
 from launch.sweep_runs import begin_sweep
 from pacos.compose import check, compose_checked, register
@@ -43,6 +44,10 @@ def run_stage(name: str, arguments: Sequence[str]) -> int:
         if is_dry or is_sweep:
             raise UserError(f"{others[0]} does not go together with {DRY_RUN} or -m")
         return _run_hydra(schema, arguments)
+    if is_sweep and is_search(words):
+        if is_dry:
+            raise UserError(f"{DRY_RUN}: a search has no points yet; leave out search=…")
+        return search(schema, words)
     if is_sweep:
         points = expand(schema, words)
         return show_points(points) if is_dry else begin_sweep(points)

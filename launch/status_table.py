@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +15,11 @@ from launch.queue import jobs
 from launch.report import duration
 from launch.report_stages import STAGES
 from launch.status import Jobs, Status, find, named, read_status
-from launch.sweep import Sweep
+from launch.sweep import Sweep, short
 from pacos.run_dir import RunDir
+
+WIDE = 240
+"""Columns of a table that no terminal bounds."""
 
 STYLES = {
     "done": "green",
@@ -64,10 +68,12 @@ def show_sweep(sweep: Sweep, known: Jobs | None) -> None:
     keys = list(dict.fromkeys(key for point in varied for key in point))
     table = _table("point", keys)
     for status, point in zip(statuses, varied, strict=True):
-        _add(table, [status.run.path.name, *(point.get(key, "") for key in keys)], status)
+        _add(table, [status.run.path.name, *(short(point.get(key, "")) for key in keys)], status)
     _print(table)
     print(f"{sweep.path}: {_counts(statuses)}")
-    if any(status.needs_work for status in statuses):
+    if sweep.search() is not None:
+        print("the same command goes on with the search, if it has not come to its end")
+    elif any(status.needs_work for status in statuses):
         print(f"pacos resubmit {sweep.path} does what is neither done nor under way")
 
 
@@ -118,6 +124,6 @@ def _steps(status: Status) -> str:
 
 
 def _print(table: Table) -> None:
-    console = Console()
-    # Cut off at the width of a terminal; whole where a file or another program reads it.
-    console.print(table, highlight=False, soft_wrap=not console.is_terminal)
+    # As wide as the terminal, and one line a run where a file or another program reads it.
+    console = Console() if sys.stdout.isatty() else Console(width=WIDE)
+    console.print(table, highlight=False)

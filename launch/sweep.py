@@ -69,9 +69,16 @@ class Sweep:
             config.run.root, config.run.name = str(self.path), str(number)
         return configs
 
-    def write(self, stage: str, varied: Sequence[dict[str, str]]) -> None:
-        """Say which points there are; more may follow."""
-        facts = {"stage": stage, "folder": os.getcwd(), "points": list(varied)}
+    def search(self) -> str | None:
+        """What a search looks for, as a digest; None of a sweep whose points were all given."""
+        found: str | None = read_json(self.file)["search"]
+        return found
+
+    def write(
+        self, stage: str, varied: Sequence[dict[str, str]], search: str | None = None
+    ) -> None:
+        """Say which points there are; those of a search become more."""
+        facts = {"stage": stage, "folder": os.getcwd(), "search": search, "points": list(varied)}
         write_json(self.file, facts)
 
 
@@ -171,3 +178,11 @@ def _trackings(config: AnyConfig) -> list[TrackingConfig]:
     if isinstance(config, PipelineConfig):
         return [config.selfinstruct.tracking, config.sft.tracking, config.eval.tracking]
     return [config.tracking]
+
+
+def short(value: str) -> str:
+    """A value for a table: numbers with as many digits as matter."""
+    try:
+        return f"{float(value):.5g}" if len(value) > 8 else value
+    except ValueError:
+        return value

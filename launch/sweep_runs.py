@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 
 from launch.array import submit_array
-from launch.config import AnyConfig, PipelineConfig
+from launch.config import AnyConfig, JobConfig, PipelineConfig
 from launch.dispatch import dispatch, is_job
 from launch.queue import jobs
 from launch.slurm import undone_if_refused
@@ -14,7 +15,10 @@ from launch.status import read_status
 from launch.status_table import show_sweep
 from launch.sweep import Point, Sweep, place, settle
 from pacos.errors import EXIT_DONE, EXIT_SAVED, UserError, exit_with
-from pacos.run_dir import RunDir, find_run, open_run
+from pacos.run_dir import RunDir, State, find_run, open_run
+
+POLL_SECONDS = 5.0
+"""Between looks at the jobs that a search waits for."""
 
 
 def begin_sweep(points: Sequence[Point]) -> int:
@@ -51,6 +55,29 @@ def resubmit(sweep: Sweep) -> int:
     return _submit(sweep) if _are_jobs(sweep.configs()) else _run_here(sweep)
 
 
+def do_points(sweep: Sweep, numbers: Collection[int]) -> int:
+    """Do some points and wait for their end; returns 85 where one was stopped, else 0.
+
+    Raises:
+        UserError: Slurm refused them.
+    """
+    left = {number: config for number, config in _left(sweep).items() if number in numbers}
+    if left and not _are_jobs(list(left.values())):
+        return EXIT_SAVED if EXIT_SAVED in _codes(sweep, left) else EXIT_DONE
+    if left:
+        submit_array(sweep, _of_jobs(left))
+    runs = [sweep.runs()[number] for number in sorted(numbers)]
+    while _are_at_work(runs):
+        time.sleep(POLL_SECONDS)
+    return EXIT_SAVED if any(run.state() is State.saved for run in runs) else EXIT_DONE
+
+
+def _are_at_work(runs: Sequence[RunDir]) -> bool:
+    """Whether some run may still come to an end; nothing is known while Slurm does not answer."""
+    known = jobs()
+    return known is None or any(read_status(run, known).is_at_work for run in runs)
+
+
 def _are_jobs(configs: Sequence[AnyConfig]) -> bool:
     are = {is_job(config) for config in configs}
     if len(are) > 1:
@@ -71,13 +98,20 @@ def _left(sweep: Sweep) -> dict[int, AnyConfig]:
     }
 
 
+def _of_jobs(configs: Mapping[int, AnyConfig]) -> dict[int, JobConfig]:
+    return {
+        number: config
+        for number, config in configs.items()
+        if not isinstance(config, PipelineConfig)
+    }
+
+
 def _submit(sweep: Sweep) -> int:
     left = _left(sweep)
     if not left:
         print(f"{sweep.path}: every point is done, or under way")
         return EXIT_DONE
-    configs = {number: one for number, one in left.items() if not isinstance(one, PipelineConfig)}
-    submitted = submit_array(sweep, configs)
+    submitted = submit_array(sweep, _of_jobs(left))
     print(
         f"{sweep.stage()}: {sweep.path}\n  {len(left)} of {len(sweep.runs())} points, "
         f"job {', '.join(submitted)}; pacos status {sweep.path} shows them"
@@ -86,15 +120,22 @@ def _submit(sweep: Sweep) -> int:
 
 
 def _run_here(sweep: Sweep) -> int:
-    codes, varied = [EXIT_DONE], sweep.varied()
-    for number, config in _left(sweep).items():
+    codes = _codes(sweep, _left(sweep))
+    show_sweep(sweep, jobs())
+    return max(codes, default=EXIT_DONE)
+
+
+def _codes(sweep: Sweep, configs: Mapping[int, AnyConfig]) -> list[int]:
+    """Do points one after another; returns their exit codes, up to the first that was stopped."""
+    codes: list[int] = []
+    varied = sweep.varied()
+    for number, config in configs.items():
         what = " ".join(f"{key}={value}" for key, value in varied[number].items())
-        print(f"\npoint {number} of {len(varied)}: {what}", flush=True)
+        print(f"\npoint {number}: {what}", flush=True)
         try:
             codes.append(dispatch(config))
         except UserError as error:
             codes.append(exit_with(error))
         if codes[-1] == EXIT_SAVED:
             break
-    show_sweep(sweep, jobs())
-    return max(codes)
+    return codes

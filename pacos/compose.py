@@ -51,6 +51,15 @@ def compose_checked(schema: type[C], schemas: Schemas, overrides: Sequence[str])
     return check(composed, schema)
 
 
+def hydra_settings(schema: type[C], overrides: Sequence[str]) -> DictConfig:
+    """What overrides say of Hydra itself, such as of its sweeper."""
+    with _hydra():
+        composed = compose(schema.STAGE, overrides=list(overrides), return_hydra_config=True)
+    settings = composed.hydra
+    assert isinstance(settings, DictConfig)
+    return settings
+
+
 def check(composed: DictConfig, schema: type[C]) -> C:
     """The typed config of a composed one.
 

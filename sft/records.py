@@ -115,7 +115,9 @@ class Records:
             losses = {"loss": self._last.get(metrics.LOSS)}
             if self._validation_loss is not None:
                 losses["validation_loss"] = self._validation_loss
-            write_json(self._run.result, {**losses, "steps": last})
+            name, value = [*losses.items()][-1]
+            objective = {"name": name, "value": value, "higher_is_better": False}
+            write_json(self._run.result, {"objective": objective, **losses, "steps": last})
 
     def failed(self) -> None:
         """Close the tracker of a life that raises."""

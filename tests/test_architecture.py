@@ -53,7 +53,7 @@ def test_top_level_names_are_ours_in_this_environment() -> None:
 
 def test_the_wheel_holds_the_packages_with_their_data(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    for name in [*PACKAGES, "pyproject.toml", "README.md", "LICENSE"]:
+    for name in [*PACKAGES, "hydra_plugins", "pyproject.toml", "README.md", "LICENSE"]:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         source.mkdir(exist_ok=True)
         copy(ROOT / name, source / name)
@@ -65,7 +65,10 @@ def test_the_wheel_holds_the_packages_with_their_data(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     tops = {name.split("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == set(PACKAGES)
+    assert {top for top in tops if not top.endswith(".dist-info")} == {
+        *PACKAGES,
+        "hydra_plugins",
+    }
     shipped = ["conf/**/*.yaml", "slurm/*.sbatch", "slurm/*.sh", "eval/suites/**/*.*"]
     shipped += ["selfinstruct/seeds/*.jsonl", "launch/*.j2"]
     for pattern in shipped:

@@ -57,5 +57,6 @@ def work(config: SFTConfig, run: RunDir, world: World, said: dict[str, str]) -> 
             return reason
     if world.is_main:
         run.note(last_step=last)
-        write_json(run.result, {"loss": 2 / last * config.optimizer.lr, "steps": last})
+        objective = {"name": "loss", "value": config.optimizer.lr, "higher_is_better": False}
+        write_json(run.result, {"objective": objective, "steps": last})
     return None

@@ -9,7 +9,7 @@ import pytest
 from pacos.files import read_json
 from pacos.run_dir import RunDir, State
 from tests.slurm.mini_slurm import MiniSlurm
-from tests.slurm.site import Site, ends
+from tests.slurm.site import PACOS, Site, ends
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_sweep_is_an_array_whose_failed_point_is_resubmitted(site: Site) -> No
         assert site.wait_for_end(job)["JobState"] == state
     assert len(ends(runs[0])) == 1
     assert len(ends(runs[1])) == 2
-    assert read_json(runs[1].result)["loss"] == pytest.approx(0.02)
+    assert read_json(runs[1].result)["objective"]["value"] == pytest.approx(0.2)
 
     shown = site.pacos("status", "runs/scan").stdout
     assert "2 done, 1 failed" in shown
@@ -52,3 +52,21 @@ def test_a_sweep_is_an_array_whose_failed_point_is_resubmitted(site: Site) -> No
     assert site.wait_for_end(second)["JobState"] == "COMPLETED"
     assert [len(ends(run)) for run in runs] == [1, 2, 2]
     assert "every point is done" in site.pacos("resubmit", "runs/scan").stdout
+
+
+@pytest.mark.slow
+def test_a_search_waits_for_its_jobs_and_goes_on_after_its_process_was_killed(site: Site) -> None:
+    words = [*site.words("found"), "optimizer.lr=interval(0.1, 0.9)", "search=optuna"]
+    words += ["hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=2"]
+    (site.folder / "slow").touch()
+    killed = site.attempt("timeout", "--signal=KILL", "20", *PACOS, "sft", "-m", *words)
+    assert killed.returncode != 0
+    sweep = site.folder / "runs" / "found"
+    first = [RunDir(sweep / name).job_id.read_text() for name in "01"]
+    (site.folder / "slow").unlink()
+    done = site.pacos("sft", "-m", *words)
+    assert done.returncode == 0, done.stderr
+    assert "4 done" in done.stdout
+    assert [RunDir(sweep / name).job_id.read_text() for name in "01"] == first
+    values = [read_json(RunDir(sweep / name).result)["objective"]["value"] for name in "0123"]
+    assert f"best: {min(values):.6g}" in done.stdout
