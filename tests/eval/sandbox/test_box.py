@@ -16,7 +16,7 @@ from eval.sandbox.grade import grade
 from eval.sandbox.verdict import Outcome
 from pacos.benchmarks.catalogue import read_benchmarks
 from pacos.benchmarks.items import CodeProblem
-from tests.eval.sandbox.process_tree import descendants
+from tests.eval.sandbox.attacking import descendants
 
 
 def called(sandbox: Sandbox, program: str, *arguments: Any, **named: Any) -> Any:

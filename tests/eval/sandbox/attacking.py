@@ -1,0 +1,43 @@
+"""Letting attacks loose, and looking whether the sandbox is well afterwards."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+from eval.sandbox.box import Sandbox
+
+ATTACKS = Path(__file__).parents[1] / "attacks"
+
+
+def attacks(file: str) -> list[str]:
+    """The attacks in a file."""
+    body = ast.parse((ATTACKS / file).read_text()).body
+    functions = [node.name for node in body if isinstance(node, ast.FunctionDef)]
+    return [name for name in functions if not name.startswith("_")]
+
+
+def attack(sandbox: Sandbox, file: str, name: str, *arguments: Any, **named: Any) -> Any:
+    """What an attack returned, or the exception that it ended with."""
+    with sandbox.candidate((ATTACKS / file).read_text(), name) as candidate:
+        assert candidate.end is None, candidate.end
+        try:
+            return candidate.call(*arguments, **named)
+        except Exception as error:  # noqa: BLE001  # programs raise anything
+            return error
+
+
+def assert_is_well(box: Sandbox) -> None:
+    """Nothing of an earlier program is left, and the next one works."""
+    program = "import os\ndef solve():\n    return os.listdir('.') if os.getcwd() != '/' else []\n"
+    with box.candidate(program, "solve") as candidate:
+        assert candidate.call() == []
+    left = descendants(box._server.pid)
+    assert len(left) <= 1, f"besides the server there is {left}"
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below another."""
+    children = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [*children, *(below for child in children for below in descendants(child))]

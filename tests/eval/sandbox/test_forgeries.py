@@ -1,0 +1,183 @@
+"""Answers that try to pass without solving anything, and messages that try to say so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from eval.sandbox.box import Sandbox
+from eval.sandbox.candidate import CandidateLostError
+from eval.sandbox.grade import grade
+from eval.sandbox.verdict import Outcome
+from pacos.benchmarks.catalogue import read_benchmarks
+from pacos.benchmarks.items import CodeProblem
+from tests.eval.sandbox.attacking import ATTACKS, assert_is_well
+
+FORGERIES = sorted(path.stem for path in (ATTACKS / "forgeries").glob("*.py"))
+
+EXACT = CodeProblem(
+    benchmark="humaneval",
+    id="exact",
+    prompt='def solve(x):\n    """The square."""\n',
+    solution="    return x * x\n",
+    tests=(
+        "def check(candidate):\n"
+        "    assert candidate(2) == 4\n"
+        "    assert candidate(3) == 9\n"
+        "    assert isinstance(candidate(5), int)\n"
+    ),
+    entry_point="solve",
+)
+NEAR = CodeProblem(
+    benchmark="humaneval",
+    id="near",
+    prompt=EXACT.prompt,
+    solution=EXACT.solution,
+    tests="def check(candidate):\n    assert abs(candidate(2) - 4) < 1e-6\n",
+    entry_point="solve",
+)
+HARNESS = """
+import sys
+verdict = []
+try:
+    exec(sys.argv[1], {})
+    verdict.append("passed")
+except (Exception, SystemExit) as error:
+    verdict.append("failed")
+    if not isinstance(error, SystemExit):
+        print(verdict[0])
+        sys.exit(1)
+print(verdict[0])
+"""
+"""Tests and answer in one process, as graders usually have them: a verdict by word or exit code."""
+
+
+def forgery(name: str) -> str:
+    return (ATTACKS / "forgeries" / f"{name}.py").read_text()
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_no_verdict_is_forged(name: str, box: Sandbox) -> None:
+    for problem in (EXACT, NEAR):
+        assert not grade(box, problem, forgery(name)).passed
+    assert_is_well(box)
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_verdicts_are_forged_where_answer_and_tests_share_a_process(name: str) -> None:
+    def passes(problem: CodeProblem) -> bool:
+        program = f"{forgery(name)}\n{problem.tests}\ncheck({problem.entry_point})"
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", HARNESS, program], capture_output=True, check=False
+        )
+        return done.returncode == 0 or b"passed" in done.stdout
+
+    assert passes(EXACT) or passes(NEAR)
+
+
+def message(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + data
+
+
+@pytest.mark.parametrize(
+    ("sent", "outcome"),
+    [
+        (message(b'{"passed": true}'), Outcome.malformed),
+        (message(b'"passed"'), Outcome.malformed),
+        (message(b"passed"), Outcome.malformed),
+        (message(b"\xff\xfe"), Outcome.malformed),
+        (message(b"[" * 500_000), Outcome.malformed),
+        (
+            message(b'{"returned": ' + b'["list",' * 5000 + b"1" + b"]" * 5000 + b"}"),
+            Outcome.malformed,
+        ),
+        (message(b'{"returned": ' + b"9" * 10_000 + b"}"), Outcome.malformed),
+        (message(b'{"returned": ["int", "no"]}'), Outcome.malformed),
+        (message(b'{"returned": ["dict", 1]}'), Outcome.malformed),
+        (message(b'{"returned": ["set", ["list"]]}'), Outcome.malformed),
+        (message(b'{"returned": ["object", "x"]}'), Outcome.malformed),
+        (message(b'{"returned": ["complex", "1", 2.0]}'), Outcome.malformed),
+        (message(b'{"returned": [["list"], 1]}'), Outcome.malformed),
+        (message(b'{"returned": []}'), Outcome.malformed),
+        (message(b'{"returned": {"x": 1}}'), Outcome.malformed),
+        (message(b'{"raised": ["passed"]}'), Outcome.malformed),
+        (message(b'{"raised": [1, 2]}'), Outcome.malformed),
+        (message(b'{"raised": ["SystemExit", "0"]}'), Outcome.raised),
+        (message(b'{"raised": ["KeyboardInterrupt", ""]}'), Outcome.raised),
+        (message(b'{"raised": ["UnicodeDecodeError", ""]}'), Outcome.raised),
+        (message(b'{"raised": ["print", "x"]}'), Outcome.raised),
+        (message(b'{"returned": ["opaque", "x"]}'), Outcome.failed),
+        (message(b'{"returned": NaN}'), Outcome.failed),
+        (b"\xff\xff\xff\xff", Outcome.malformed),
+        (b"\x00\x00\x00\x00", Outcome.malformed),
+        (b"\x00\x00\x00\x09{", Outcome.timed_out),
+    ],
+)
+def test_messages_of_another_form_pass_nothing(
+    sent: bytes, outcome: Outcome, quick: Sandbox
+) -> None:
+    program = f"import os, time\ndef solve(x):\n    os.write(3, {sent!r})\n    time.sleep(60)\n"
+    assert grade(quick, EXACT, program).outcome is outcome
+    assert_is_well(quick)
+
+
+@pytest.mark.parametrize(
+    "runtime", ["sys.modules['eval.sandbox.program'].pack", "sys.modules['json'].dumps"]
+)
+def test_a_patched_runtime_passes_nothing(runtime: str, quick: Sandbox) -> None:
+    program = f"import sys\n{runtime} = lambda value: '{{\"passed\": true}}'\nsolve = int\n"
+    assert not grade(quick, EXACT, program).passed
+
+
+def test_answers_sent_ahead_are_answers(quick: Sandbox) -> None:
+    """They have to be right, so they gain nothing; the program does not learn what is asked."""
+    ahead = b"".join(map(message, (b'{"loaded": true}', b'{"returned": 4}', b'{"returned": 10}')))
+    program = f"import os\nos.write(3, {ahead!r})\nsolve = None\n"
+    assert grade(quick, EXACT, program).outcome is Outcome.failed
+
+
+def test_a_lost_program_stays_lost(quick: Sandbox) -> None:
+    """Tests may go on after an exception; what ended cannot come to pass."""
+    forgiving = (
+        "def check(candidate):\n"
+        "    try:\n"
+        "        candidate(1)\n"
+        "    except Exception:\n"
+        "        pass\n"
+    )
+    problem = CodeProblem(
+        benchmark="x",
+        id="x",
+        prompt=EXACT.prompt,
+        solution="",
+        tests=forgiving,
+        entry_point="solve",
+    )
+    assert grade(quick, problem, "def solve(x):\n    raise ValueError\n").passed
+    program = "import os\ndef solve(x):\n    os._exit(0)\n"
+    assert str(grade(quick, problem, program)) == "ended by itself: exit code 0"
+
+
+@pytest.mark.parametrize("name", ["frame_walk", "always_equal"])
+def test_none_of_the_problems_is_passed_by_forgery(
+    name: str, sandbox: Sandbox, shared_data: Path
+) -> None:
+    passed = []
+    for problem in read_benchmarks(["humaneval"], shared_data):
+        assert isinstance(problem, CodeProblem)
+        program = forgery(name).replace("def solve(x)", f"def {problem.entry_point}(*x)")
+        if grade(sandbox, problem, program).passed:
+            passed.append(problem.id)
+    assert passed == []
+
+
+def test_a_lost_candidate_tells_why(quick: Sandbox) -> None:
+    with quick.candidate("import os\ndef solve():\n    os.abort()\n", "solve") as candidate:
+        for _ in range(2):
+            with pytest.raises(CandidateLostError):
+                candidate.call()
+    assert candidate.end is not None
+    assert candidate.end.outcome is Outcome.ended
