@@ -93,6 +93,10 @@ def drop_capabilities() -> None:
     """Give up what a user namespace, or being root, allows."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     _checked(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
+    left = (ctypes.c_uint32 * 6)()
+    _checked(_libc.capget(header, left), "capget")
+    if any(left):
+        raise OSError("capabilities did not go")
 
 
 def install_filter(program: bytes) -> None:
