@@ -59,6 +59,7 @@ class Decoder:
 
     Args:
         model: a causal language model that attends by `eval.attention`.
+        device: that it computes on.
         tokenizer: its own.
         end_ids: tokens that end an answer.
         width: answers that grow at the same time.
@@ -70,13 +71,14 @@ class Decoder:
     def __init__(
         self,
         model: Any,
+        device: torch.device,
         tokenizer: Any,
         end_ids: Collection[int],
         width: int,
         batch_tokens: int,
         keep_step: Callable[[bool], bool] = lambda is_busy: is_busy,
     ) -> None:
-        self._model, self._tokenizer = model, tokenizer
+        self._model, self._device, self._tokenizer = model, device, tokenizer
         self._end_ids = end_ids
         self._width, self._batch_tokens = width, batch_tokens
         self._keep_step = keep_step
@@ -93,7 +95,7 @@ class Decoder:
         waiting = sorted(prompts, key=lambda prompt: len(prompt.ids) + prompt.max_tokens)
         capacity = max((len(one.ids) + one.max_tokens for one in waiting), default=1)
         width = min(self._width, max(1, len(waiting)))
-        cache = _Cache(self._model, width, capacity)
+        cache = _Cache(self._model, self._device, width, capacity)
         while True:
             done: list[tuple[int, list[int]]] = []
             for _ in range(ROUND_STEPS):
@@ -118,7 +120,7 @@ class Decoder:
                 break
             prompt = waiting.pop()
             new.append(_Answer(prompt, [], random.Random(prompt.seed)))
-        step = _Step(self._growing, new, cache, self._model.device)
+        step = _Step(self._growing, new, cache, self._device)
 
         def work(model: Any) -> torch.Tensor:
             hidden = model.base_model(
@@ -143,7 +145,7 @@ class Decoder:
 
     def _idle(self) -> None:
         """Take part in a pass with nothing to do."""
-        Scorer(self._model).score(IDLE)
+        Scorer(self._model, self._device).score(IDLE)
 
     def _is_whole(self, answer: _Answer) -> bool:
         prompt = answer.prompt
@@ -160,12 +162,12 @@ class Decoder:
 class _Cache:
     """Keys and values of all that each growing answer has read, one slot an answer."""
 
-    def __init__(self, model: Any, width: int, capacity: int) -> None:
+    def __init__(self, model: Any, device: torch.device, width: int, capacity: int) -> None:
         config = model.config
         head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         shape = (config.num_hidden_layers, 2, width, config.num_key_value_heads, capacity, head)
         self.width = width
-        self.kept = torch.zeros(shape, dtype=model.dtype, device=model.device)
+        self.kept = torch.zeros(shape, dtype=model.dtype, device=device)
 
     def move(self, source: int, slot: int) -> None:
         self.kept[:, :, slot] = self.kept[:, :, source]

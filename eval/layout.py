@@ -28,12 +28,13 @@ class PassLayout:
         spans: scored tokens of each request, in the order of `Pass.numbers()`.
     """
 
-    def __init__(self, one: Pass, model: Any, store: Store) -> None:
+    def __init__(self, one: Pass, model: Any, device: torch.device, store: Store) -> None:
         """Lay out a pass.
 
         Args:
             one: the pass.
-            model: a causal language model; its config, device and type of numbers matter.
+            model: a causal language model; its config and its type of numbers matter.
+            device: that it computes on.
             store: holds the trunk of the pass before, and takes that which the pass after needs.
         """
         self._pass, self._store = one, store
@@ -41,7 +42,6 @@ class PassLayout:
         owners = [owner for owner, group in enumerate(one.groups) for _ in group.rows]
         depths = [len(group.trunk) for group in one.groups]
         ran = [] if one.is_resumed else depths
-        device = model.device
 
         ids = [] if one.is_resumed else [group.trunk for group in one.groups]
         positions: list[Sequence[int]] = [range(length) for length in ran]

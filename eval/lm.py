@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter as Tally
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +84,8 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
         batch_size: int,
         batch_tokens: int,
         seed: int,
+        device: torch.device | None = None,
+        end_ids: Collection[int] = (),
     ) -> None:
         """Take a loaded model.
 
@@ -95,6 +97,8 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
             batch_size: answers that are generated at the same time.
             batch_tokens: tokens of a forward pass.
             seed: of answers that are drawn.
+            device: that the model computes on, if its parameters wait elsewhere.
+            end_ids: tokens that end an answer, besides those that the model's config names.
         """
         # HFLM warns that it leaves launching and sharding to us, which is what is wanted.
         logging.getLogger("lm_eval.models.huggingface").setLevel(logging.ERROR)
@@ -110,6 +114,8 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
         self.team = team
         self._batch_tokens, self._seed = batch_tokens, seed
         self._encoder = Encoder(self.tokenizer, self.prefix_token_id)
+        self._device = device or model.device
+        self._end_ids = end_ids
         self._shares_parameters = any(hasattr(one, "ds_id") for one in model.parameters())
         team.learn("score", self._score_passes)
         team.learn("decode", self._decode)
@@ -320,7 +326,7 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
     def _score_passes(
         self, passes: list[Pass | None]
     ) -> Generator[list[tuple[int, Score]], None, None]:
-        scorer = Scorer(self.model)
+        scorer = Scorer(self.model, self.device)
         with shared_attention(self.model):
             for part in _parts(passes, GATHER_PASSES):
                 found = []
@@ -330,15 +336,14 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
                 yield found
 
     def _decode(self, prompts: list[Prompt]) -> Generator[list[tuple[int, list[int]]], None, None]:
-        config = self.model.generation_config
-        ends = (
-            config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
-        )
+        named = self.model.generation_config.eos_token_id
+        named = named if isinstance(named, list) else [named]
         together = self._shares_parameters
         decoder = Decoder(
             self.model,
+            self.device,
             self.tokenizer,
-            {self.eot_token_id, *ends} - {None},
+            {self.eot_token_id, *named, *self._end_ids} - {None},
             self.batch_size,
             self._batch_tokens,
             (lambda is_busy: self.team.any(is_busy)[0]) if together else (lambda is_busy: is_busy),

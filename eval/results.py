@@ -13,6 +13,7 @@ from eval.certificate import TOLERANCE, Certificate
 from eval.config import EvalConfig, Precision
 from eval.parts import whole_folder
 from pacos.files import read_json, write_json
+from pacos.suite import SuiteConfig
 
 log = logging.getLogger(__name__)
 
@@ -62,36 +63,15 @@ def score_suite(lm: Any, folder: Path, *, tasks: list[Any], config: EvalConfig) 
 
     Answers are kept beside the folder until it appears, so that nothing is asked twice.
     """
-    from lm_eval import evaluator
     from lm_eval.loggers import EvaluationTracker
-    from lm_eval.tasks import TaskManager
 
-    # It would ask git about the current folder, aloud; the manifest has the commit of pacos.
-    evaluator.get_git_commit_hash = lambda: None
     kept = folder.with_name(f".{folder.name}.answers.jsonl")
     lm.answers = Answers(kept, asked_of) if (asked_of := _asked_of(lm, config)) else None
     lm.certificate = Certificate()
     with whole_folder(folder) as partial:
         # Given a file's name the tracker writes beside it; a folder would get a folder inside.
         tracker = EvaluationTracker(output_path=str(partial / "results.json"))
-        results = evaluator.simple_evaluate(
-            model=lm,
-            tasks=tasks,
-            task_manager=TaskManager(include_defaults=False),
-            batch_size=config.batch_size,
-            limit=config.limit,
-            device=str(lm.device),
-            use_cache=None,
-            cache_requests=False,
-            bootstrap_iters=BOOTSTRAP_ITERS,
-            log_samples=True,
-            apply_chat_template=config.suite.chat_template,
-            fewshot_as_multiturn=True,
-            random_seed=config.seed,
-            numpy_random_seed=config.seed,
-            torch_random_seed=config.seed,
-            fewshot_random_seed=config.seed,
-        )
+        results = run_harness(lm, tasks, config.suite, config.limit, config.seed)
         dtype = str(lm.model.dtype).removeprefix("torch.")
         model_args = {"pretrained": lm.model.name_or_path, "dtype": dtype}
         results["config"]["model_args"] = model_args
@@ -109,6 +89,44 @@ def score_suite(lm: Any, folder: Path, *, tasks: list[Any], config: EvalConfig) 
         _check_written(partial, samples)
         _write_certificate(partial, lm, config)
     kept.unlink(missing_ok=True)
+
+
+def run_harness(
+    lm: Any, tasks: list[Any], suite: SuiteConfig, limit: int | None, seed: int
+) -> dict[str, Any]:
+    """Have the harness score a model; returns what its `simple_evaluate` does.
+
+    Args:
+        lm: the model as the harness sees it.
+        tasks: the harness's task objects.
+        suite: whether it wants the chat template.
+        limit: items a task; None takes all.
+        seed: of examples in prompts, and of every random number that a task may draw.
+    """
+    from lm_eval import evaluator
+    from lm_eval.tasks import TaskManager
+
+    # It would ask git about the current folder, aloud; the manifest has the commit of pacos.
+    evaluator.get_git_commit_hash = lambda: None
+    results: dict[str, Any] = evaluator.simple_evaluate(
+        model=lm,
+        tasks=tasks,
+        task_manager=TaskManager(include_defaults=False),
+        batch_size=lm.batch_size,
+        limit=limit,
+        device=str(lm.device),
+        use_cache=None,
+        cache_requests=False,
+        bootstrap_iters=BOOTSTRAP_ITERS,
+        log_samples=True,
+        apply_chat_template=suite.chat_template,
+        fewshot_as_multiturn=True,
+        random_seed=seed,
+        numpy_random_seed=seed,
+        torch_random_seed=seed,
+        fewshot_random_seed=seed,
+    )
+    return results
 
 
 def _asked_of(lm: Any, config: EvalConfig) -> dict[str, Any] | None:

@@ -8,11 +8,13 @@ from typing import ClassVar
 from pacos.config import ClusterConfig, Device, ModelConfig, RunConfig, TrackingConfig
 from pacos.errors import Problem
 from pacos.model_paths import path_problem
+from pacos.suite import SuiteConfig
 from sft.batch_config import BatchConfig
 from sft.checkpoint_config import CheckpointConfig
 from sft.data_config import DataConfig
 from sft.engine_config import DeepSpeedConfig, Offload
 from sft.health import HealthConfig
+from sft.inloop_config import InLoopConfig
 from sft.model_config import Attention, Checkpointing, Precision
 from sft.optimizer_config import OptimizerConfig, ScheduleConfig
 from sft.validation_config import ValidationConfig
@@ -32,6 +34,7 @@ class SFTConfig:
         "validation.every_steps",
         "validation.samples",
         "validation.sample_tokens",
+        "inloop",
         "batch.micro_packs",
         "activation_checkpointing",
         "attention",
@@ -47,6 +50,7 @@ class SFTConfig:
     deepspeed: DeepSpeedConfig = field(default_factory=DeepSpeedConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
+    inloop: InLoopConfig = field(default_factory=InLoopConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
@@ -84,6 +88,7 @@ class SFTConfig:
             *self.schedule.problems(),
             *self.deepspeed.problems(self.cluster, self.model.shape),
             *self.validation.problems(),
+            *self.inloop.problems(),
             *self.checkpoint.problems(),
             *self.health.problems(),
             *self._length_problems(),
@@ -143,5 +148,6 @@ SCHEMAS = {
     "data/schema": DataConfig,
     "deepspeed/schema": DeepSpeedConfig,
     "cluster/schema": ClusterConfig,
+    "suite/schema": SuiteConfig,
     "tracking/schema": TrackingConfig,
 }

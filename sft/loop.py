@@ -19,6 +19,7 @@ from sft.checkpoints.protocol import Checkpoints
 from sft.config import SFTConfig
 from sft.engine import backward
 from sft.health import Patience
+from sft.inloop import InLoop
 from sft.loss import nll_sum
 from sft.mixture import Mixture
 from sft.probe import EVERY_STEPS, Probe
@@ -26,7 +27,6 @@ from sft.records import Records
 from sft.schedule import learning_rate
 from sft.step_plan import StepPlan
 from sft.step_record import RankShare, Step, StepRecord
-from sft.validation import Validation
 from sft.wall_time import STEPS
 
 
@@ -54,7 +54,7 @@ class Trainer:
         steps = config.epochs * plan.steps_per_epoch
         self.total = steps if config.max_steps is None else min(steps, config.max_steps)
 
-    def fit(self, steps_done: int, validation: Validation, records: Records) -> str | None:
+    def fit(self, steps_done: int, validation: InLoop, records: Records) -> str | None:
         """Train from the step after `steps_done` to the last, or until somebody asks to stop.
 
         Returns:

@@ -39,6 +39,7 @@ def train(config: SFTConfig, run: RunDir, world: World) -> str | None:
     from sft.checkpoints.protocol import Checkpoints
     from sft.engine import build_engine, start_ranks
     from sft.export import export_model
+    from sft.inloop import InLoop
     from sft.loop import Trainer
     from sft.mixture import load_data
     from sft.model import build_model
@@ -60,8 +61,9 @@ def train(config: SFTConfig, run: RunDir, world: World) -> str | None:
     records.begin(data, plan, done)
 
     validation = Validation(config, held, engine, tokenizer, records.samples, world)
+    measured = InLoop(config, validation, engine, tokenizer, world)
     try:
-        stopped_by = trainer.fit(done, validation, records)
+        stopped_by = trainer.fit(done, measured, records)
         if stopped_by is None:
             card = records.model_card(data, trainer.total)
             with wall.on("export"):

@@ -102,10 +102,9 @@ def test_a_pass_is_laid_out_as_drawn() -> None:
 
     class Model:
         config = LlamaConfig(num_attention_heads=2, num_key_value_heads=1)
-        device = torch.device("cpu")
         dtype = torch.float32
 
-    laid = PassLayout(one, Model(), {})
+    laid = PassLayout(one, Model(), torch.device("cpu"), {})
     assert laid.ids.tolist() == [[1, 2, 9, 3, 4, 7, 8, 9]]
     assert laid.positions.tolist() == [[0, 1, 0, 2, 3, 3, 4, 1]]
     assert laid.places.tolist() == [3, 4, 5, 6, 7]
