@@ -75,6 +75,7 @@ class Checkpoints:
                 or the disk is too small for those to come. The engine is as it was.
         """
         found = self._newest_whole()
+        self._world.on_main(partial(self._store.point_at, found and found[0]))
         step = found[1].step if found else 0
         saves = -(-(last - step) // self._config.checkpoint.every_steps)
         self._world.on_main(lambda: self._require_room(saves))

@@ -59,9 +59,17 @@ class Store:
             self._remove(final)
         partial.rename(final)
         fsync_folder(self.folder)
-        atomic_write(self.folder / LATEST, f"{final.name}\n")
+        self.point_at(final)
         for path in self._superfluous():
             self._remove(path)
+
+    def point_at(self, newest: Path | None) -> None:
+        """Say which one is the newest."""
+        latest = self.folder / LATEST
+        if newest is None:
+            latest.unlink(missing_ok=True)
+        else:
+            atomic_write(latest, f"{newest.name}\n")
 
     def _superfluous(self) -> list[Path]:
         """All but the newest, and the best."""

@@ -107,6 +107,7 @@ def after(seconds: float, victims: Sequence[int]) -> Meddle:
 def test_killed_while_it_writes_publishes_and_removes(tmp_path: Path) -> None:
     trial = Trial(tmp_path, epochs=3)
     trial.kill(DieAt(1, "tensor", 40))
+    trial.kill(DieAt(0, "os.rename .tmp", 2))
     trial.kill(DieAt(0, "os.rename ", 1))
     trial.kill(meddle=after(0.02, [0, 1]))
     trial.end()
