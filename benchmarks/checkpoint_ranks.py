@@ -6,6 +6,7 @@ torchrun --nproc_per_node 2 -m benchmarks.checkpoint_ranks FOLDER ROUNDS
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import statistics
 import sys
@@ -20,7 +21,9 @@ from pacos.distributed import World
 from pacos.models import load_tokenizer
 from pacos.run_dir import RunDir
 from sft.batch import Batch
+from sft.checkpoints.manifest import Manifest
 from sft.checkpoints.protocol import Checkpoints
+from sft.checkpoints.store import damage
 from sft.config import SCHEMAS, SFTConfig
 from sft.device import choose_device
 from sft.doctor.gradients import proof_rows
@@ -29,6 +32,7 @@ from sft.loss import nll_sum
 from sft.model import build_model
 
 TAG = "engine"
+"""DeepSpeed's name of a checkpoint."""
 
 
 class Clock:
@@ -38,10 +42,10 @@ class Clock:
         self._world = world
         self._seconds: defaultdict[str, list[float]] = defaultdict(list)
 
-    def time(self, name: str, act: Callable[[], Any]) -> None:
+    def time(self, name: str, act: Callable[..., Any], *arguments: Any) -> None:
         self._world.barrier()
         began = time.monotonic()
-        act()
+        act(*arguments)
         self._world.barrier()
         self._seconds[name].append(time.monotonic() - began)
 
@@ -53,39 +57,56 @@ def folder_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def fsync_own(folder: Path, world: World) -> None:
+    """Make durable what this rank wrote of DeepSpeed's files."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in files[world.rank :: world.size]:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
 def main(folder: Path, rounds: int) -> None:
+    """Measure; rank 0 prints."""
     world = World.from_env()
     words = [f"data.path={folder}/rows.jsonl", "deepspeed=zero2", "cluster.device=cpu"]
-    words += [f"cluster.ranks_per_node={world.size}"]
+    words += [f"cluster.ranks_per_node={world.size}", "checkpoint.keep=1"]
     config = compose_checked(SFTConfig, SCHEMAS, words)
     choose_device(config.cluster)
     device = start_ranks(world)
     tokenizer = load_tokenizer(config.model.path, pad_token=config.model.pad_token)
     engine = build_engine(build_model(config, tokenizer, device), config, 1)
     batch = Batch.of(proof_rows(), device)
-    run, clock = RunDir(folder / "pacos"), Clock(world)
+    run, clock, sizes = RunDir(folder / "pacos"), Clock(world), {}
+    checkpoints = Checkpoints(run, config, engine, "rows", world)
 
     def step() -> None:
         backward(engine, nll_sum(engine, batch), len(batch.targets), world)
         engine.step()
 
-    checkpoints = Checkpoints(run, config, engine, "none", world)
+    def verify(path: Path) -> None:
+        files = Manifest.read(path).files
+        names = sorted(files)[world.rank :: world.size]
+        assert not damage(path, {name: files[name] for name in names})
+
+    def save_as_deepspeed(to: Path) -> None:
+        engine.save_checkpoint(str(to), tag=TAG, save_latest=False)
+
     step()
+    checkpoints.save(0)  # takes the memory for the copies, once in a life
+    checkpoints.finish()
     for number in range(1, rounds + 1):
         theirs = folder / f"deepspeed-{number}"
-        clock.time("pacos_stall", lambda n=number: checkpoints.save(n))
+        clock.time("step_alone", step)
+        clock.time("pacos_stall", checkpoints.save, number)
+        clock.time("step_beside_the_writing", step)
         clock.time("pacos_rest", checkpoints.finish)
-        clock.time(
-            "deepspeed_save",
-            lambda to=theirs: engine.save_checkpoint(str(to), tag=TAG, save_latest=False),
-        )
-        sizes = {
-            "pacos": folder_bytes(checkpoints._store.all()[-1]),
-            "deepspeed": folder_bytes(theirs),
-        }
-        clock.time("step", step)
-        clock.time("pacos_load", lambda: checkpoints.load_newest(rounds))
-        clock.time("deepspeed_load", lambda to=theirs: engine.load_checkpoint(str(to), tag=TAG))
+        clock.time("deepspeed_save", save_as_deepspeed, theirs)
+        clock.time("deepspeed_fsync", fsync_own, theirs, world)
+        sizes = {"pacos": folder_bytes(run.checkpoints), "deepspeed": folder_bytes(theirs)}
+        clock.time("pacos_verify", verify, run.checkpoints / f"step-{number:06d}")
+        clock.time("pacos_verify_and_load", checkpoints.load_newest, number)
+        clock.time("deepspeed_load", engine.load_checkpoint, str(theirs), TAG)
+        world.barrier()
         if world.is_main:
             shutil.rmtree(theirs)
     if world.is_main:

@@ -89,7 +89,10 @@ class Store:
     def clean(self) -> None:
         """Remove what a crash left half written or half removed."""
         for path in self.folder.glob(f"*{PARTIAL}"):
-            shutil.rmtree(path)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def discard(self, partial: Path) -> None:
         """Give up a checkpoint that cannot be finished."""

@@ -42,10 +42,10 @@ def live(lives: Sequence[Life]) -> list[Told]:
     """In each rank: one life after another."""
     world = World.from_env()
     start_ranks(world)
-    return [_live(life, world) for life in lives]
+    return [live_once(life, world) for life in lives]
 
 
-def _live(life: Life, world: World) -> Told:
+def live_once(life: Life, world: World) -> Told:
     shared = life.case.zero.get("sequence_ranks", 1)
     data_rank, data_ranks = world.rank // shared, world.size // shared
     passes = len(_shares(1, data_ranks, life.case.micro_packs)[0])

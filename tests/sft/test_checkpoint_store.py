@@ -109,6 +109,7 @@ def test_what_a_crash_left_is_removed_and_nothing_else(kept: Store) -> None:
     whole = publish(kept, 2)
     (kept.begin(4) / shard_name(0)).write_bytes(b"half")
     whole.with_name("step-000001.tmp").mkdir()
+    whole.with_name(".latest.123.tmp").touch()
     kept.clean()
     assert names(kept) == ["latest", "step-000002"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,17 @@ from typing import Any
 import pytest
 import torch
 
+from pacos.distributed import World
+from pacos.errors import UserError
+from pacos.run_dir import RunDir
+from sft.checkpoints.engine_state import EngineState
+from sft.checkpoints.protocol import Checkpoints
+from sft.engine import load_offload_op, start_ranks
 from sft.engine_config import Offload
 from sft.model_config import Precision
-from tests.sft.checkpoint_lives import LAST, Life, Told, kept, kept_and_true, live
-from tests.sft.engines import Case
+from tests.sft import engines
+from tests.sft.checkpoint_lives import LAST, Life, Told, kept, kept_and_true, live, live_once
+from tests.sft.engines import Case, an_engine, config_of
 from tests.sft.ranks import run_ranks
 
 FP32, BF16, STATES = Precision.fp32, Precision.bf16, Precision.bf16_states
@@ -108,3 +116,60 @@ def test_the_stage_may_change(tmp_path: Path) -> None:
         losses = [[loss for loss, _ in steps] for steps in (found, expected)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-5), (before, after)
         assert distance(tmp_path / f"{before}{after}", straight) < 1e-5, (before, after)
+
+
+def live_on_disk(lives: list[Life]) -> list[Told]:
+    """In each rank: with a model large enough for DeepSpeed to put its states on a disk."""
+    world = World.from_env()
+    engines.SHAPE = dataclasses.replace(engines.SHAPE, hidden_size=256, intermediate_size=512)
+    load_offload_op(engines.config_of(lives[0].case, world).deepspeed)
+    return live(lives)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not Path("/usr/include/libaio.h").is_file(), reason="the headers of libaio are not installed"
+)
+def test_states_that_wait_on_a_disk_are_kept_and_come_back(tmp_path: Path) -> None:
+    away = {"offload_optimizer": Offload.nvme, "nvme_path": str(tmp_path)}
+    on_disk, in_memory = case(3, BF16, zero=away), case(3, BF16)
+    names = ("straight", "cut", "back")
+    straight, pieces, back = (tmp_path / name for name in names)
+    lives = [
+        *cut(straight, on_disk),
+        *cut(pieces, on_disk, 3),
+        *(Life(back, on_disk, 3), Life(back, in_memory, LAST)),
+    ]
+    whole, first, second, third, fourth = run_ranks(2, live_on_disk, lives)[0]
+    assert first + second == whole
+    assert_same_bits(pieces, straight)
+    # In memory DeepSpeed sums the gradient norm in fp32, beside a disk in fp64.
+    assert third + fourth == [pytest.approx(step, rel=1e-6) for step in whole]
+
+
+def refusals(folder: Path) -> list[str]:
+    """In each rank: what is said of a checkpoint that the run cannot go on from."""
+    world = World.from_env()
+    start_ranks(world)
+    plain, said = case(2), []
+    live_once(Life(folder, plain, 1), world)
+    for other, rows in (
+        (plain, "other rows"),
+        (dataclasses.replace(plain, max_grad_norm=2.0), "some rows"),
+    ):
+        engine = an_engine(other, world, 2)
+        before = [tensor.clone() for tensor in EngineState(engine, world).tensors()]
+        checkpoints = Checkpoints(RunDir(folder), config_of(other, world), engine, rows, world)
+        with pytest.raises(UserError) as caught:
+            checkpoints.load_newest(LAST)
+        said.append(str(caught.value))
+        after = EngineState(engine, world).tensors()
+        assert all(map(torch.equal, before, after))
+    return said
+
+
+def test_other_rows_and_other_runs_are_refused(tmp_path: Path) -> None:
+    for rows, run in run_ranks(2, refusals, tmp_path):
+        assert "the rows are not those that" in rows
+        assert "put the files back as they were" in rows
+        assert "belongs to a run with another config" in run

@@ -1,0 +1,136 @@
+"""What checkpoints cost: pacos' and DeepSpeed's own in one run, and what kills cost.
+
+python -m benchmarks.checkpoint ROWS [--rounds N] [--minutes N] [--out FILE]
+
+SmolLM2-135M, two ranks, ZeRO-2, bf16. First each rank saves and loads N times both ways, and the
+medians are compared: pacos stops training for a copy to memory and writes, hashes and fsyncs behind
+it; DeepSpeed stops it until the files are written, and neither hashes nor fsyncs them, unless the
+row says so. Then `pacos sft` trains on ROWS for some minutes while all its processes are killed
+every 60 s and started again: goodput is the time that the steps take, each counted once, over all
+time. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.provenance import provenance
+from pacos import metrics
+from pacos.errors import UserError, exit_with
+from pacos.files import read_jsonl, write_json, write_jsonl
+from pacos.run_dir import RunDir
+
+RANKS = 2
+KILL_EVERY_SECONDS = 60
+SAVE_EVERY_STEPS = 2
+MAX_LENGTH = 512
+STEP_TOKENS = 1024
+SCRIPTS = Path(sys.executable).parent
+
+
+def environment() -> dict[str, str]:
+    path = f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"PATH": path, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "true"}
+
+
+def compared(folder: Path, rounds: int) -> dict[str, Any]:
+    """Saving and loading by pacos and by DeepSpeed, in the same ranks."""
+    write_jsonl(folder / "rows.jsonl", [{"instruction": "Count.", "output": "One."}])
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={RANKS}"]
+    words = [*launch, "-m", "benchmarks.checkpoint_ranks", str(folder), str(rounds)]
+    done = subprocess.run(
+        [sys.executable, *words], env=environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise UserError(f"the ranks failed:\n{done.stderr[-3000:]}")
+    found = dict(json.loads(done.stdout.strip().splitlines()[-1]))
+    seconds = found["seconds"]
+    found["deepspeed_save_over_pacos_stall"] = round(
+        seconds["deepspeed_save"] / seconds["pacos_stall"], 1
+    )
+    return found
+
+
+def killed_run(rows: Path, folder: Path, minutes: float) -> dict[str, Any]:
+    """A run that is killed every minute, and what became of the time."""
+    words = [
+        *("model=smollm2_135m", f"data.path={rows.absolute()}", f"data.max_length={MAX_LENGTH}"),
+        *(f"batch.tokens={STEP_TOKENS}", "deepspeed=zero2", "epochs=100", "cluster.device=cpu"),
+        *(f"checkpoint.every_steps={SAVE_EVERY_STEPS}", f"cluster.ranks_per_node={RANKS}"),
+        *("data.on_error=quarantine", f"run.root={folder}", "run.name=killed"),
+    ]
+    run, began = RunDir(folder / "killed"), time.monotonic()
+    while time.monotonic() - began < 60 * minutes:
+        front = subprocess.Popen(
+            [SCRIPTS / "pacos", "sft", *words],
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            code = front.wait(KILL_EVERY_SECONDS)
+            raise UserError(f"the run ended by itself with exit code {code}; see {run.attempts}")
+        except subprocess.TimeoutExpired:
+            kill_all(front.pid)
+            front.wait()
+    seconds = time.monotonic() - began
+    records = list(read_jsonl(run.metrics))
+    # The next life cuts what came after the newest checkpoint.
+    kept = int((run.checkpoints / "latest").read_text().strip().removeprefix("step-"))
+    step_seconds = statistics.median(record[metrics.STEP_SECONDS] for record in records)
+    return {
+        "seconds": round(seconds, 1),
+        "kills": run.lives(),
+        "steps_kept": kept,
+        "steps_lost_to_the_last_kill": records[-1][metrics.STEP] - kept,
+        "steps_a_checkpoint": SAVE_EVERY_STEPS,
+        "step_seconds": round(step_seconds, 2),
+        "goodput": round(kept * step_seconds / seconds, 3),
+    }
+
+
+def kill_all(pid: int) -> None:
+    """kill -9 of a process and all that it started, sessions of their own or not."""
+    front = psutil.Process(pid)
+    for process in [front, *front.children(recursive=True)]:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
+def main() -> int:
+    """Measure and print; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("rows", type=Path, metavar="ROWS")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--out", type=Path, help="write the JSON object here too")
+    options = parser.parse_args()
+    report = provenance()
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            report["saves"] = compared(Path(name), options.rounds)
+        with tempfile.TemporaryDirectory() as name:
+            report["killed"] = killed_run(options.rows, Path(name), options.minutes)
+    except UserError as error:
+        return exit_with(error)
+    print(json.dumps(report))
+    if options.out:
+        write_json(options.out, report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
