@@ -266,6 +266,7 @@ class Bootstrap:
         while not work.done():
             reason = stop.reason()
             if reason is not None:
+                work.cancel()
                 raise Stopped(reason)
             await asyncio.wait({work}, timeout=POLL_SECONDS)
         return work.result()

@@ -98,7 +98,8 @@ def fault_of(status: int, headers: Mapping[str, str], content: bytes) -> Fault:
         return Fault(Kind.request, reason, status)
     if status == 413 or (status < 500 and TOO_LARGE.search(words)):
         return Fault(Kind.request, reason, status)
-    if status in (400, 422):
+    # llama-cpp-python calls a form that it does not know an error of its own.
+    if status in (400, 422) or (status == 500 and "response_format" in words):
         return _bad_request(status, reason, words, str(error.get("param") or ""))
     if status == 403:
         return Fault(Kind.refused, reason, status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 from pacos.llm.config import StructuredOutput
@@ -28,6 +29,20 @@ class MalformedReplyError(Exception):
     """What came back is no reply."""
 
 
+class Schemas(Enum):
+    """How a service is told the form of a reply."""
+
+    json_schema = "json_schema"
+    """OpenAI's way, and vLLM's."""
+    json_object = "json_object"
+    """That of llama-cpp-python: a schema beside the type `json_object`."""
+    never = "never"
+
+    def plainer(self) -> Schemas:
+        """What to try when a service refuses this way."""
+        return Schemas.json_object if self is Schemas.json_schema else Schemas.never
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """A service's way of speaking, as far as it has shown."""
@@ -35,8 +50,7 @@ class Dialect:
     limit: str = "max_tokens"
     """Name of the token limit. OpenAI's reasoning models refuse it and want
     `max_completion_tokens`, which some other servers do not know."""
-    schemas: bool = True
-    """Whether JSON schemas are sent."""
+    schemas: Schemas = Schemas.json_schema
     omitted: frozenset[str] = frozenset()
     """Fields of DEFAULTS that the service refuses even at their default."""
     most_logprobs: int = 20
@@ -48,7 +62,8 @@ class Speech:
 
     def __init__(self, structured_output: StructuredOutput) -> None:
         self._schemas_are_optional = structured_output is StructuredOutput.auto
-        self.dialect = Dialect(schemas=structured_output is not StructuredOutput.never)
+        never = structured_output is StructuredOutput.never
+        self.dialect = Dialect(schemas=Schemas.never if never else Schemas.json_schema)
 
     def adapt(self, spoken: Dialect, request: Request, field: str | None) -> bool:
         """Do without a field that was refused to a request in `spoken`; False if that cannot be."""
@@ -56,9 +71,13 @@ class Speech:
             return True
         if field == "max_tokens" and spoken.limit == field:
             self.dialect = replace(spoken, limit="max_completion_tokens")
-        elif field == "response_format" and spoken.schemas and self._schemas_are_optional:
-            log.warning("the service takes no JSON schemas: replies are not bound to them")
-            self.dialect = replace(spoken, schemas=False)
+        elif field == "response_format" and spoken.schemas is not Schemas.never:
+            plainer = spoken.schemas.plainer()
+            if plainer is Schemas.never and not self._schemas_are_optional:
+                return False
+            if plainer is Schemas.never:
+                log.warning("the service takes no JSON schemas: replies are not bound to them")
+            self.dialect = replace(spoken, schemas=plainer)
         elif field == "logprobs" and spoken.most_logprobs:
             fewer = FEWER_LOGPROBS[spoken.most_logprobs]
             log.warning(
@@ -93,9 +112,11 @@ def body(request: Request, dialect: Dialect) -> dict[str, Any]:
     if sampling.top_logprobs is not None and dialect.most_logprobs:
         most = min(sampling.top_logprobs, dialect.most_logprobs)
         sent |= {"logprobs": True, "top_logprobs": most} if chat else {"logprobs": most}
-    if request.schema is not None and dialect.schemas:
+    if request.schema is not None and dialect.schemas is Schemas.json_schema:
         schema = {"name": "reply", "strict": True, "schema": request.schema}
         sent["response_format"] = {"type": "json_schema", "json_schema": schema}
+    elif request.schema is not None and dialect.schemas is Schemas.json_object:
+        sent["response_format"] = {"type": "json_object", "schema": request.schema}
     return sent
 
 

@@ -40,6 +40,7 @@ ERRORS: dict[str, tuple[int, dict[str, Any]]] = {
     "no_logprobs_403": (403, {"message": "You are not allowed to request logprobs"}),
     "no_logprobs_500": (500, {"message": "logprobs is not supported with logits_all=False"}),
     "five_logprobs": (400, {"message": "must be at most 5", "param": "top_logprobs"}),
+    "no_json_schema": (500, {"message": "'loc': ('body', 'response_format', 'type')"}),
 }
 """Answers by name: status and error object."""
 
@@ -49,6 +50,9 @@ UNKNOWN_FIELD = {
     "no_schemas": ("response_format", "response_format json_schema is not supported"),
 }
 """Rules for services that refuse one field, wherever it is sent."""
+
+UNKNOWN_FORM = {"no_json_schema": "json_schema"}
+"""Rules for services that refuse one type of response_format as llama-cpp-python does."""
 
 MOST_LOGPROBS = {name: 0 for name in ERRORS if name.startswith("no_logprobs")} | {
     "five_logprobs": 5
@@ -61,7 +65,8 @@ class Rule:
     """What happens to requests whose prompt holds `match`, to the first `times` of them."""
 
     what: str
-    """A name of ERRORS or UNKNOWN_FIELD, or: hang, cut, malformed, slow, error_in_200, redirect."""
+    """A name of ERRORS, UNKNOWN_FIELD or UNKNOWN_FORM, or: hang, cut, malformed, slow,
+    error_in_200, redirect."""
     match: str = ""
     times: int | None = None
     seconds: float | None = None
@@ -146,6 +151,9 @@ class ScriptedServer:
         for rule in self.rules:
             field = UNKNOWN_FIELD.get(rule.what)
             if sent.get("top_logprobs", 0) <= MOST_LOGPROBS.get(rule.what, -1):
+                continue
+            form = sent.get("response_format", {}).get("type")
+            if form != UNKNOWN_FORM.get(rule.what, form):
                 continue
             if rule.match in prompt and rule.times != 0 and (not field or field[0] in sent):
                 if rule.times is not None:

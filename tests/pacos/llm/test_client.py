@@ -259,7 +259,8 @@ def test_dialects_are_learnt_once() -> None:
         ]
         found = asyncio.run(ask_all(config, requests))
         assert texts(found) == [f"reply to question {n}" for n in range(5)]
-        assert len(server.bodies) == 3 + 5
+        # Two forms of schemas are refused.
+        assert len(server.bodies) == 4 + 5
         assert server.bodies[-1]["max_completion_tokens"] == 9
 
 
@@ -293,6 +294,19 @@ def test_schemas_reach_the_service() -> None:
         asyncio.run(ask_all(config, [request]))
         (sent,) = server.bodies
     assert sent["response_format"]["type"] == "json_schema"
+
+
+@pytest.mark.parametrize("wanted", [StructuredOutput.auto, StructuredOutput.always])
+def test_schemas_in_the_form_that_the_service_knows(wanted: StructuredOutput) -> None:
+    with ScriptedServer([Rule("no_json_schema")]) as server:
+        config = endpoint(server.url, structured_output=wanted)
+        request = config.request("hello", Sampling(max_tokens=9), {"type": "object"})
+        (found,) = asyncio.run(ask_all(config, [request]))
+        assert isinstance(found, Reply)
+        assert [sent["response_format"]["type"] for sent in server.bodies] == [
+            "json_schema",
+            "json_object",
+        ]
 
 
 def test_a_client_that_is_stopped_takes_the_replies_under_way_and_sends_nothing() -> None:

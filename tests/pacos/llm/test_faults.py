@@ -66,6 +66,12 @@ def test_the_field_that_a_service_refuses(error: dict[str, Any], field: str) -> 
     assert (fault.kind, fault.field) == (Kind.field, field)
 
 
+def test_a_form_of_replies_that_a_service_calls_its_own_error() -> None:
+    words = "{'loc': ('body', 'response_format', 'type'), 'input': 'json_schema'}"
+    fault = fault_of(500, {}, json.dumps({"error": {"message": words}}).encode())
+    assert (fault.kind, fault.field) == (Kind.field, "response_format")
+
+
 def test_a_message_that_is_no_error_object() -> None:
     fault = fault_of(422, {}, b'{"detail": "Unexpected fields in the request: {\'top_p\'}"}')
     assert (fault.kind, fault.field) == (Kind.field, "top_p")

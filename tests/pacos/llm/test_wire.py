@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pacos.llm.request import Request, Sampling
-from pacos.llm.wire import Dialect, MalformedReplyError, body, reply_of
+from pacos.llm.wire import Dialect, MalformedReplyError, Schemas, body, reply_of
 
 CHAT = Request(
     endpoint="http://host/v1",
@@ -63,8 +63,13 @@ def test_a_schema_and_logprobs_of_a_conversation() -> None:
     assert (sent["logprobs"], sent["top_logprobs"]) == (True, 5)
 
 
+def test_a_schema_as_llama_cpp_python_reads_it() -> None:
+    sent = body(replace(CHAT, schema={"type": "object"}), Dialect(schemas=Schemas.json_object))
+    assert sent["response_format"] == {"type": "json_object", "schema": {"type": "object"}}
+
+
 def test_dialects() -> None:
-    dialect = Dialect("max_completion_tokens", schemas=False, omitted=frozenset({"top_p"}))
+    dialect = Dialect("max_completion_tokens", schemas=Schemas.never, omitted=frozenset({"top_p"}))
     sent = body(replace(CHAT, schema={"type": "object"}), dialect)
     assert sent["max_completion_tokens"] == 10
     assert not {"max_tokens", "top_p", "response_format"} & set(sent)
