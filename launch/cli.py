@@ -142,10 +142,28 @@ def _resubmit(arguments: Sequence[str]) -> int:
     return resubmit(sweep)
 
 
+def _review(arguments: Sequence[str]) -> int:
+    wants_help = arguments in (["--help"], ["-h"])
+    if wants_help or not arguments or arguments[0].startswith("-"):
+        print(
+            "usage: pacos review RUN [--port N]   rate items of a run on a local web page\n\n"
+            "Of an evaluation with suite=geval: answers that the judge is unsure of, others by\n"
+            "chance; what you say corrects its scores. Of generated data: rows. It prints the\n"
+            "address; ratings are saved one by one, Ctrl-C ends, the same command goes on."
+        )
+        return EXIT_DONE if wants_help else EXIT_USER_ERROR
+    from pathlib import Path
+
+    from launch.review import review
+
+    return review(Path(arguments[0]), arguments[1:])
+
+
 OTHERS = {
     "doctor": _doctor,
     "report": _report,
     "chat": _chat,
+    "review": _review,
     "status": _status,
     "resubmit": _resubmit,
 }

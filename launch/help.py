@@ -35,6 +35,7 @@ def overview() -> str:
     lines += [
         f"  {'doctor':<14}prove on this machine that a training run would be right: KEY=VALUE…",
         f"  {'chat':<14}talk to a model in the terminal: pacos chat RUN|MODEL",
+        f"  {'review':<14}rate items of a run on a local web page: pacos review RUN",
         f"  {'status':<14}where runs and sweeps stand: pacos status [RUN|SWEEP]",
         f"  {'resubmit':<14}do what of a sweep failed or never began: pacos resubmit SWEEP",
         f"  {'report':<14}write the HTML report of runs again: pacos report RUN…",

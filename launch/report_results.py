@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from eval.config import HELDOUT
+from launch.report_judge import JudgeFacts, read_judge, read_scores
 from launch.report_stages import StageFacts
 from pacos.files import read_json, read_jsonl
 
 NLL = f"{HELDOUT}/nll"
+ANSWERS = "answers.jsonl"
+"""Answers of a model to the prompts of a suite's rubrics."""
 SAMPLES = 6
 
 
@@ -95,6 +98,8 @@ class Results:
     answers: list[AnswerPair]
     generated: int
     """Items that the answers are taken from."""
+    judge: JudgeFacts | None
+    """Who scored the answers, where a judge did."""
 
 
 def read_results(stage: StageFacts) -> Results | None:
@@ -102,11 +107,12 @@ def read_results(stage: StageFacts) -> Results | None:
     file = stage.run.eval / "comparison.json"
     comparison = _comparison(read_json(file)) if file.is_file() else None
     scores = read_json(stage.run.result)["target"] if stage.run.result.is_file() else {}
-    pairs = list(_answer_pairs(stage.run.eval / stage.config.get("suite.name", "")))
+    suite = stage.run.eval / stage.config.get("suite.name", "")
+    pairs = [*_answer_pairs(suite), *_judged_pairs(suite)]
     if comparison is None and not scores and not pairs:
         return None
     shown = sorted(pairs, key=lambda pair: _digest(f"{pair.task}/{pair.prompt}"))[:SAMPLES]
-    return Results(comparison, scores, shown, len(pairs))
+    return Results(comparison, scores, shown, len(pairs), read_judge(suite))
 
 
 def _comparison(record: Mapping[str, Any]) -> Comparison:
@@ -166,6 +172,22 @@ def _answer_pairs(suite: Path) -> Iterator[AnswerPair]:
             before=_answer(before[item]) if item in before else None,
             after=_answer(line),
         )
+
+
+def _judged_pairs(suite: Path) -> Iterator[AnswerPair]:
+    """Answers to the prompts of rubrics, which have no right answer; scores are the judge's."""
+    scores = read_scores(suite)
+    answers = {
+        model: {(one["rubric"], one["id"]): one for one in read_jsonl(suite / model / ANSWERS)}
+        for model in ("baseline", "target")
+    }
+    shown = {
+        model: {item: Answer(one["output"], scores[model, *item]) for item, one in own.items()}
+        for model, own in answers.items()
+    }
+    for item, one in answers["target"].items():
+        before, after = shown["baseline"].get(item), shown["target"][item]
+        yield AnswerPair(one["rubric"], one["source"], "", before, after)
 
 
 def _generated(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:

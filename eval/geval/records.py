@@ -13,8 +13,14 @@ from pacos.files import read_jsonl
 
 SCORES, PAIRS, RATED = "scores.jsonl", "pairs.jsonl", "rated.jsonl"
 CERTIFICATE = "certificate.json"
+PEOPLE = "people.json"
+"""What people's ratings say of this judge."""
+REVIEW = "review.jsonl"
+"""People's ratings, beside the folders of all judges, for all of which they count."""
 TARGET, BASELINE, TIE = "target", "baseline", "tie"
 """Outcomes of a pair."""
+WON = {TARGET: 1.0, BASELINE: 0.0, TIE: 0.5}
+"""What an outcome counts for the target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +89,7 @@ class Pair:
     @property
     def won(self) -> float | None:
         """1 for the target, 0 for the baseline, 1/2 for a tie."""
-        outcome = self.outcome
-        return None if outcome is None else {TARGET: 1.0, BASELINE: 0.0, TIE: 0.5}[outcome]
+        return None if self.outcome is None else WON[self.outcome]
 
     def to_json(self) -> dict[str, Any]:
         said = {"target_first": self.target_first, "target_second": self.target_second}

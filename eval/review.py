@@ -1,0 +1,89 @@
+"""The program of `pacos review` for an evaluation that a judge scored.
+
+python -m eval.review RUN [--port N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from eval.config import EvalConfig
+from eval.geval.answers import read_answers
+from eval.geval.records import CERTIFICATE, PEOPLE, REVIEW, read_judged
+from eval.geval.rubric import read_rubric
+from eval.geval.spot_check import SpotCheck
+from pacos.errors import EXIT_DONE, UserError, exit_with
+from pacos.files import read_json, write_json
+from pacos.frozen import load_frozen
+from pacos.review.items import Ratings
+from pacos.review.server import ReviewServer, serve
+from pacos.run_dir import RunDir
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Show a run's items until Ctrl-C; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="pacos review", description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--port", type=int)
+    given = parser.parse_args(arguments)
+    try:
+        review(RunDir(given.run.absolute()), given.port)
+    except UserError as error:
+        return exit_with(error)
+    return EXIT_DONE
+
+
+def review(run: RunDir, port: int | None) -> None:
+    """Serve the page, and put what came of it into the folder of the last judge.
+
+    Raises:
+        UserError: nothing of the run is judged yet, or the port is taken.
+    """
+    config = load_frozen(run.config, EvalConfig)
+    folder = last_judge(run, config)
+    check = read_spot_check(folder, config)
+    ratings = Ratings(folder.with_name(REVIEW))
+    title = f"{run.path.name}: {read_json(folder / CERTIFICATE)['judge']}"
+    serve(ReviewServer(title, check.items(), ratings, port))
+    findings = check.findings(ratings.all())
+    write_json(folder / PEOPLE, findings)
+    print(f"{findings['ratings']} ratings; what they say is in {folder / PEOPLE}")
+    for one in findings["corrected"]:
+        people = one["people"]
+        print(
+            f"  {one['name']}: judge {one['judge']:.3f}, people {people['value']:.3f} "
+            f"({people['low']:.3f} to {people['high']:.3f})"
+        )
+
+
+def last_judge(run: RunDir, config: EvalConfig) -> Path:
+    """The folder of the judge that ended last.
+
+    Raises:
+        UserError: there is none.
+    """
+    folders = [file.parent for file in (run.eval / config.suite.name).glob(f"*/{CERTIFICATE}")]
+    if not folders:
+        raise UserError(
+            f"{run.path}: no judge has scored this run yet; do that first: the command of the run "
+            "with judge=openai, say"
+        )
+    return max(folders, key=lambda folder: (folder / CERTIFICATE).stat().st_mtime)
+
+
+def read_spot_check(folder: Path, config: EvalConfig) -> SpotCheck:
+    """What lies in a judge's folder, and beside it the answers."""
+    return SpotCheck(
+        suite=config.suite.name,
+        seed=config.seed,
+        rubrics={name: read_rubric(folder / f"{name}.yaml") for name in config.suite.rubrics},
+        answers={label: read_answers(folder.with_name(label)) for label in config.models()},
+        judged=read_judged(folder),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
