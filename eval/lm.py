@@ -304,7 +304,7 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
                 raise UserError(
                     f"task {one.request.task_name}: its answers may have "
                     f"{settings['max_gen_toks']} tokens, the model reads {self.max_length} in all; "
-                    "lower max_gen_toks in the task's generation_kwargs"
+                    "lower max_gen_toks in the task's generation_kwargs, or humaneval.max_tokens"
                 )
             stops = list(filter(None, handle_stop_sequences(settings["until"], eos=end)))
             draw = self._draw(settings) if settings["do_sample"] else None

@@ -18,6 +18,7 @@ from lm_eval.tasks import TaskManager
 from lm_eval.utils import make_table
 
 from eval.config import EvalConfig
+from eval.decoding import Decoder
 from eval.humaneval.config import HumanEvalConfig
 from eval.humaneval.prompts import STOPS
 from eval.humaneval.task import build_humaneval
@@ -219,6 +220,30 @@ def test_models_are_evaluated_and_compared(
     (file,) = (run.eval / "humaneval" / "target").glob("results_*.json")
     assert read_json(file)["configs"]["humaneval"]["metadata"]["isolation"] == "sandbox"
     assert "data/HumanEval.jsonl.gz" in read_json(run.manifest)["inputs"]
+
+
+@own_process
+def test_answers_are_on_the_disk_before_one_is_run(problems_config: EvalConfig) -> None:
+    problems_config.humaneval = replace(problems_config.humaneval, samples=2, temperature=0.8)
+    run = open_run(problems_config)
+    kept = run.eval / "humaneval" / ".target.answers.jsonl"
+    answered: list[int] = []
+
+    def ended(self: Verdicts, tasks: Sequence[pool.Task]) -> None:
+        answered.append(kept.read_text().count("\n"))
+        raise SandboxError("the sandbox does not answer")
+
+    def asked(self: Decoder, prompts: Sequence[Any]) -> None:
+        raise AssertionError("nothing is asked twice")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Verdicts, "of", ended)
+        assert main(["--config", str(run.config)]) == EXIT_USER_ERROR
+    assert answered == [6]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Decoder, "answer", asked)
+        assert main(["--config", str(run.config)]) == EXIT_DONE
+    assert not kept.exists()
 
 
 @own_process
