@@ -70,16 +70,20 @@ def _refuse_ranks(name: str) -> None:
 
 def _report(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] in ("--help", "-h"):
-        print("usage: pacos report RUN…   write RUN/report.html, one self-contained page each")
+        print("usage: pacos report RUN|SWEEP…   write report.html there, one page by itself each")
         return EXIT_DONE if arguments else EXIT_USER_ERROR
     from pathlib import Path
 
     from launch.report import write_report
+    from launch.report_sweep import write_sweep_report
+    from launch.status import named
+    from launch.sweep import Sweep
 
-    for run in arguments:
-        if not (Path(run) / "manifest.json").is_file():
-            raise UserError(f"{run}: not a run; give the folder of one, such as runs/demo")
-        print(write_report(Path(run)))
+    for found in [named(Path(word)) for word in arguments]:
+        if isinstance(found, Sweep):
+            print(write_sweep_report(found))
+        else:
+            print(write_report(found.path))
     return EXIT_DONE
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from eval.config import EvalConfig
@@ -113,13 +113,24 @@ def read_page(run: Path) -> Page:
 
 def render(page: Page) -> str:
     """The page as HTML. Everything that was generated, or came from a file, is escaped."""
+    return template("report.html.j2", moment, duration, signed, breakable).render(page=page)
+
+
+def template(name: str, *filters: Callable[..., str]) -> Template:
+    """A template of this package, which may use filters under the names of these functions."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(_template_text),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    filters = (moment, duration, signed, breakable)
     environment.filters |= {function.__name__: function for function in filters}
-    template = files("launch").joinpath("report.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(template).render(page=page)
+    return environment.get_template(name)
+
+
+def _template_text(name: str) -> str:
+    return files("launch").joinpath(name).read_text(encoding="utf-8")
 
 
 def _result_tiles(results: Results) -> Iterable[Tile]:

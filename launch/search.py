@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from launch.config import SCHEMAS, AnyConfig
 from launch.queue import jobs
+from launch.report_sweep import write_sweep_report
 from launch.status_table import show_sweep
 from launch.study import Study
 from launch.sweep import Point, Sweep, check_points, fixed_words, settle
@@ -66,7 +67,7 @@ def search(schema: type[AnyConfig], words: Sequence[str]) -> int:
             _run_hydra(Batches(schema, sweep, fixed, study), [*words, *own])
         best = study.best()
     show_sweep(sweep, jobs())
-    print(f"best: {best}")
+    print(f"best: {best}\n{write_sweep_report(sweep)}")
     return EXIT_DONE
 
 

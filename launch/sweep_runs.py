@@ -10,6 +10,7 @@ from launch.array import submit_array
 from launch.config import AnyConfig, JobConfig, PipelineConfig
 from launch.dispatch import dispatch, is_job
 from launch.queue import jobs
+from launch.report_sweep import write_sweep_report
 from launch.slurm import undone_if_refused
 from launch.status import read_status
 from launch.status_table import show_sweep
@@ -122,6 +123,7 @@ def _submit(sweep: Sweep) -> int:
 def _run_here(sweep: Sweep) -> int:
     codes = _codes(sweep, _left(sweep))
     show_sweep(sweep, jobs())
+    print(write_sweep_report(sweep))
     return max(codes, default=EXIT_DONE)
 
 

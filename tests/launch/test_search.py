@@ -68,7 +68,7 @@ def test_a_search_that_is_stopped_goes_on_to_its_last_point(
     assert len(set(rates)) == 6
     assert "5 done, 1 failed" in (shown := capsys.readouterr().out)
     nearest = min(rates[:3] + rates[4:], key=lambda rate: abs(math.log10(rate / BEST)))
-    assert f"optimizer.lr={nearest:.5g}" in shown.splitlines()[-1]
+    assert f"optimizer.lr={nearest:.5g}" in shown.splitlines()[-2]
 
     third = answer(monkeypatch, lambda number: EXIT_DONE)
     assert search(SFTConfig, words) == EXIT_DONE
