@@ -146,8 +146,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(
 
 
 def test_a_person_may_launch_the_ranks(straight: RunDir, rows: Path, tmp_path: Path) -> None:
-    launch = ["--use_deepspeed", "--num_processes", "2", "--num_machines", "1"]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "sft.train"]
+    launch = ["--config_file", str(ROOT / "launch" / "accelerate" / "cpu.yaml"), "-m", "sft.train"]
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [BIN / "accelerate", "launch", *launch, *overrides(rows, tmp_path, "typed", "max_steps=3")],

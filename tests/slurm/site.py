@@ -61,6 +61,11 @@ class Site:
 
         self.slurm.until(made, f"{run.path.name} made {step} steps", seconds)
 
+    def wait_for_lives(self, run: RunDir, lives: int, seconds: float = 120) -> None:
+        """Wait until the run was taken up so often."""
+        what = f"{run.path.name} has {lives} lives"
+        self.slurm.until(lambda: run.lives() >= lives, what, seconds)
+
     def wait_for_end(self, job: str, seconds: float = 60) -> dict[str, str]:
         """Wait until a job has ended; returns what Slurm knows of it."""
         over = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED"}

@@ -156,3 +156,70 @@ def test_a_controller_that_does_not_answer(site: Site, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "controller does not answer" in done.stderr
     assert not (site.folder / "runs").exists()
+
+
+@pytest.mark.slow
+def test_the_time_limit_itself_ends_in_a_saved_run_that_goes_on(site: Site) -> None:
+    (site.folder / "slow").touch()
+    words = ["cluster.time_limit=00:02:00", "cluster.grace_seconds=60", "max_steps=500"]
+    run, job = site.submit("timed", *words)
+    site.wait(run, State.saved, seconds=150)
+    (site.folder / "slow").unlink()
+    assert site.wait_for_end(job)["JobState"] == "COMPLETED"
+    assert [end["state"] for end in ends(run)] == ["saved", "done"]
+    assert steps(run) == list(range(1, 501))
+
+
+@pytest.mark.slow
+def test_a_preempted_run_saves_makes_room_and_goes_on(site: Site) -> None:
+    (site.folder / "slow").touch()
+    whole = ["cluster.nodes=3", "cluster.threads_per_rank=64"]
+    low, low_job = site.submit("low", "cluster.partition=low", *whole)
+    site.wait_for_step(low)
+    high, high_job = site.submit("high", *whole)
+    site.wait(low, State.saved)
+    (site.folder / "slow").unlink()
+    for job in (high_job, low_job):
+        assert site.wait_for_end(job)["JobState"] == "COMPLETED"
+    assert [end["state"] for end in ends(low)] == ["saved", "done"]
+    assert steps(low) == list(range(1, 21))
+    assert high.state() is State.done
+
+
+@pytest.mark.slow
+def test_a_dead_node_costs_a_life_and_no_run(site: Site) -> None:
+    (site.folder / "slow").touch()
+    run, job = site.submit("orphan", "max_steps=100")
+    site.wait_for_step(run, 2)
+    nodes = site.slurm.run("scontrol", "show", "hostnames", site.slurm.job(job)["NodeList"])
+    dead = nodes.split()[-1]
+    site.slurm.power_off(dead)
+    try:
+        site.wait_for_lives(run, 2)
+        (site.folder / "slow").unlink()
+        assert site.wait_for_end(job)["JobState"] == "COMPLETED"
+        assert steps(run) == list(range(1, 101))
+    finally:
+        site.slurm.power_on(dead)
+
+
+@pytest.mark.slow
+def test_a_node_whose_ranks_die_twice_is_left_out(site: Site) -> None:
+    (site.folder / "kill-node1").touch()
+    run, job = site.submit("unlucky")
+    site.slurm.until(lambda: run.job_id.read_text().strip() != job, "a second job", 120)
+    second = site.wait_for_end(run.job_id.read_text().strip())
+    assert second["JobState"] == "COMPLETED"
+    assert second["NodeList"] == "node[2-3]"
+    assert [end["state"] for end in ends(run)] == ["failed", "failed", "done"]
+
+
+@pytest.mark.slow
+def test_lives_that_come_to_nothing_end(site: Site) -> None:
+    for node in site.slurm.nodes:
+        (site.folder / f"kill-{node}").touch()
+    run, _ = site.submit("hopeless", "cluster.nodes=1")
+    site.slurm.until(lambda: len(ends(run)) == 3, "three lives", 120)
+    ended = site.wait_for_end(run.job_id.read_text().strip())
+    assert ended["JobState"] == "FAILED"
+    assert "came to no new checkpoint" in Path(ended["StdOut"]).read_text()
