@@ -53,7 +53,7 @@ def stage_help(name: str) -> str:
     schema = _schema(name)
     lines = [f"pacos {name}: {ABOUT[name]}", "", f"usage: pacos {name} KEY=VALUE… [-m]", ""]
     lines += ["Groups, GROUP=OPTION:"]
-    lines += [f"  {group:<28}{options}" for group, options in _groups(name)]
+    lines += [f"  {group:<32}{options}" for group, options in _groups(name)]
     lines += ["", "Keys, KEY=VALUE, with the value that the schema gives them:"]
     lines += _keys(schema, "", {})
     lines += [
@@ -89,8 +89,11 @@ def _groups(name: str, package: str = "") -> Iterator[tuple[str, str]]:
         if at and not colon:
             yield from _groups(included, f"{inner}.")
         elif colon and not (package and group in OF_ONE_STAGE):
-            shown = f"{group}@{package}{group}" if package else group
-            yield shown, ", ".join(_options(group, chosen.strip()))
+            # The group, and where in the config its option goes, if that is elsewhere.
+            name, _, place = group.partition("@")
+            place = f"{package}{place or name}"
+            shown = name if place == name else f"{name}@{place}"
+            yield shown, ", ".join(_options(name, chosen.strip()))
 
 
 def _options(group: str, chosen: str) -> list[str]:
