@@ -133,11 +133,10 @@ class EvalConfig:
         folder = self.suite.directory()
         if HUMANEVAL in self.suite.tasks:
             found += self._missing_problems()
-        for task in self.suite.tasks:
-            if task != HUMANEVAL and not (folder / f"{task}.yaml").is_file():
-                known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
-                what = f"no {task}.yaml in {folder}"
-                found.append(Problem("suite.tasks", task, what, f"the folder has: {known}"))
+        own = self.suite.folder is not None and not self.suite.folder.startswith("shipped:")
+        if own and not folder.is_dir():
+            remedy = "give a folder of YAML files, or null"
+            found.append(Problem("suite.folder", self.suite.folder, "no such folder", remedy))
         found += self.geval.missing_files(self.suite)
         return [problem for problem in found if problem is not None]
 

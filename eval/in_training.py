@@ -13,7 +13,7 @@ import torch
 
 from eval.lm import SharedContextLM
 from eval.results import SuiteResult, run_harness
-from eval.suites import build_tasks, load_task_configs
+from eval.suites import build_suite
 from eval.team import Team
 from pacos.config import PromptFormat
 from pacos.distributed import World
@@ -58,7 +58,7 @@ class TrainingSuite:
         self._suite, self._limit, self._seed = suite, limit, seed
         self._engine, self._world = engine, world
         self._team = Team(world)
-        self._tasks = build_tasks(load_task_configs(suite)) if world.is_main else []
+        self._tasks = build_suite(suite).tasks if world.is_main else []
         own = copy.deepcopy(tokenizer)
         if prompt_format is not None:
             own.chat_template = FORMATS[prompt_format].exported()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from eval.config import EvalConfig
 from eval.geval.answers import read_rubrics
 from eval.humaneval.config import TASK as HUMANEVAL
 from eval.loading import load_directory
-from eval.suites import TaskConfig, data_files
 from pacos.benchmarks.catalogue import BENCHMARKS
 from pacos.errors import UserError
 from pacos.files import read_json, sha256
@@ -17,13 +17,14 @@ from pacos.run_dir import RunDir
 MODEL_FILES = ("config.json", "*.safetensors", "*.bin", "tokenizer.json", "tokenizer.model")
 
 
-def input_files(config: EvalConfig, tasks: list[TaskConfig]) -> dict[str, Path]:
-    """Every local file that the scores depend on, under a name for the manifest."""
-    files = {
-        f"suite/{name}": config.suite.directory() / f"{name}.yaml"
-        for name in config.suite.tasks
-        if name != HUMANEVAL
-    }
+def input_files(config: EvalConfig, suite: Mapping[str, Path]) -> dict[str, Path]:
+    """Every local file that the scores depend on, under a name for the manifest.
+
+    Args:
+        config: of the evaluation.
+        suite: files of the suite's tasks.
+    """
+    files = dict(suite)
     if HUMANEVAL in config.suite.tasks:
         (problems,) = BENCHMARKS[HUMANEVAL].files(config.suite.data_folder())
         files[f"data/{problems.name}"] = problems
@@ -31,7 +32,6 @@ def input_files(config: EvalConfig, tasks: list[TaskConfig]) -> dict[str, Path]:
         files[f"rubric/{rubric.name}"] = config.suite.directory() / f"{rubric.name}.yaml"
         if rubric.prompts is not None:
             files[f"prompts/{rubric.name}"] = rubric.prompts
-    files |= {f"data/{file.name}": file for task in tasks for file in data_files(task)}
     if config.heldout is not None:
         files["heldout"] = Path(config.heldout).expanduser()
     for label, path in config.models().items():

@@ -45,7 +45,7 @@ def conclude(config: EvalConfig, run: RunDir) -> None:
     # A result means that an earlier life came this far: its record is not tracked twice.
     if not run.result.is_file():
         _track(config, run, scores)
-    write_json(run.result, result(scores, f"{config.suite.name}/{OVERALL}"))
+    write_json(run.result, result(scores, _objective(config, run, scores["target"])))
     show(table)
     if config.judge.endpoint is not None:
         print_certificate(config, run)
@@ -91,23 +91,23 @@ def _judged(config: EvalConfig, run: RunDir) -> tuple[str, Mapping[str, Rubric],
     return config.suite.name, rubrics, read_judged(folder)
 
 
-def result(scores: Mapping[str, Scores], overall: str) -> dict[str, Any]:
-    """The content of result.json: the figure that a sweep optimises, and all others.
+def _objective(config: EvalConfig, run: RunDir, target: Scores) -> dict[str, Any]:
+    """The figure that a sweep optimises.
 
     It is the token NLL of held-out answers where it was measured, else a judge's `overall` score,
-    else the mean over the tasks of each one's first metric.
+    else the mean over tasks and groups of each one's first metric of which more is better.
     """
-    target = scores["target"]
+    overall = f"{config.suite.name}/{OVERALL}"
     if NLL in target:
-        objective = {"name": NLL, "value": target[NLL], "higher_is_better": False}
-    elif overall in target:
-        objective = {"name": overall, "value": target[overall], "higher_is_better": True}
-    else:
-        first: dict[str, float] = {}
-        for name, score in target.items():
-            first.setdefault(name.partition("/")[0], score)
-        mean = sum(first.values()) / len(first)
-        objective = {"name": "mean score", "value": mean, "higher_is_better": True}
+        return {"name": NLL, "value": target[NLL], "higher_is_better": False}
+    if overall in target:
+        return {"name": overall, "value": target[overall], "higher_is_better": True}
+    mean = read_suite(run.eval / config.suite.name / "target").mean_score()
+    return {"name": "mean score", "value": mean, "higher_is_better": True}
+
+
+def result(scores: Mapping[str, Scores], objective: dict[str, Any]) -> dict[str, Any]:
+    """The content of result.json: what a sweep optimises, and all figures of each model."""
     return {"objective": objective, **scores}
 
 

@@ -12,6 +12,7 @@ from eval.answers import Answers
 from eval.certificate import TOLERANCE, Certificate
 from eval.config import EvalConfig, Precision
 from eval.parts import whole_folder
+from eval.suites import leaves
 from pacos.files import read_json, write_json
 from pacos.suite import SuiteConfig
 
@@ -31,13 +32,42 @@ class SuiteResult:
     """Lines of samples_<task>_*.jsonl by task: one for each document and filter."""
 
     def values(self) -> dict[str, float]:
-        """All scores under task/metric names."""
+        """All scores under task/metric names, those of groups first."""
+        names = [*self.results.get("groups", {}), *self.samples]
         return {
-            f"{task}/{metric_name(self, task, key)}": value
-            for task in self.samples
-            for key, value in self.results["results"][task].items()
+            f"{name}/{metric_name(self, name, key)}": value
+            for name in names
+            for key, value in self.results["results"][name].items()
             if isinstance(value, int | float) and is_score(key)
         }
+
+    def outermost(self) -> list[str]:
+        """Groups and tasks that are in no other group."""
+        children = self.results.get("group_subtasks", {})
+        inside = {child for members in children.values() for child in members}
+        names = [*self.results.get("groups", {}), *self.samples]
+        return [name for name in names if name not in inside]
+
+    def mean_score(self) -> float | None:
+        """Mean over `outermost` of each one's first metric of which more is better."""
+        first = [
+            next(
+                (
+                    value
+                    for key, value in self.results["results"][name].items()
+                    if is_score(key) and self.higher_is_better(name, key)
+                ),
+                None,
+            )
+            for name in self.outermost()
+        ]
+        values = [value for value in first if value is not None]
+        return sum(values) / len(values) if values else None
+
+    def higher_is_better(self, name: str, key: str) -> bool:
+        """Of a metric, with its filter, of a task or group."""
+        known = self.results["higher_is_better"].get(name, {})
+        return bool(known.get(key.partition(",")[0], True))
 
 
 def is_score(key: str) -> bool:
@@ -99,10 +129,25 @@ def run_harness(
     Args:
         lm: the model as the harness sees it.
         tasks: the harness's task objects.
-        suite: whether it wants the chat template.
+        suite: what it wants the chat template for.
         limit: items a task; None takes all.
         seed: of examples in prompts, and of every random number that a task may draw.
     """
+    answered = [task for task in tasks if next(leaves([task])).OUTPUT_TYPE == "generate_until"]
+    scored = [task for task in tasks if task not in answered]
+    if not suite.chat_template or suite.chat_choices or not (answered and scored):
+        chat = suite.chat_template and (suite.chat_choices or bool(answered))
+        return _evaluate(lm, tasks, chat, limit, seed)
+    results = _evaluate(lm, scored, False, limit, seed)
+    for key, value in _evaluate(lm, answered, True, limit, seed).items():
+        if isinstance(value, dict) and key != "config":
+            results[key] = {**results.get(key, {}), **value}
+    return results
+
+
+def _evaluate(
+    lm: Any, tasks: list[Any], chat_template: bool, limit: int | None, seed: int
+) -> dict[str, Any]:
     from lm_eval import evaluator
     from lm_eval.tasks import TaskManager
 
@@ -119,7 +164,7 @@ def run_harness(
         cache_requests=False,
         bootstrap_iters=BOOTSTRAP_ITERS,
         log_samples=True,
-        apply_chat_template=suite.chat_template,
+        apply_chat_template=chat_template,
         fewshot_as_multiturn=True,
         random_seed=seed,
         numpy_random_seed=seed,

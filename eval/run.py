@@ -99,11 +99,11 @@ class Loader:
 def _lead(config: EvalConfig, run: RunDir, loader: Loader, stop: StopRequest) -> str | None:
     """Do the parts that are left; returns why it stopped before the last one, if it did."""
     from eval.inputs import input_files, record_inputs
-    from eval.suites import load_task_configs
+    from eval.suites import build_suite
 
-    tasks = load_task_configs(config.suite)
-    record_inputs(run, input_files(config, tasks))
-    measures = _measures(config, run, tasks)
+    suite = build_suite(config.suite)
+    record_inputs(run, input_files(config, suite.files))
+    measures = _measures(config, run, suite.tasks)
     for label, path in config.models().items():
         left = {}
         for name, score in measures.items():
@@ -137,20 +137,19 @@ def _stopped(reason: str) -> str:
     return reason
 
 
-def _measures(config: EvalConfig, run: RunDir, tasks: list[dict[str, Any]]) -> dict[str, Score]:
+def _measures(config: EvalConfig, run: RunDir, tasks: list[Any]) -> dict[str, Score]:
     """What every model is measured on, by the name of its folder."""
     from eval.geval.answers import asked, read_rubrics, write_answers
     from eval.heldout import read_rows, score_heldout
     from eval.humaneval.task import build_humaneval
     from eval.results import score_suite
-    from eval.suites import build_tasks
 
     measures: dict[str, Score] = {}
-    built = build_tasks(tasks)
     if HUMANEVAL in config.suite.tasks:
-        built.append(build_humaneval(config, run.eval / config.suite.name / ".verdicts.jsonl"))
-    if built:
-        measures[config.suite.name] = partial(score_suite, tasks=built, config=config)
+        kept = run.eval / config.suite.name / ".verdicts.jsonl"
+        tasks = [*tasks, build_humaneval(config, kept)]
+    if tasks:
+        measures[config.suite.name] = partial(score_suite, tasks=tasks, config=config)
     if config.suite.rubrics:
         prompts = asked(read_rubrics(config.suite), config.limit)
         measures[config.suite.name] = partial(write_answers, prompts=prompts, config=config)

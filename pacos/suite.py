@@ -19,25 +19,31 @@ class SuiteConfig:
     name: str = "???"
     """Name of the suite, and of its folder in the results."""
     tasks: list[str] = field(default_factory=list)
-    """Names of tasks, each a YAML file in `folder`, or `humaneval` (docs/sandbox.md)."""
+    """Names of tasks: YAML files in `folder`, with `*` for several; tasks, groups and tags of the
+    harness; or `humaneval` (docs/sandbox.md)."""
+    num_fewshot: dict[str, int] = field(default_factory=dict)
+    """Examples in each prompt, by task or group; others have what their own files say."""
     rubrics: list[str] = field(default_factory=list)
     """Names of rubrics, each a YAML file in `folder`: a model answers their prompts and a judge
     scores the answers, as docs/geval.md says."""
-    folder: str = "???"
-    """`shipped:NAME` for a suite that comes with pacos, else a folder of YAML files."""
+    folder: str | None = None
+    """Folder of YAML files, `shipped:NAME` for one that comes with pacos; null is the one that
+    comes with pacos under the suite's name, if there is one."""
     chat_template: bool = False
     """Whether prompts are written out in the model's prompt format."""
+    chat_choices: bool = True
+    """Whether that is so where choices are scored too. Published scores mostly are without it."""
     benchmarks: list[str] = field(default_factory=list)
     """Names in pacos/benchmarks/catalogue.py whose items no generated row may give away. Empty:
     generated rows are compared with none."""
     data_dir: str | None = None
-    """Folder of the benchmarks' files, laid out as docs/decontamination.md says; null is enough for
-    those that come with pacos."""
+    """Folder of the benchmarks' files, laid out as docs/suites.md says; null takes rows from the
+    hub, and is enough for those that come with pacos."""
 
     def directory(self) -> Path:
-        """Where the suite's task files are."""
-        if self.folder.startswith("shipped:"):
-            return SHIPPED_SUITES / self.folder.removeprefix("shipped:")
+        """Where the suite's own files are; it may have none."""
+        if self.folder is None or self.folder.startswith("shipped:"):
+            return SHIPPED_SUITES / (self.folder or self.name).removeprefix("shipped:")
         return Path(self.folder).expanduser()
 
     def data_folder(self) -> Path | None:

@@ -30,6 +30,7 @@ STAGE_OF_GROUP: dict[str, type[StageConfig]] = {
 STAGE_OF_EXPERIMENT: dict[str, type[StageConfig]] = {"demo": PipelineConfig, "alpaca_7b": SFTConfig}
 NEEDED = {
     ("generator", "server"): ["generator.endpoint.model=mine", "generator.terms=none"],
+    ("suite", "user"): ["suite.folder=."],
     ("judge", "server"): ["judge.endpoint.model=mine"],
     ("judge", "azure"): ["judge.endpoint.url=https://x.azure.com", "judge.endpoint.model=d"],
     ("generator", "azure"): [

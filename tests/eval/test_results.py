@@ -8,7 +8,7 @@ from lm_eval.loggers import EvaluationTracker
 from eval.config import EvalConfig
 from eval.loading import build_lm
 from eval.results import read_suite, score_suite
-from eval.suites import build_tasks, load_task_configs
+from eval.suites import build_suite
 
 # What the command `lm_eval run --log_samples` of 0.4.13 writes.
 RESULT_KEYS = {
@@ -29,7 +29,7 @@ SAMPLE_KEYS = {
 @pytest.fixture
 def folder(config: EvalConfig, tmp_path: Path) -> Path:
     folder = tmp_path / "smoke" / "target"
-    tasks = build_tasks(load_task_configs(config.suite))
+    tasks = build_suite(config.suite).tasks
     score_suite(build_lm(config.target, config), folder, tasks=tasks, config=config)
     return folder
 
@@ -69,7 +69,7 @@ def test_results_read_back(folder: Path) -> None:
 
 def test_prompts_are_in_the_format_that_was_asked_for(config: EvalConfig, tmp_path: Path) -> None:
     chatty = replace(config, suite=replace(config.suite, chat_template=True))
-    tasks = build_tasks(load_task_configs(chatty.suite))
+    tasks = build_suite(chatty.suite).tasks
     folder = tmp_path / "chat"
     score_suite(build_lm(chatty.target, chatty), folder, tasks=tasks, config=chatty)
     prompt = read_suite(folder).samples["smoke_choice_en"][0]["arguments"]["gen_args_0"]["arg_0"]
@@ -78,7 +78,7 @@ def test_prompts_are_in_the_format_that_was_asked_for(config: EvalConfig, tmp_pa
 
 
 def test_the_same_tasks_score_twice_alike(config: EvalConfig, tmp_path: Path) -> None:
-    tasks = build_tasks(load_task_configs(config.suite))
+    tasks = build_suite(config.suite).tasks
     for name in ("one", "two"):
         score_suite(build_lm(config.target, config), tmp_path / name, tasks=tasks, config=config)
     one, two = read_suite(tmp_path / "one"), read_suite(tmp_path / "two")
@@ -90,7 +90,7 @@ def test_what_the_harness_fails_to_write_is_an_error(
     config: EvalConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(EvaluationTracker, "save_results_samples", lambda self, **given: None)
-    tasks = build_tasks(load_task_configs(config.suite))
+    tasks = build_suite(config.suite).tasks
     with pytest.raises(OSError, match="could not write all"):
         score_suite(build_lm(config.target, config), tmp_path / "x", tasks=tasks, config=config)
     assert not (tmp_path / "x").exists()
