@@ -48,12 +48,15 @@ def sdpa_kernel(
     groups = query.shape[1] // key.shape[1]
     lengths = ends.diff().tolist()
     whole = (query, key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1))
-    parts = [cpu_bf16.operand(tensor.transpose(0, 1)).split(lengths, dim=1) for tensor in whole]
+    # As a batch of one: torch has fused kernels for four dimensions only, and with three it would
+    # keep a matrix of scores for each head.
+    batched = (cpu_bf16.operand(tensor.transpose(0, 1))[None] for tensor in whole)
+    parts = [tensor.split(lengths, dim=2) for tensor in batched]
     outputs = [
         functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
         for q, k, v in zip(*parts, strict=True)
     ]
-    return torch.cat(outputs, dim=1).transpose(0, 1).to(query.dtype)
+    return torch.cat(outputs, dim=2)[0].transpose(0, 1).to(query.dtype)
 
 
 def flash_kernel(implementation: str) -> Kernel:
