@@ -115,6 +115,15 @@ def _doctor(arguments: Sequence[str]) -> int:
     return run_doctor(arguments)
 
 
+def _plan(arguments: Sequence[str]) -> int:
+    from launch.plan.command import USAGE, run_plan
+
+    if "--help" in arguments or "-h" in arguments:
+        print(USAGE)
+        return EXIT_DONE
+    return run_plan(arguments)
+
+
 def _status(arguments: Sequence[str]) -> int:
     wants_help = "--help" in arguments or "-h" in arguments
     if wants_help or len(arguments) > 1:
@@ -165,6 +174,7 @@ def _review(arguments: Sequence[str]) -> int:
 
 OTHERS = {
     "doctor": _doctor,
+    "plan": _plan,
     "report": _report,
     "chat": _chat,
     "review": _review,

@@ -11,10 +11,11 @@ from omegaconf import DictConfig
 from launch.config import SCHEMA_OF, SCHEMAS, AnyConfig
 from launch.dispatch import dispatch
 from launch.dry_run import show, show_points
+from launch.plan.fit import compose_fitting, refuse_what_cannot_fit
 from launch.search import is_search, search
 from launch.sweep import expand
 from launch.sweep_runs import begin_sweep
-from pacos.compose import check, compose_checked, register
+from pacos.compose import check, register
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, UserError
 
 DRY_RUN = "--dry-run"
@@ -51,7 +52,7 @@ def run_stage(name: str, arguments: Sequence[str]) -> int:
     if is_sweep:
         points = expand(schema, words)
         return show_points(points) if is_dry else begin_sweep(points)
-    config = compose_checked(schema, SCHEMAS, words)
+    config = compose_fitting(schema, words)
     return show(config) if is_dry else dispatch(config)
 
 
@@ -62,7 +63,9 @@ def _run_hydra(schema: type[AnyConfig], arguments: Sequence[str]) -> int:
 
     def job(composed: DictConfig) -> None:
         try:
-            codes.append(dispatch(check(composed, schema)))
+            config = check(composed, schema)
+            refuse_what_cannot_fit(config)
+            codes.append(dispatch(config))
         except UserError as error:
             print(f"pacos: {error}", file=sys.stderr)
             codes.append(EXIT_USER_ERROR)

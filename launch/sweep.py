@@ -13,8 +13,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from launch.config import SCHEMA_OF, SCHEMAS, AnyConfig, PipelineConfig
-from pacos.compose import compose_checked
+from launch.config import SCHEMA_OF, AnyConfig, PipelineConfig
+from launch.plan.fit import compose_fitting
 from pacos.config import TrackingConfig, identity
 from pacos.errors import ConfigError, Problem, UserError
 from pacos.files import read_json, write_json
@@ -129,7 +129,7 @@ def check_points(
             for key, _, value in (word.partition("=") for word in words if word not in fixed)
         }
         try:
-            points.append(Point(varied, compose_checked(schema, SCHEMAS, words)))
+            points.append(Point(varied, compose_fitting(schema, words)))
         except ConfigError as error:
             problems += [problem for problem in error.problems if problem not in problems]
     if problems:

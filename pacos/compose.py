@@ -42,13 +42,29 @@ def compose_checked(schema: type[C], schemas: Schemas, overrides: Sequence[str])
     Raises:
         ConfigError: with every problem: unknown keys, wrong types and impossible values together.
     """
+    return check(_compose(schema, schemas, overrides), schema)
+
+
+def compose_with_problems(
+    schema: type[C], schemas: Schemas, overrides: Sequence[str]
+) -> tuple[C, list[Problem]]:
+    """Compose a config whose values may be wrong, and say what is; what is missing is empty.
+
+    Raises:
+        ConfigError: keys are unknown, or values of the wrong type.
+    """
+    composed = _compose(schema, schemas, overrides)
+    config, _ = _filled(composed, schema)
+    return config, _value_problems(composed, schema)
+
+
+def _compose(schema: type[C], schemas: Schemas, overrides: Sequence[str]) -> DictConfig:
     register(schemas)
     with _hydra():
         try:
-            composed = compose(config_name=schema.STAGE, overrides=list(overrides))
+            return compose(config_name=schema.STAGE, overrides=list(overrides))
         except BAD_CONFIG as error:
             raise ConfigError(_diagnose(schema, overrides, error)) from error
-    return check(composed, schema)
 
 
 def hydra_settings(schema: type[C], overrides: Sequence[str]) -> DictConfig:
@@ -83,14 +99,19 @@ def _hydra() -> Iterator[None]:
 
 
 def _value_problems(composed: DictConfig, schema: type[StageConfig]) -> list[Problem]:
-    missing = sorted(missing_keys(OmegaConf.to_container(composed)))
+    config, missing = _filled(composed, schema)
     problems = [Problem(key, "???", "is required", f"add {key}=…") for key in missing]
+    found = [*config.problems(), *config.missing_files()]
+    return problems + [problem for problem in found if problem.key not in missing]
+
+
+def _filled(composed: DictConfig, schema: type[C]) -> tuple[C, list[str]]:
+    """The config with empty words for what is missing, and the keys of that."""
+    missing = sorted(missing_keys(OmegaConf.to_container(composed)))
     filled = composed.copy()
     for key in missing:
         OmegaConf.update(filled, key, "")
-    config = to_typed(filled, schema)
-    found = [*config.problems(), *config.missing_files()]
-    return problems + [problem for problem in found if problem.key not in missing]
+    return to_typed(filled, schema), missing
 
 
 def _diagnose(

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, ClassVar, Protocol
 
 from pacos.errors import Problem
+from pacos.gpus import GPUS, find_gpu
 from pacos.llama import LlamaShape
 
 TIME_LIMIT = re.compile(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)")
@@ -94,6 +95,9 @@ class ModelConfig:
     """Terms of the weights, recorded in every output's lineage."""
     shape: LlamaShape = field(default_factory=LlamaShape)
     """Sizes, so that a plan needs neither the weights nor torch."""
+    pretraining_tokens: float | None = None
+    """Tokens that the weights were trained on, as their makers say; `pacos plan` compares them with
+    the compute-optimal number."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -147,6 +151,18 @@ class ClusterConfig:
     at_once: int | None = None
     """Points of a sweep that Slurm runs at the same time; null: as many as there is room for. On
     one machine they run one after another."""
+    gpu: str | None = None
+    """GPU of the ranks, such as H100, H200 or A100, for `pacos plan` and the check that a run fits.
+    Null: what nvidia-smi shows where ranks run on this machine, else H100."""
+    gpu_memory_gib: float | None = None
+    """GiB of its memory; null: what its name says, of an A100 80."""
+    network_gbps: float = 400.0
+    """Gbit/s between nodes, all network adapters of a node together; a DGX H100 has 3200. Only
+    `pacos plan` reads it."""
+    gpu_hour_usd: float | None = None
+    """What a GPU costs an hour, in US dollars, for `pacos plan`; null: it tells no cost."""
+    must_fit: bool = True
+    """Whether a run that cannot fit into its GPUs' memory is refused before it starts."""
 
     def world_size(self) -> int:
         """Ranks of the job."""
@@ -163,6 +179,7 @@ class ClusterConfig:
             value = getattr(self, key)
             if value is not None and value < 1:
                 found.append(Problem(f"cluster.{key}", value, "must be at least 1", "raise it"))
+        found += self._gpu_problems()
         if self.launcher is Launcher.local and self.nodes > 1:
             found.append(
                 Problem(
@@ -193,6 +210,18 @@ class ClusterConfig:
             what = f"leaves nothing beside cluster.grace_seconds = {self.grace_seconds}"
             return [Problem(key, limit, what, "raise it, or lower cluster.grace_seconds")]
         return []
+
+    def _gpu_problems(self) -> list[Problem]:
+        found = []
+        if self.gpu is not None and find_gpu(self.gpu) is None:
+            what = "no GPU whose speed is known"
+            remedy = f"choose the one most like it of: {', '.join(GPUS)}"
+            found.append(Problem("cluster.gpu", self.gpu, what, remedy))
+        for key in ("gpu_memory_gib", "network_gbps"):
+            value = getattr(self, key)
+            if value is not None and value <= 0:
+                found.append(Problem(f"cluster.{key}", value, "must be above 0", "raise it"))
+        return found
 
 
 class StageConfig(Protocol):

@@ -28,14 +28,19 @@ class LlamaShape:
 
     def num_parameters(self) -> int:
         """All trainable parameters, the tied embedding counted once."""
-        head_dim = self.hidden_size // self.num_attention_heads
-        kv_width = head_dim * self.num_key_value_heads
-        attention = 2 * self.hidden_size * self.hidden_size + 2 * self.hidden_size * kv_width
+        attention = 2 * self.hidden_size * (self.hidden_size + self.kv_width())
         mlp = 3 * self.hidden_size * self.intermediate_size
         layer = attention + mlp + 2 * self.hidden_size
-        embedding = self.vocab_size * self.hidden_size
         heads = 1 if self.tie_word_embeddings else 2
-        return self.num_hidden_layers * layer + heads * embedding + self.hidden_size
+        return self.num_hidden_layers * layer + heads * self.embedding() + self.hidden_size
+
+    def embedding(self) -> int:
+        """Parameters of the embedding, and of an output head of its own."""
+        return self.vocab_size * self.hidden_size
+
+    def kv_width(self) -> int:
+        """Width of keys, and of values."""
+        return self.hidden_size // self.num_attention_heads * self.num_key_value_heads
 
     def training_flops(self, tokens: int, squared_lengths: int) -> float:
         """FLOPs of forward and backward over documents with sum of lengths `tokens`.
@@ -48,7 +53,7 @@ class LlamaShape:
             tokens: Σ len over the documents.
             squared_lengths: Σ len² over the documents.
         """
-        look_up = 0 if self.tie_word_embeddings else self.vocab_size * self.hidden_size
+        look_up = 0 if self.tie_word_embeddings else self.embedding()
         products = self.num_parameters() - look_up
         attention = 12 * self.num_hidden_layers * self.hidden_size * squared_lengths
         return 6.0 * products * tokens + attention

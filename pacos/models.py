@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+from pacos.cache import cache_directory
 from pacos.errors import UserError
 from pacos.files import locked
 from pacos.frozen import first_line
@@ -26,12 +26,6 @@ def model_directory(path: str) -> str:
         if not (folder / "config.json").is_file():
             _unpack(*EMBEDDED_MODELS[name], folder)
     return str(folder)
-
-
-def cache_directory() -> Path:
-    """Where pacos keeps what it can make again."""
-    root = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    return Path(os.environ.get("PACOS_CACHE", f"{root}/pacos")).expanduser()
 
 
 def _unpack(package: str, file_name: str, folder: Path) -> None:

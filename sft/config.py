@@ -39,6 +39,7 @@ class SFTConfig:
         "activation_checkpointing",
         "attention",
         "compile",
+        "model.pretraining_tokens",
     )
 
     run: RunConfig = field(default_factory=RunConfig)

@@ -12,19 +12,13 @@ import torch
 from pacos.distributed import World
 from pacos.errors import UserError
 from sft.config import SFTConfig
-from sft.engine_config import DeepSpeedConfig, Offload
+from sft.engine_config import BUCKET, LIVE_PARAMETERS, DeepSpeedConfig, Offload
 from sft.model_config import Precision
 from sft.ops import load_op
 from sft.schedule import build_optimizer
 
 COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=30)
 """DeepSpeed 0.19 lowered its default to 10 minutes; loading 70B can take longer."""
-
-BUCKET = 10**8
-"""Elements that are sent at a time, 200 MB in bf16: large enough for the network's full speed."""
-
-LIVE_PARAMETERS = 10**9
-"""Parameters that ZeRO-3 holds whole at a time, 2 GB in bf16."""
 
 NEVER = 2**31
 

@@ -9,6 +9,12 @@ from pacos.config import ClusterConfig
 from pacos.errors import Problem
 from pacos.llama import LlamaShape
 
+BUCKET = 10**8
+"""Elements that are sent at a time, 200 MB in bf16: large enough for the network's full speed."""
+
+LIVE_PARAMETERS = 10**9
+"""Parameters that ZeRO-3 holds whole at a time, and updates at a time: 2 GB in bf16."""
+
 
 class Offload(Enum):
     """Where states wait when they are not in use."""

@@ -11,10 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from sft import cpu_bf16
-
-CHUNK_LOGITS = 2**26
-"""Logits that exist at one time: 256 MiB in fp32. All of them, for 8,192 positions and LLaMA-3's
-vocabulary of 128,256, would be 4.2 GB, and the plain loss holds three such tensors."""
+from sft.model_config import CHUNK_LOGITS
 
 
 class ScoringHead(nn.Linear):

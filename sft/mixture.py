@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pacos.cache import cache_directory
 from pacos.distributed import World
 from pacos.errors import UserError
-from pacos.models import cache_directory
 from pacos.prompts import Encoder, TokenizedRow
 from pacos.run_dir import derived_seed
 from sft.config import SFTConfig

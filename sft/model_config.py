@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from enum import Enum
 
+CHUNK_LOGITS = 2**26
+"""Logits that exist at one time: 256 MiB in fp32. All of them, for 8,192 positions and LLaMA-3's
+vocabulary of 128,256, would be 4.2 GB, and the plain loss holds three such tensors."""
+
 
 class Precision(Enum):
     """Number format of weights and activations, and of what the optimizer keeps."""

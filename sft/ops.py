@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from pacos.cache import cache_directory
 from pacos.files import locked
-from pacos.models import cache_directory
 
 MARK = "lock"
 """File by which torch tells that an op is being built."""

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from packaging.version import Version
 
+from pacos.cache import cache_directory
 from pacos.config import Device
 from pacos.errors import UserError
-from pacos.models import cache_directory
 from pacos.proofs import Skipped
-from sft.checkpoint_config import STATE_BYTES
 from sft.config import SFTConfig
 from sft.model_config import Precision
+from sft.needs.disk import DiskNeed
 
 TESTED = {
     "torch": "2.13.0",
@@ -133,17 +133,14 @@ def disks(config: SFTConfig) -> str:
     _free("PACOS_CACHE", cache_directory())
     if config.deepspeed.nvme_path is not None:
         _free("deepspeed.nvme_path", Path(config.deepspeed.nvme_path).expanduser())
-    parameters = config.model.shape.num_parameters()
-    checkpoint = STATE_BYTES[config.precision] * parameters
-    count = config.checkpoint.most_copies(measured=config.validation.rows > 0)
-    needed = count * checkpoint + 2 * parameters
-    if free < needed:
+    need = DiskNeed.of(config)
+    if free < need.total():
         raise UserError(
-            f"run.root = {config.run.root}: {_gib(free)} are free, and {count} checkpoints of "
-            f"{_gib(checkpoint)} with the model need {_gib(needed)}; name a larger disk, or lower "
-            f"checkpoint.keep = {config.checkpoint.keep}"
+            f"run.root = {config.run.root}: {_gib(free)} are free, and {need.checkpoints} "
+            f"checkpoints of {_gib(need.checkpoint)} with the model need {_gib(need.total())}; "
+            f"name a larger disk, or lower checkpoint.keep = {config.checkpoint.keep}"
         )
-    return f"{_gib(free)} free in {root}, {_gib(needed)} needed"
+    return f"{_gib(free)} free in {root}, {_gib(need.total())} needed"
 
 
 def _free(key: str, folder: Path) -> int:

@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 
-from pacos.models import cache_directory
+from pacos.cache import cache_directory
 from sft.ops import MARK
 
 LOAD = 'from sft.ops import load_op; load_op("ShareMemCommBuilder")'

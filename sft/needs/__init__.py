@@ -1,0 +1,1 @@
+"""What a training run needs: memory, disk, network, time. Arithmetic alone, free of torch."""
