@@ -130,7 +130,7 @@ def write_cache(folder: Path, source: Source, encoder: Encoder, config: DataConf
     if not (folder / "lengths").stat().st_size:
         raise _nothing_left(source, len(dropped), len(intake.quarantined), config)
     facts = {"terms": sorted(terms), "dropped": dropped, "quarantined": intake.quarantined}
-    write_json(folder / "facts.json", {"path": source.path, **facts})
+    write_json(folder / "facts.json", {"digest": source.digest(), **facts})
 
 
 def _fitted(intake: Intake, fitter: Fitter) -> Iterator[tuple[int, Example, Fitted]]:

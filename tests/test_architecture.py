@@ -27,7 +27,14 @@ SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglo
 
 @pytest.mark.parametrize(
     "module",
-    ["launch.cli", "launch.stages", "launch.report", "pacos.compose", "pacos.run_dir"]
+    [
+        "launch.cli",
+        "launch.stages",
+        "launch.report",
+        "launch.plan.command",
+        "pacos.compose",
+        "pacos.run_dir",
+    ]
     + [f"{stage}.config" for stage in ("selfinstruct", "sft", "eval", "launch")],
 )
 def test_the_front_is_free_of_heavy_libraries(module: str) -> None:

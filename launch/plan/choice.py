@@ -16,6 +16,7 @@ from sft.needs.workload import Epoch
 ALIKE = 1.02
 """Times that differ by less are the same: the simpler way is taken."""
 GPUS_OF_A_NODE = (1, 2, 4, 8)
+GIB = 2**30
 NODES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
@@ -89,36 +90,49 @@ def _counts() -> Iterator[tuple[int, int]]:
     yield from ((nodes, GPUS_OF_A_NODE[-1]) for nodes in NODES)
 
 
-def reasons(chosen: Option, options: list[Option]) -> list[str]:
-    """Why this way: what the others lack.
-
-    Args:
-        chosen: the way.
-        options: each division at the checkpointing and the size of a pass of the way chosen.
-    """
-    config, zero = chosen.config, chosen.config.deepspeed
+def reasons(chosen: Option, epoch: Epoch, machine: Machine) -> list[str]:
+    """Why this way: what its nearest others would need, or how much slower they would be."""
     found = []
-    if chosen.offloads():
-        found.append("nothing fits without offload")
-    elif zero.stage == 3:
-        found.append("ZeRO-3: with whole weights on each GPU nothing fits, or less of a pass does")
-    else:
-        found.append(f"ZeRO-{zero.stage} fits, and sends less than ZeRO-3")
-    if zero.parameters_per_node:
-        found.append("a second copy of the weights in each node: the backward pass gathers inside")
-    packs = config.batch.micro_packs
-    if packs > 1 and chosen.config.cluster.world_size() > 1:
-        found.append(f"{packs} packs a pass: each pass sends as much, so fewer passes send less")
-    elif packs > 1:
-        found.append(f"{packs} packs a pass: fewer passes")
-    if config.activation_checkpointing is not Checkpointing.none:
-        found.append(
-            f"activation_checkpointing={config.activation_checkpointing.name}: with less, what is "
-            "kept does not fit"
-        )
-    if zero.offload_optimizer is Offload.cpu and any(
-        option.config.deepspeed.stage == 2 and option.offloads() and not option.fits()
-        for option in options
-    ):
-        found.append("ZeRO-2 with offload would keep the fp32 sum of gradients on the GPU")
+    for name, config in _neighbours(chosen.config).items():
+        other = Option.of(config, epoch, machine)
+        if config.batch.micro_packs > chosen.config.batch.micro_packs and (
+            other.work.passes == chosen.work.passes
+        ):
+            continue  # a step has no more packs
+        if not other.fits():
+            host = f" and {other.host / GIB:,.0f} GiB a host" if other.offloads() else ""
+            found.append(f"{name}: {other.memory.device() / GIB:,.1f} GiB a rank{host}")
+        elif chosen.time and other.time:
+            longer = other.time.typical() / chosen.time.typical() - 1
+            found.append(f"{name}: {longer:.0%} slower" if longer > 0.01 else f"{name}: as fast")
     return found
+
+
+def _neighbours(config: SFTConfig) -> dict[str, SFTConfig]:
+    """The ways that differ from a config in one thing, by its name."""
+    zero, none = config.deepspeed, Offload.none
+    ways: dict[str, SFTConfig] = {}
+    for stage in (0, 1, 2, 3):
+        if stage != zero.stage:
+            ways[f"ZeRO-{stage}"] = vary(
+                config, stage=stage, parameters_per_node=False, offload_parameters=none
+            )
+    if zero.parameters_per_node:
+        ways["without hpZ"] = vary(config, parameters_per_node=False)
+    if zero.offload_optimizer is not none:
+        ways["without offload"] = vary(config, offload_optimizer=none, offload_parameters=none)
+    kept = list(Checkpointing)
+    computed_twice = kept.index(config.activation_checkpointing)
+    if computed_twice:
+        less = kept[computed_twice - 1]
+        ways[f"activation_checkpointing={less.name}"] = vary(config, activation_checkpointing=less)
+    packs = config.batch.micro_packs
+    for other in (packs // 2, packs * 2):
+        if other:
+            ways[f"batch.micro_packs={other}"] = vary(config, micro_packs=other)
+    wrong = {problem.key for problem in config.problems()}
+    return {
+        name: way
+        for name, way in ways.items()
+        if {problem.key for problem in way.problems()} <= wrong
+    }

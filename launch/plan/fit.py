@@ -82,7 +82,8 @@ def _remedy(config: SFTConfig, size: DataSize) -> str:
     prospect = Prospect.of(config, size)
     found = []
     if prospect.chosen is not None:
-        found.append(f"use {' '.join(words(prospect.chosen.config, config))}")
+        host = f" ({_gib(prospect.chosen.host)} of host memory)" * prospect.chosen.offloads()
+        found.append(f"use {' '.join(words(prospect.chosen.config, config))}{host}")
     else:
         narrow = _in_bf16(prospect)
         if narrow is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from launch.plan.choice import best, reasons, smallest
 from launch.plan.machine import Machine, machine_of
-from launch.plan.option import Option, alternatives, divisions, vary
+from launch.plan.option import Option, alternatives, divisions
 from pacos.errors import Problem
 from sft.config import SFTConfig
 from sft.needs.data_size import DataSize
@@ -50,11 +50,6 @@ class Prospect:
         machine, epoch = machine_of(config.cluster), Epoch.of(config, data.lengths)
         asked = Option.of(config, epoch, machine)
         chosen = best(Option.of(way, epoch, machine) for way in alternatives(config, asked.work))
-        alike = chosen.config if chosen else config
-        peers = [
-            Option.of(way, epoch, machine)
-            for way in divisions(vary(config, micro_packs=alike.batch.micro_packs))
-        ]
         return cls(
             config=config,
             machine=machine,
@@ -62,7 +57,7 @@ class Prospect:
             asked=asked,
             divisions=[Option.of(way, epoch, machine) for way in divisions(config)],
             chosen=chosen,
-            reasons=reasons(chosen, peers) if chosen else [],
+            reasons=reasons(chosen, epoch, machine) if chosen else [],
             fewest=smallest(config, epoch, machine, offload=False),
             fewest_offloaded=smallest(config, epoch, machine, offload=True),
             disk=DiskNeed.of(config),

@@ -78,13 +78,14 @@ def head_kept(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
 
 
 def head_moment(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
-    """Bytes that `sft.head.chunked_nll` needs at its fullest, beside `head_kept`."""
+    """Bytes of the last norm and of `sft.head.chunked_nll` at its fullest, beside `head_kept`."""
+    norm = (4 + 2 * kernels.width) * shape.hidden_size * tokens
     logits = min(CHUNK_LOGITS, tokens * shape.vocab_size)
     if kernels.width == 4:
         # Logits and their slopes; products go into the sum, which is the gradient itself.
-        return 2 * 4 * logits
+        return norm + 2 * 4 * logits
     if kernels.widened:
         # Likewise, with the weight and the sum in fp32.
-        return 8 * shape.embedding() + 2 * 4 * logits
+        return norm + 8 * shape.embedding() + 2 * 4 * logits
     # The sum in fp32, logits in both formats; at the end the sum is rounded.
-    return 4 * shape.embedding() + (4 + kernels.width) * logits
+    return norm + 4 * shape.embedding() + (4 + kernels.width) * logits

@@ -71,13 +71,11 @@ def rank_memory(config: SFTConfig, work: Workload, *, gpu: bool) -> RankMemory:
     tokens = work.pass_tokens
     copy = STATE_BYTES[config.precision] * shape.num_parameters() / config.cluster.world_size()
     layers = shape.num_hidden_layers * layer_kept(shape, config.activation_checkpointing, kernels)
-    last = (4 + 2 * kernels.width) * shape.hidden_size
-    of_head = head_kept(shape, tokens, kernels)
-    moment = layer_moment(shape, config.activation_checkpointing, kernels) * tokens
+    layer = layer_moment(shape, config.activation_checkpointing, kernels) * tokens
     parts = RankMemory(
         held=held(config),
-        activations=(layers + last) * tokens,
-        head=of_head + max(head_moment(shape, tokens, kernels), moment),
+        activations=layers * tokens,
+        head=head_kept(shape, tokens, kernels) + max(head_moment(shape, tokens, kernels), layer),
         buffers=_buffers(config, gpu=gpu),
         update=_update(config),
         copy=Amount(host=copy) if gpu else Amount(device=copy),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from eval.config import EvalConfig
 from launch.config import SCHEMAS, PipelineConfig
+from launch.plan.machine import machine_of
+from launch.plan.option import Option, Verdict
 from pacos.compose import compose_checked
 from pacos.config import PromptFormat, StageConfig
 from selfinstruct.config import SelfInstructConfig
 from sft.config import SFTConfig
 from sft.engine_config import Offload
+from sft.needs.workload import Epoch
 from tests.conftest import ROOT
 
 CONF = ROOT / "conf"
@@ -106,22 +110,6 @@ READY = [
     for model in models
     for gpus in GPUS
 ]
-GPU_BYTES = 80e9
-ACTIVATIONS_AND_BUFFERS = 18e9
-"""What has to stay free for them, by the reasons in the files: two packs of 13B at most."""
-
-
-def bytes_held(config: SFTConfig) -> float:
-    """Of one GPU: weights, gradients and optimizer states, in bf16 with fp32 states."""
-    parameters, zero = config.model.shape.num_parameters(), config.deepspeed
-    ranks = config.cluster.world_size()
-    weights = 2 / ranks if zero.stage == 3 else 2
-    if zero.offload_parameters is not Offload.none:
-        weights = 0
-    if zero.parameters_per_node:
-        weights += 2 / config.cluster.ranks_per_node
-    states = 0 if zero.offload_optimizer is not Offload.none else 16 / ranks
-    return parameters * (weights + states)
 
 
 @pytest.mark.parametrize(("model", "gpus", "hardware"), READY)
@@ -132,11 +120,12 @@ def test_every_size_fits_every_number_of_gpus(
     config = compose_checked(
         SFTConfig,
         SCHEMAS,
-        [*required[SFTConfig], f"model={model}", f"hardware={hardware}", *more],
+        [*required[SFTConfig], f"model={model}", f"hardware={hardware}", "cluster.gpu=H100", *more],
     )
     assert config.cluster.world_size() == gpus
     assert config.batch.tokens == 131_072, "hardware changes no result"
-    assert bytes_held(config) <= GPU_BYTES - ACTIVATIONS_AND_BUFFERS
+    full = Epoch.of(config, np.full(2000, config.data.max_length))
+    assert Option.of(config, full, machine_of(config.cluster)).device is Verdict.fits
 
 
 def test_hardware_tells_all_its_options() -> None:
