@@ -103,10 +103,14 @@ def kept(folder: Path) -> dict[tuple[str, str], torch.Tensor]:
     }
 
 
-def kept_and_true(life: Life) -> list[str]:
-    """In each rank: names of what a checkpoint keeps otherwise than DeepSpeed tells it."""
+def kept_and_true(lives: Sequence[Life]) -> list[str]:
+    """In each rank: what checkpoints keep otherwise than DeepSpeed tells it."""
     world = World.from_env()
     start_ranks(world)
+    return [wrong for life in lives for wrong in _kept_and_true(life, world)]
+
+
+def _kept_and_true(life: Life, world: World) -> list[str]:
     engine = an_engine(life.case, world, 2)
     checkpoints = checkpoints_of(engine, life, world)
     _step(engine, _shares(1, world.size, 1)[world.rank], world)
@@ -123,5 +127,5 @@ def kept_and_true(life: Life) -> list[str]:
             true[moment] = safe_get_full_optimizer_state(parameter, moment)
         for kind, tensor in true.items():
             if not torch.equal(found[kind, name], tensor.flatten().to(found[kind, name].dtype)):
-                wrong.append(f"{kind} of {name}")
+                wrong.append(f"{life.case}: {kind} of {name}")
     return wrong

@@ -52,8 +52,7 @@ def cut(folder: Path, case: Case, *ends: int) -> list[Life]:
     return [Life(folder, case, end) for end in (*ends, LAST)]
 
 
-EXACT = [case(2), case(3, BF16)]
-ALSO_EXACT = [
+EVERYWHERE = [
     *(case(stage, precision) for stage in (0, 1, 2, 3) for precision in (FP32, BF16)),
     *(case(stage, STATES) for stage in (1, 2, 3)),
     case(2, BF16, zero=OFFLOAD),
@@ -63,59 +62,79 @@ ALSO_EXACT = [
 ]
 
 
-def assert_exact(tmp_path: Path, cases: list[Case]) -> None:
+def assert_exact(tmp_path: Path, cases: list[Case], *ends: int) -> None:
     lives, places = [], []
     for number, each in enumerate(cases):
         folders = [tmp_path / f"{number}-{name}" for name in ("straight", "cut")]
-        lives += cut(folders[0], each) + cut(folders[1], each, 1, 4, 7)
+        lives += cut(folders[0], each) + cut(folders[1], each, *ends)
         places.append(folders)
     told = iter(run_ranks(2, live, lives)[0])
     for each, (straight, pieces) in zip(cases, places, strict=True):
         expected: Told = next(told)
-        found = [step for _ in range(4) for step in next(told)]
+        found = [step for _ in (*ends, LAST) for step in next(told)]
         assert found == expected, each
         assert_same_bits(pieces, straight)
 
 
-def test_a_run_cut_three_times_is_the_straight_run_bit_for_bit(tmp_path: Path) -> None:
-    assert_exact(tmp_path, EXACT)
+def test_a_run_that_was_cut_is_the_straight_run_bit_for_bit(tmp_path: Path) -> None:
+    assert_exact(tmp_path, [case(2), case(3, BF16)], 3)
 
 
 @pytest.mark.slow
 def test_so_it_is_under_every_stage_precision_and_offload(tmp_path: Path) -> None:
-    assert_exact(tmp_path, ALSO_EXACT)
+    assert_exact(tmp_path, EVERYWHERE, 1, 4, 7)
 
 
-@pytest.mark.parametrize("stage", [1, 2, 3])
-def test_what_is_kept_is_what_deepspeed_has(tmp_path: Path, stage: int) -> None:
-    assert run_ranks(2, kept_and_true, Life(tmp_path, case(stage, BF16), 1)) == [[], []]
+def test_what_is_kept_is_what_deepspeed_has(tmp_path: Path) -> None:
+    lives = [Life(tmp_path / str(stage), case(stage, BF16), 1) for stage in (1, 2, 3)]
+    assert run_ranks(2, kept_and_true, lives) == [[], []]
 
 
-def test_ranks_may_change(tmp_path: Path) -> None:
-    """2, 4, then 1, each time under ZeRO-2, in fp32."""
+def assert_elastic(tmp_path: Path, case: Case) -> None:
+    """2 ranks, 4, then 1."""
     straight, elastic = tmp_path / "straight", tmp_path / "elastic"
-    expected = run_ranks(2, live, cut(straight, case(2)))[0][0]
+    expected = run_ranks(2, live, cut(straight, case))[0][0]
     found: Told = []
     for ranks, until in ((2, 2), (4, 5), (1, LAST)):
-        found += run_ranks(ranks, live, [Life(elastic, case(2), until)])[0][0]
+        found += run_ranks(ranks, live, [Life(elastic, case, until)])[0][0]
     assert found == [pytest.approx(step, rel=1e-6) for step in expected]
     assert distance(elastic, straight) < 1e-6
 
 
-def test_the_stage_may_change(tmp_path: Path) -> None:
-    """From every stage to every other, in fp32 over 2 ranks."""
-    straight = tmp_path / "straight"
-    lives = cut(straight, case(0))
-    pairs = list(itertools.permutations(range(4), 2))
-    for before, after in pairs:
-        folder = tmp_path / f"{before}{after}"
-        lives += [Life(folder, case(before), 3), Life(folder, case(after, micro_packs=2), LAST)]
-    expected, *told = run_ranks(2, live, lives)[0]
-    for number, (before, after) in enumerate(pairs):
-        found = told[2 * number] + told[2 * number + 1]
-        losses = [[loss for loss, _ in steps] for steps in (found, expected)]
-        assert losses[0] == pytest.approx(losses[1], rel=1e-5), (before, after)
-        assert distance(tmp_path / f"{before}{after}", straight) < 1e-5, (before, after)
+def test_the_number_of_ranks_may_change(tmp_path: Path) -> None:
+    assert_elastic(tmp_path, case(2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [1, 3])
+def test_it_may_change_under_every_stage(tmp_path: Path, stage: int) -> None:
+    assert_elastic(tmp_path, case(stage))
+
+
+def assert_all_the_same(tmp_path: Path, paths: list[tuple[Case, ...]]) -> None:
+    """Each run is saved and goes on under another case as often as it has; all are the first."""
+    lives, folders = [], []
+    for path in paths:
+        folders.append(tmp_path / str(len(folders)))
+        for number, each in enumerate(path, start=1):
+            lives.append(Life(folders[-1], each, number * LAST // len(path)))
+    told = iter(run_ranks(2, live, lives)[0])
+    runs = [[step for _ in path for step in next(told)] for path in paths]
+    for path, folder, found in zip(paths, folders, runs, strict=True):
+        losses = [[loss for loss, _ in steps] for steps in (found, runs[0])]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5), path
+        assert distance(folder, folders[0]) < 1e-5, path
+
+
+def test_the_zero_stage_and_the_accumulation_may_change(tmp_path: Path) -> None:
+    path = (case(2), case(3, micro_packs=2), case(0), case(1))
+    assert_all_the_same(tmp_path, [(case(0),), path])
+
+
+@pytest.mark.slow
+def test_from_every_stage_and_offload_to_every_other(tmp_path: Path) -> None:
+    cases = [*map(case, range(4)), case(3, zero=OFFLOAD), case(1, zero={"sequence_ranks": 2})]
+    assert_all_the_same(tmp_path, [(cases[0],), *itertools.permutations(cases, 2)])
 
 
 def live_on_disk(lives: list[Life]) -> list[Told]:
