@@ -72,22 +72,24 @@ def killed_run(rows: Path, folder: Path, minutes: float) -> dict[str, Any]:
     ]
     run, began = RunDir(folder / "killed"), time.monotonic()
     while time.monotonic() - began < 60 * minutes:
-        front = subprocess.Popen(
-            [SCRIPTS / "pacos", "sft", *words],
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        said = folder / "said"
+        with said.open("w") as words_of_it:
+            front = subprocess.Popen(
+                [SCRIPTS / "pacos", "sft", *words],
+                env=environment(),
+                stdout=subprocess.DEVNULL,
+                stderr=words_of_it,
+            )
         try:
-            code = front.wait(KILL_EVERY_SECONDS)
-            raise UserError(f"the run ended by itself with exit code {code}; see {run.attempts}")
+            front.wait(KILL_EVERY_SECONDS)
+            raise UserError(f"the run ended by itself:\n{said.read_text()[-2000:]}")
         except subprocess.TimeoutExpired:
             kill_all(front.pid)
             front.wait()
     seconds = time.monotonic() - began
     records = list(read_jsonl(run.metrics))
     # The next life cuts what came after the newest checkpoint.
-    kept = int((run.checkpoints / "latest").read_text().strip().removeprefix("step-"))
+    kept = int((run.newest_checkpoint() or "step-0").removeprefix("step-"))
     step_seconds = statistics.median(record[metrics.STEP_SECONDS] for record in records)
     return {
         "seconds": round(seconds, 1),
@@ -123,7 +125,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as name:
             report["saves"] = compared(Path(name), options.rounds)
         with tempfile.TemporaryDirectory() as name:
-            report["killed"] = killed_run(options.rows, Path(name), options.minutes)
+            if options.minutes:
+                report["killed"] = killed_run(options.rows, Path(name), options.minutes)
     except UserError as error:
         return exit_with(error)
     print(json.dumps(report))

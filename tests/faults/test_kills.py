@@ -5,22 +5,26 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from pacos import metrics
+from pacos.errors import EXIT_CRASH, EXIT_DONE
 from pacos.files import read_jsonl
 from pacos.run_dir import RunDir, State
 from sft.checkpoint_config import CheckpointConfig
 from sft.checkpoints.manifest import Manifest
 from sft.checkpoints.store import damage
 from tests.faults.kill_points import DieAt, Meddle, Record, mortal_life, run_config
-from tests.sft.small_runs import Plant
+from tests.sft.small_runs import Plant, write_rows
 from tests.sft.test_checkpoints import assert_same_bits
 
 EVERY = 2
@@ -134,3 +138,43 @@ def test_killed_at_every_moment_of_a_save_and_at_any_other(tmp_path: Path) -> No
     assert trial.killed.lives() >= 30
     print(f"{trial.killed.lives()} kills")
     trial.end()
+
+
+@pytest.mark.slow
+def test_a_rank_killed_under_the_launcher_ends_the_job_and_other_ranks_go_on(
+    tmp_path: Path,
+) -> None:
+    """The command as a user types it; the second time with one rank under ZeRO-3."""
+    words = ["pacos", "sft", "model=tiny", f"data.path={write_rows(tmp_path / 'rows.jsonl')}"]
+    words += ["data.max_length=128", "batch.tokens=512", "epochs=6", "checkpoint.every_steps=2"]
+    words += ["cluster.device=cpu", f"run.root={tmp_path}", "run.name=run"]
+    words[0] = str(Path(sys.executable).with_name("pacos"))
+    run = RunDir(tmp_path / "run")
+    front = subprocess.Popen(
+        [*words, "cluster.ranks_per_node=2"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    while run.newest_checkpoint() is None and front.poll() is None:
+        time.sleep(0.01)
+    ranks = [
+        process
+        for process in psutil.Process(front.pid).children(recursive=True)
+        if "sft.train" in process.cmdline() and "sft.ranks" not in process.cmdline()
+    ]
+    assert len(ranks) == 2
+    ranks[1].kill()
+    said, _ = front.communicate()
+    assert front.returncode == EXIT_CRASH
+    assert b"the same command goes on from what is safe" in said
+    assert not any(rank.is_running() for rank in ranks)
+    before = run.newest_checkpoint()
+    assert before is not None
+    done = subprocess.run(
+        [*words, "cluster.ranks_per_node=1", "deepspeed=zero3"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == EXIT_DONE, done.stderr
+    assert f"{before}, saved by 2 ranks under ZeRO-2" in done.stdout + done.stderr
+    assert run.state() is State.done
+    assert steps(run)
