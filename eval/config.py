@@ -163,6 +163,13 @@ class EvalConfig:
         digest = hashlib.sha256(facts.encode()).hexdigest()[:8]
         return evaluation / self.suite.name / f"judge-{name}-{digest}"
 
+    def lacks_answers(self, evaluation: Path) -> bool:
+        """Whether a model has still to be run for what is below a run's eval/."""
+        has_suite = self.suite.tasks or self.suite.rubrics
+        parts = [*([self.suite.name] if has_suite else []), *([HELDOUT] if self.heldout else [])]
+        folders = [evaluation / part / label for part in parts for label in self.models()]
+        return not all(folder.is_dir() for folder in folders)
+
     def lacks_verdicts(self, evaluation: Path) -> bool:
         """Whether this config's judge has still to be asked about a run that is done."""
         folder = self.judged_folder(evaluation)

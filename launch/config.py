@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,6 +17,28 @@ from selfinstruct.config import SelfInstructConfig
 from sft.config import SCHEMAS as SFT_SCHEMAS
 from sft.config import SFTConfig
 
+
+class Where(Enum):
+    """Where a part of a pipeline is done."""
+
+    login = "login"
+    job = "job"
+
+
+@dataclass(kw_only=True, slots=True)
+class WhereConfig:
+    """Where the parts of a pipeline are done: where the command is typed, or in Slurm jobs."""
+
+    selfinstruct: Where | None = None
+    """Null: `login` for a teacher behind an API; for others what `selfinstruct.cluster` says."""
+    sft: Where | None = None
+    """Null: what `sft.cluster` says."""
+    eval: Where | None = None
+    """Null: what `eval.cluster` says. The models' part of the evaluation."""
+    judge: Where | None = None
+    """Null: `login`. The judge's part of the evaluation, which needs the network and no model."""
+
+
 FROM_PIPELINE = "from the pipeline"
 """Value of the fields that the stage before fills in."""
 
@@ -25,16 +48,20 @@ class PipelineConfig:
     """Everything that `pacos pipeline` needs to know."""
 
     STAGE: ClassVar[str] = "pipeline"
-    FREE: ClassVar[tuple[str, ...]] = tuple(
-        f"{stage.STAGE}.{key}"
-        for stage in (SelfInstructConfig, SFTConfig, EvalConfig)
-        for key in ("run", *stage.FREE)
+    FREE: ClassVar[tuple[str, ...]] = (
+        "where",
+        *(
+            f"{stage.STAGE}.{key}"
+            for stage in (SelfInstructConfig, SFTConfig, EvalConfig)
+            for key in ("run", *stage.FREE)
+        ),
     )
 
     run: RunConfig = field(default_factory=RunConfig)
     selfinstruct: SelfInstructConfig = field(default_factory=SelfInstructConfig)
     sft: SFTConfig = field(default_factory=SFTConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
+    where: WhereConfig = field(default_factory=WhereConfig)
 
     def subject(self) -> str:
         return self.sft.model.name
@@ -87,6 +114,7 @@ class PipelineConfig:
 
 SCHEMAS = {
     "pipeline_schema": PipelineConfig,
+    "where/schema": WhereConfig,
     **SELFINSTRUCT_SCHEMAS,
     **SFT_SCHEMAS,
     **EVAL_SCHEMAS,

@@ -22,7 +22,7 @@ def dispatch(config: AnyConfig) -> int:
         UserError: its directory belongs to another run, or Slurm refused it.
     """
     if isinstance(config, PipelineConfig):
-        return run_pipeline(config, open_run(config))
+        return run_pipeline(config)
     if config.cluster.launcher is Launcher.slurm:
         return submit_run(config)
     return run_here(config, open_run(config))

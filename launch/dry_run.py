@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from launch.array import array_scripts
 from launch.config import AnyConfig, PipelineConfig
 from launch.dispatch import is_job
+from launch.links import read_links
 from launch.local import stage_command
 from launch.slurm import run_script, submit_command
 from launch.sweep import Point, place, settle
@@ -26,8 +27,8 @@ def show(config: AnyConfig) -> int:
     run = find_run(config)
     _print(str(run.config), OmegaConf.to_yaml(OmegaConf.structured(config)))
     if isinstance(config, PipelineConfig):
-        for stage in config.stages(run.path):
-            show(stage)
+        for link in read_links(config, run.path):
+            show(link.config)
     elif is_job(config):
         _print(str(run.job_script), run_script(config, run))
         _print("command", shlex.join(submit_command(run.job_script)))

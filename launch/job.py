@@ -17,6 +17,7 @@ from pathlib import Path
 from eval.config import EvalConfig
 from launch.config import JOB_STAGES, JobConfig
 from launch.environment import stage_environment
+from launch.local import is_done
 from pacos.errors import (
     EXIT_CRASH,
     EXIT_DONE,
@@ -70,7 +71,7 @@ def begin(stage: str, words: Sequence[str]) -> str:
         config = compose_checked(schema, SCHEMAS, [*_allocation(schema), *words])
         run = open_run(config)
         path = run.config_of_next_life()
-    if run.state() is State.done:
+    if is_done(config, run):
         print(f"{stage}: already done in {run.path}", file=sys.stderr)
         return "exit 0"
     settings = {
@@ -113,6 +114,8 @@ def end(run: RunDir, code: int, said: Path, asked: str) -> str:
         _record_kill(run, said)
     code, reason = run.end_of_life(life) or (EXIT_CRASH, "")
     print(f"pacos: life {life} of {run.path}: {reason}", file=sys.stderr)
+    if code == EXIT_DONE:
+        _finish_pipeline(RunDir(run.path.parent))
     if code in (EXIT_DONE, EXIT_USER_ERROR) or asked == "end":
         return _decision("end", code)
     if code == EXIT_SAVED:
@@ -124,6 +127,26 @@ def end(run: RunDir, code: int, said: Path, asked: str) -> str:
         )
         return _decision("end", code)
     return _decision("again", code, blamed_nodes(run))
+
+
+def _finish_pipeline(whole: RunDir) -> None:
+    """Write the report of the pipeline that a run belongs to, if that was its last one."""
+    if not whole.manifest.is_file():
+        return
+    from launch.chain import finish
+    from launch.config import PipelineConfig
+    from launch.links import read_links
+
+    config = load_frozen(whole.config_of_next_life(), PipelineConfig)
+    if not all(link.is_done for link in read_links(config, whole.path)):
+        return
+    try:
+        whole.begin_life()
+        finish(whole)
+    except UserError:
+        pass  # its keeper is at work, and does it
+    except Exception as error:  # noqa: BLE001 - a report must not keep a job from ending well
+        whole.end_life(State.failed, repr(error), EXIT_CRASH)
 
 
 def _decision(next_: str, code: int, exclude: Sequence[str] = ()) -> str:

@@ -22,7 +22,9 @@ def job_options(config: JobConfig) -> list[str]:
         "nodes": cluster.nodes,
         "ntasks-per-node": 1,
         "gpus-per-node": None if cluster.device is Device.cpu else cluster.ranks_per_node,
-        "cpus-per-task": cluster.ranks_per_node * cluster.threads(),
+        # Of this machine's cores, which null means, the nodes know nothing.
+        "cpus-per-task": cluster.threads_per_rank
+        and cluster.ranks_per_node * cluster.threads_per_rank,
         "mem": cluster.memory,
         "time": cluster.time_limit,
         "signal": f"B:USR1@{cluster.grace_seconds}",

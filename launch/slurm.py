@@ -14,10 +14,11 @@ from pathlib import Path
 from launch.config import JobConfig
 from launch.job import blamed_nodes
 from launch.job_script import job_options, render
+from launch.local import is_done
 from launch.queue import PATIENCE_SECONDS, job_of, partitions, run_command
 from pacos.errors import EXIT_DONE, ConfigError, Problem, UserError
 from pacos.files import atomic_write
-from pacos.run_dir import RunDir, State, config_path, find_run, open_run
+from pacos.run_dir import RunDir, config_path, find_run, open_run
 
 REFUSALS = {
     r"partition": "partition",
@@ -36,24 +37,41 @@ def submit_run(config: JobConfig) -> int:
         UserError: the job was not submitted. Whatever was written for it is gone again.
     """
     run = find_run(config)
-    if run.state() is State.done:
+    if is_done(config, run):
         print(f"{config.STAGE}: already done in {run.path}")
-        return EXIT_DONE
-    if job := job_of(run):
+    elif job := job_of(run):
         print(f"{config.STAGE}: {run.path}\n  {job} is already to do it; scancel {job.id} ends it")
-        return EXIT_DONE
+    else:
+        job_id = submit(config)
+        print(f"{config.STAGE}: {run.path}\n  job {job_id}; pacos status {run.path} shows it")
+    return EXIT_DONE
+
+
+def submit(config: JobConfig, after: str | None = None) -> str:
+    """Freeze a checked config and submit its job; returns the job's id.
+
+    Args:
+        config: of the run.
+        after: id of a job whose success it has to wait for, and with whose failure it ends.
+
+    Raises:
+        UserError: the job was not submitted. Whatever was written for it is gone again.
+    """
+    run = find_run(config)
+    waiting = [f"--dependency=afterok:{after}", "--kill-on-invalid-dep=yes"] if after else []
     with undone_if_refused(run.path, [run.job_script, run.changed_config()]):
         open_run(config)
         atomic_write(run.job_script, run_script(config, run))
-        job_id = sbatch(run.job_script, config)
+        job_id = sbatch(run.job_script, config, *waiting)
     atomic_write(run.job_id, f"{job_id}\n")
-    print(f"{config.STAGE}: {run.path}\n  job {job_id}; pacos status {run.path} shows it")
-    return EXIT_DONE
+    return job_id
 
 
 def run_script(config: JobConfig, run: RunDir) -> str:
     """The job script of a run."""
-    files = [f"--job-name={run.path.name}", f"--output={run.path}/slurm-%j.log"]
+    whole = RunDir(run.path.parent)
+    name = f"{whole.path.name}-{run.path.name}" if whole.manifest.is_file() else run.path.name
+    files = [f"--job-name={name}", f"--output={run.path}/slurm-%j.log"]
     options = [
         *files,
         f"--chdir={Path.cwd()}",
@@ -92,18 +110,18 @@ def undone_if_refused(folder: Path, files: Sequence[Path]) -> Iterator[None]:
         raise
 
 
-def submit_command(script: Path) -> list[str]:
+def submit_command(script: Path, *options: str) -> list[str]:
     """What a person types for the same."""
-    return ["sbatch", "--parsable", str(script)]
+    return ["sbatch", "--parsable", *options, str(script)]
 
 
-def sbatch(script: Path, config: JobConfig) -> str:
+def sbatch(script: Path, config: JobConfig, *options: str) -> str:
     """Submit a script; returns the job's id.
 
     Raises:
         UserError: there is no sbatch here, or Slurm refused the job; its words are given.
     """
-    command = submit_command(script)
+    command = submit_command(script, *options)
     try:
         done = run_command(command, submission_environment(os.environ, config))
     except FileNotFoundError as error:

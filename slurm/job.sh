@@ -89,8 +89,18 @@ again() {
         ${SLURM_JOB_ACCOUNT:+"--account=$SLURM_JOB_ACCOUNT"}
         ${SLURM_GPUS_ON_NODE:+"--gpus-per-node=$SLURM_GPUS_ON_NODE"})
     id=$(submit "${options[@]}" "$script" "${words[@]}")
+    hand_over "${id%%;*}"
     echo "${id%%;*}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}" >"$run/job.id"
     exit 85
+}
+
+# hand_over ID: jobs that wait for this one's success wait for that of its successor.
+hand_over() {
+    local job waits
+    squeue --me --noheader --format='%i %E' | while read -r job waits; do
+        [[ ${waits%%(*} != "afterok:$SLURM_JOB_ID" ]] ||
+            scontrol update "jobid=$job" "dependency=afterok:$1"
+    done
 }
 
 # What Slurm gave this job would become the options of the next, and contradict them.

@@ -150,4 +150,4 @@ def test_an_experiment_runs_on_other_hardware(
 
 def test_every_folder_of_conf_is_a_known_group() -> None:
     folders = {path.name for path in CONF.iterdir() if path.is_dir()} - {"__pycache__"}
-    assert folders == {*STAGE_OF_GROUP, "experiment", "hardware", "endpoint", "search"}
+    assert folders == {*STAGE_OF_GROUP, "experiment", "hardware", "endpoint", "search", "where"}

@@ -113,6 +113,18 @@ class MiniSlurm:
             check=False,
         )
 
+    def start(self, *words: str) -> None:
+        """Start a program on the login node that runs until the cluster ends."""
+        with (self.folder / f"{words[0]}.out").open("ab") as out:
+            subprocess.Popen(
+                [*self._into, *words],
+                env={**self._environment, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
     def until(self, fact: Callable[[], object], what: str, seconds: float = 60) -> None:
         """Wait until a fact holds."""
         ends_by = time.monotonic() + seconds
@@ -136,7 +148,7 @@ class MiniSlurm:
         """Start a node, and wait until Slurm may use it."""
         self.run("ip", "link", "set", node, "up")
         words = ["unshare", "--uts", "sh", "-c", 'hostname "$1"; shift; exec "$@"', "node", node]
-        self._daemon("nsenter", f"--net=/run/netns/{node}", *words, "slurmd", "-D", "-N", node)
+        self.start("nsenter", f"--net=/run/netns/{node}", *words, "slurmd", "-D", "-N", node)
         self.until(lambda: self._is_up(node), f"{node} is up")
 
     def _is_up(self, node: str) -> bool:
@@ -210,9 +222,9 @@ class MiniSlurm:
         key.write_bytes(os.urandom(128))
         key.chmod(0o600)
         self.folder.chmod(0o755)
-        self._daemon("munged", "--foreground", "--force", *self._munge_files())
+        self.start("munged", "--foreground", "--force", *self._munge_files())
         self.until((self.folder / "munge.sock").exists, "munged is up")
-        self._daemon("slurmctld", "-D", "-i", "-f", str(self.config))
+        self.start("slurmctld", "-D", "-i", "-f", str(self.config))
         self.until(lambda: "UP" in self.run("scontrol", "ping", check=False), "slurmctld is up")
         for node in self.nodes:
             self.power_on(node)
@@ -223,14 +235,3 @@ class MiniSlurm:
             f"--{name}{'' if name == 'socket' else '-file'}={self.folder}/munge.{suffix}"
             for name, suffix in names.items()
         ]
-
-    def _daemon(self, *words: str) -> None:
-        with (self.folder / f"{words[0]}.out").open("ab") as out:
-            subprocess.Popen(
-                [*self._into, *words],
-                env={**self._environment, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )

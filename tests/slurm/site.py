@@ -42,6 +42,19 @@ class Site:
             *(f"run.name={name}", *more),
         ]
 
+    def pipeline(self, name: str, *more: str) -> list[str]:
+        """Overrides of a pipeline of jobs, whose training is that of `words`."""
+        small = [
+            *("nodes=2", "ranks_per_node=1", "threads_per_rank=1", "time_limit=01:00:00"),
+            *("grace_seconds=60",),
+        ]
+        return [
+            *("where=cluster", "model@sft.model=tiny", "sft.max_steps=20", f"run.name={name}"),
+            *("sft.model.path=embedded:smollm2-135m-instruct", "eval.cluster.ranks_per_node=1"),
+            *(f"sft.cluster.{word}" for word in small),
+            *more,
+        ]
+
     def submit(self, name: str, *more: str) -> tuple[RunDir, str]:
         """Submit a run; returns it with its job."""
         done = self.pacos("sft", *self.words(name, *more))

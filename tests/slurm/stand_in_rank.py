@@ -27,11 +27,13 @@ from sft.config import SFTConfig
 
 def run(words: list[str]) -> int:
     said = dict(pairwise(words))
-    config = load_frozen(Path(said["--config"]), SFTConfig)
-    run = RunDir(Path(said["--config"]).parent)
-    rank, size = said["--machine_rank"], said["--num_machines"]
+    rank, size = said.get("--machine_rank", "0"), said.get("--num_machines", "1")
     os.environ.update(RANK=rank, LOCAL_RANK="0", WORLD_SIZE=size)
-    world = World.from_env()
+    path, world = Path(said["--config"]), World.from_env()
+    run = RunDir(path.parent)
+    if "sft.train" not in words:
+        return live(run, world, lambda: None)
+    config = load_frozen(path, SFTConfig)
     return live(run, world, lambda: work(config, run, world, said))
 
 
@@ -51,7 +53,9 @@ def work(config: SFTConfig, run: RunDir, world: World, said: dict[str, str]) -> 
         time.sleep(1 if (here / "slow").exists() else 0.05)
         if world.is_main:
             line = {metrics.STEP: step, metrics.EPOCH: step / 10, metrics.LOSS: 2 / step}
-            append_jsonl(run.metrics, [{**line, metrics.STEP_SECONDS: 0.05}])
+            counts = {metrics.ROWS: 8, metrics.TOKENS: 99, metrics.SUPERVISED_TOKENS: 50}
+            speed = {metrics.STEP_SECONDS: 0.05, metrics.TOKENS_PER_SECOND: 1980.0}
+            append_jsonl(run.metrics, [{**line, **counts, **speed}])
             atomic_write(run.checkpoints / "latest", f"step-{step}\n")
         if step < last and (reason := stop.reason()):
             return reason

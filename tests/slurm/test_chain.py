@@ -1,0 +1,68 @@
+"""A pipeline as a chain of jobs of a live Slurm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pacos.run_dir import RunDir, State
+from tests.slurm.mini_slurm import MiniSlurm
+from tests.slurm.site import Site, ends
+
+LINKS = ("selfinstruct", "sft", "eval")
+
+
+@pytest.fixture
+def site(slurm: MiniSlurm, tmp_path: Path) -> Site:
+    return Site(slurm, tmp_path)
+
+
+def test_a_link_that_fails_names_itself_and_the_same_command_goes_on(site: Site) -> None:
+    words = site.pipeline("whole", "sft.optimizer.lr=1")
+    done = site.pacos("pipeline", *words)
+    assert done.returncode == 0, done.stderr
+    runs = [RunDir(site.folder / "runs" / "whole" / name) for name in LINKS]
+    jobs = [run.job_id.read_text().strip() for run in runs]
+    assert all(
+        f"{name:<12} job {job}" in done.stdout for name, job in zip(LINKS, jobs, strict=True)
+    )
+    states = [site.wait_for_end(job)["JobState"] for job in jobs]
+    assert states == ["COMPLETED", "FAILED", "CANCELLED"]
+    shown = site.pacos("status", "runs/whole").stdout
+    assert "the loss is not finite" in shown
+    assert "the same command goes on" in shown
+
+    (site.folder / "mended").touch()
+    again = site.pacos("pipeline", *words)
+    assert again.returncode == 0, again.stderr
+    assert "selfinstruct" not in again.stdout
+    whole = RunDir(site.folder / "runs" / "whole")
+    site.wait(whole, State.done)
+    assert whole.report.is_file()
+    assert [len(ends(run)) for run in runs] == [1, 2, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("requeue", ["--requeue", "--no-requeue"])
+def test_links_wait_for_one_that_is_stopped_and_goes_on(site: Site, requeue: str) -> None:
+    (site.folder / "slow").touch()
+    done = site.pacos("pipeline", *site.pipeline("cut", f"sft.cluster.options=[{requeue}]"))
+    assert done.returncode == 0, done.stderr
+    training, evaluation = (RunDir(site.folder / "runs" / "cut" / name) for name in LINKS[1:])
+    site.wait_for_step(training)
+    (site.folder / "slow").unlink()
+    job = training.job_id.read_text().strip()
+    site.slurm.run("scancel", "--signal=USR1", "--batch", job)
+    site.wait(evaluation, State.done)
+    assert [end["state"] for end in ends(training)] == ["saved", "done"]
+    assert (training.job_id.read_text().strip() == job) == (requeue == "--requeue")
+
+
+def test_a_refused_link_leaves_no_half_made_chain(site: Site) -> None:
+    words = site.pipeline("refused", "eval.cluster.ranks_per_node=9")
+    done = site.pacos("pipeline", *words)
+    assert done.returncode == 2
+    assert "cluster.nodes = 1 of 9 ranks" in done.stderr
+    assert not (site.folder / "runs").exists()
+    assert not site.slurm.run("squeue", "--noheader").strip()
