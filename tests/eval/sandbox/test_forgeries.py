@@ -14,6 +14,7 @@ from eval.sandbox.grade import grade
 from eval.sandbox.verdict import Outcome
 from pacos.benchmarks.catalogue import read_benchmarks
 from pacos.benchmarks.items import CodeProblem
+from pacos.files import append_jsonl, read_jsonl
 from tests.eval.sandbox.attacking import ATTACKS, assert_is_well
 
 FORGERIES = sorted(path.stem for path in (ATTACKS / "forgeries").glob("*.py"))
@@ -159,6 +160,22 @@ def test_a_lost_program_stays_lost(quick: Sandbox) -> None:
     assert grade(quick, problem, "def solve(x):\n    raise ValueError\n").passed
     program = "import os\ndef solve(x):\n    os._exit(0)\n"
     assert str(grade(quick, problem, program)) == "ended by itself: exit code 0"
+
+
+@pytest.mark.parametrize("text", ["\ud800", "x" * 10**6, "\udfff" * 10**5, "\0"])
+@pytest.mark.parametrize("place", ["top", "call"])
+def test_a_program_has_no_say_in_whether_a_verdict_can_be_written(
+    text: str, place: str, quick: Sandbox, tmp_path: Path
+) -> None:
+    cry = (
+        f"raise type({text!r}.encode(errors='replace').decode()[:50], (Exception,), {{}})({text!r})"
+    )
+    program = f"def solve(x):\n    {cry}\n" if place == "call" else cry
+    verdict = grade(quick, EXACT, program)
+    assert verdict.outcome is Outcome.raised
+    append_jsonl(tmp_path / "verdicts.jsonl", [{"detail": verdict.detail, "text": str(verdict)}])
+    (line,) = read_jsonl(tmp_path / "verdicts.jsonl")
+    assert len(line["text"]) < 400
 
 
 @pytest.mark.parametrize("name", ["frame_walk", "always_equal"])
