@@ -138,6 +138,8 @@ class EvalConfig:
             remedy = "give a folder of YAML files, or null"
             found.append(Problem("suite.folder", self.suite.folder, "no such folder", remedy))
         found += self.geval.missing_files(self.suite)
+        # Before answers are written, which can take hours.
+        found.append(self.judge.missing_key())
         return [problem for problem in found if problem is not None]
 
     def _missing_problems(self) -> list[Problem]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,10 +97,8 @@ def score_suite(lm: Any, folder: Path, *, tasks: list[Any], config: EvalConfig) 
     """
     from lm_eval.loggers import EvaluationTracker
 
-    kept = folder.with_name(f".{folder.name}.answers.jsonl")
-    lm.answers = Answers(kept, asked_of) if (asked_of := _asked_of(lm, config)) else None
     lm.certificate = Certificate()
-    with whole_folder(folder) as partial:
+    with keeping_answers(lm, folder, config), whole_folder(folder) as partial:
         # Given a file's name the tracker writes beside it; a folder would get a folder inside.
         tracker = EvaluationTracker(output_path=str(partial / "results.json"))
         results = run_harness(lm, tasks, config.suite, config.limit, config.seed)
@@ -118,6 +118,14 @@ def score_suite(lm: Any, folder: Path, *, tasks: list[Any], config: EvalConfig) 
             tracker.save_results_samples(task_name=name, samples=lines)
         _check_written(partial, samples)
         _write_certificate(partial, lm, config)
+
+
+@contextmanager
+def keeping_answers(lm: Any, folder: Path, config: EvalConfig) -> Iterator[None]:
+    """Keep a model's answers beside a folder until it appears: a killed run asks nothing twice."""
+    kept = folder.with_name(f".{folder.name}.answers.jsonl")
+    lm.answers = Answers(kept, asked_of) if (asked_of := _asked_of(lm, config)) else None
+    yield
     kept.unlink(missing_ok=True)
 
 

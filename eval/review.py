@@ -65,7 +65,9 @@ def last_judge(run: RunDir, config: EvalConfig) -> Path:
     Raises:
         UserError: there is none.
     """
-    folders = [file.parent for file in (run.eval / config.suite.name).glob(f"*/{CERTIFICATE}")]
+    folders = [
+        file.parent for file in (run.eval / config.suite.name).glob(f"judge-*/{CERTIFICATE}")
+    ]
     if not folders:
         raise UserError(
             f"{run.path}: no judge has scored this run yet; do that first: the command of the run "

@@ -19,3 +19,7 @@ class JudgeConfig:
     def problems(self) -> list[Problem]:
         """What is wrong with the values."""
         return [] if self.endpoint is None else self.endpoint.problems("judge.endpoint")
+
+    def missing_key(self) -> Problem | None:
+        """Its API key, if the environment has none."""
+        return None if self.endpoint is None else self.endpoint.missing_key("judge.endpoint")

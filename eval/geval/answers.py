@@ -68,6 +68,8 @@ def write_answers(
     """
     from lm_eval.api.instance import Instance
 
+    from eval.results import keeping_answers
+
     sampled = config.geval.temperature > 0
     settings = {
         "until": [],
@@ -85,13 +87,15 @@ def write_answers(
         )
         for number, (rubric, prompt) in enumerate(prompts)
     ]
-    outputs = lm.generate_until(requests)
-    answers = [
-        Answer(rubric.name, prompt.id, prompt.source(rubric.lang), prompt.context, output.strip())
-        for (rubric, prompt), output in zip(prompts, outputs, strict=True)
-    ]
     facts = {"model": config.models()[folder.name], "precision": config.precision.name, **settings}
-    with whole_folder(folder) as partial:
+    with keeping_answers(lm, folder, config), whole_folder(folder) as partial:
+        outputs = lm.generate_until(requests)
+        answers = [
+            Answer(
+                rubric.name, prompt.id, prompt.source(rubric.lang), prompt.context, output.strip()
+            )
+            for (rubric, prompt), output in zip(prompts, outputs, strict=True)
+        ]
         write_jsonl(partial / "answers.jsonl", [asdict(answer) for answer in answers])
         write_json(partial / "answering.json", facts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -135,6 +136,14 @@ class EndpointConfig:
             Problem(f"{at}.{problem.key}", problem.value, problem.what, problem.remedy)
             for problem in found
         ]
+
+    def missing_key(self, at: str = "endpoint") -> Problem | None:
+        """The API key, if it is needed and the environment has none."""
+        name = self.api_key_env
+        if name is None or self.mode is Mode.replay or os.environ.get(name, "").strip():
+            return None
+        what, remedy = "no such environment variable", f"export {name} with the key of {self.url}"
+        return Problem(f"{at}.api_key_env", name, what, remedy)
 
     def _bad_numbers(self) -> list[Problem]:
         found = []

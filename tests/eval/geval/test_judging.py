@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from eval.answers import Answers
 from eval.config import EvalConfig
+from eval.geval.answers import read_answers
 from eval.geval.config import Scoring
 from eval.geval.records import CERTIFICATE, Judged, read_judged
 from eval.geval.rubric import read_rubric
@@ -225,3 +227,34 @@ def test_reasoning_models_are_only_asked_at_temperature_1(
     assert live(config)[1] == EXIT_DONE
     assert {sent["temperature"] for sent in server.bodies} == {1.0}
     assert not any("logprobs" in sent for sent in server.bodies)
+
+
+def test_answers_that_were_stopped_go_on(
+    geval: EvalConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(geval, batch_size=1)
+    config.geval.temperature, config.geval.answer_tokens = 0.8, 40
+    run = open_run(config)
+    kept: list[str] = []
+    add = Answers.add
+
+    def stop_after(self: Answers, answers: Any) -> None:
+        found = list(answers)
+        kept.extend(key for key, _ in found)
+        add(self, found)
+        run.stop.touch()
+
+    monkeypatch.setattr(Answers, "add", stop_after)
+    assert live(config)[1] == EXIT_SAVED
+    assert 1 <= len(kept) < 6
+    assert not (run.eval / "geval" / "target").exists()
+    while live(config)[1] == EXIT_SAVED:
+        pass
+    assert len(kept) == len(set(kept)) == 6, "each answer was drawn once"
+    stopped = read_answers(run.eval / "geval" / "target")
+
+    monkeypatch.setattr(Answers, "add", add)
+    config.run.name = "whole"
+    whole, code = live(config)
+    assert code == EXIT_DONE
+    assert read_answers(whole.eval / "geval" / "target") == stopped, "draws do not depend on lives"

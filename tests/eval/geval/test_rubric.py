@@ -127,7 +127,20 @@ def test_all_that_is_wrong_is_told_at_once_before_anything_starts(rubrics: Path)
     assert "has no .json files" in told[4]
 
 
-def test_a_judge_without_rubrics_is_refused() -> None:
+def test_a_judge_without_its_key_is_refused_before_anything_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    overrides = ["suite=geval", "target=embedded:smollm2-135m-instruct", "judge=openai"]
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY: no such environment variable"):
+        compose_checked(EvalConfig, SCHEMAS, overrides)
+    compose_checked(EvalConfig, SCHEMAS, [*overrides, "judge.endpoint.mode=replay"])
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    compose_checked(EvalConfig, SCHEMAS, overrides)
+
+
+def test_a_judge_without_rubrics_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
     with pytest.raises(ConfigError, match="suite smoke has no rubrics to judge by"):
         compose_checked(
             EvalConfig, SCHEMAS, ["target=embedded:smollm2-135m-instruct", "judge=openai"]

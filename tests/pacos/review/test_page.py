@@ -27,6 +27,7 @@ def said(path: Path) -> list[tuple[str, str, object, str]]:
 async def saved(page: Page, path: Path, count: int) -> None:
     for _ in range(200):
         if len(said(path)) == count:
+            await page.until("waiting.length === 0")  # the page has heard of it
             return
         await asyncio.sleep(0.05)
     raise AssertionError((said(path), await page.text()))
