@@ -55,7 +55,7 @@ def search(schema: type[AnyConfig], words: Sequence[str]) -> int:
     swept = [one for one in overrides if one.is_sweep_override()]
     if not swept:
         raise UserError("search = optuna: nothing to search; add KEY=interval(A,B) or KEY=A,B")
-    sample = compose_checked(schema, SCHEMAS, [_one_value(one) for one in overrides])
+    sample = compose_checked(schema, SCHEMAS, sampled(words))
     sweep, fixed = _place(sample, swept), fixed_words(overrides)
     with warnings.catch_warnings():
         # The plugin uses names that this Optuna still has, and warns of.
@@ -78,6 +78,11 @@ def _run_hydra(task: Batches, words: Sequence[str]) -> None:
     sys.argv = [f"pacos {stage}", "-m", *quiet, *words]
     register(SCHEMAS)
     hydra.main(version_base="1.3", config_path="pkg://conf", config_name=stage)(task)()
+
+
+def sampled(words: Sequence[str]) -> list[str]:
+    """The words of a search with one value for each key that is searched."""
+    return [_one_value(one) for one in OverridesParser.create().parse_overrides(list(words))]
 
 
 def _one_value(override: Override) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
-import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -14,10 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from launch.config import SCHEMAS
-from launch.stages import SCHEMA_OF
-from pacos.compose import compose_checked
-from pacos.errors import ConfigError, Problem
 from tests.conftest import ROOT
 
 PACKAGES = ["pacos", "conf", "launch", "selfinstruct", "sft", "eval", "slurm"]
@@ -83,38 +77,6 @@ def test_the_wheel_holds_the_packages_with_their_data(tmp_path: Path) -> None:
         assert files, pattern
         for path in files:
             assert str(path.relative_to(ROOT)) in names
-
-
-def commands(document: Path) -> list[str]:
-    """The pacos commands in a document's code blocks, continued lines joined."""
-    blocks = re.findall(r"```(?:bash|console|sh)\n(.*?)```", document.read_text(), flags=re.S)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return [line.strip().removeprefix("$ ") for line in lines if re.match(r"\s*(\$ )?pacos ", line)]
-
-
-def config_problems(stage: str, overrides: list[str]) -> tuple[Problem, ...]:
-    """What is wrong with a command, every point of a sweep taken at its first value."""
-    first = [word.split(",")[0] for word in overrides]
-    try:
-        compose_checked(SCHEMA_OF[stage], SCHEMAS, first)
-    except ConfigError as error:
-        return error.problems
-    return ()
-
-
-@pytest.mark.parametrize("document", ["README.md"])
-def test_commands_in_the_documents_are_right(document: str) -> None:
-    found = commands(ROOT / document)
-    assert found
-    for command in found:
-        words = shlex.split(command, comments=True)[1:]
-        if words[0] not in SCHEMA_OF or "--help" in words:
-            continue
-        overrides = [word for word in words[1:] if "=" in word]
-        overrides += ["data.path=rows.jsonl"] if "--cfg" in words else []
-        problems = [str(problem) for problem in config_problems(words[0], overrides)]
-        absent = [text for text in problems if ": no " in text and "no such key" not in text]
-        assert problems == absent, command
 
 
 def test_files_and_functions_keep_their_size() -> None:
