@@ -1,0 +1,132 @@
+"""Scoring choices: pacos against the harness's own HFLM, one model, one process, fp32.
+
+python -m benchmarks.eval_speed DATA [--subjects S…] [--items N] [--hellaswag N] [--out FILE]
+
+DATA is a folder of benchmarks' files as docs/suites.md says. Both sides get the same requests, from
+the harness's own tasks: MMLU with five examples, N items a subject, and HellaSwag with ten. Each
+side's time is from prompts as text to scores. Prints one JSON object: seconds of wall and of CPU,
+tokens that went through the model, their ratios, and how far the scores are apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+
+from benchmarks.provenance import provenance
+from eval.certificate import Certificate
+from eval.config import EvalConfig
+from eval.lm import SharedContextLM
+from eval.loading import build_lm
+from eval.suites import build_suite, leaves
+from pacos.config import ClusterConfig, Device
+from pacos.files import write_json
+from pacos.suite import SuiteConfig
+
+MODEL = "embedded:smollm2-135m-instruct"
+SUBJECTS = ("anatomy", "us_foreign_policy")
+HARNESS_BATCH = 8
+SEED = 1234
+
+Score = tuple[float, bool]
+
+
+def requests_of(name: str, shots: int, items: int, data: Path) -> list[Instance]:
+    suite = SuiteConfig(name="speed", tasks=[name], num_fewshot={name: shots}, data_dir=str(data))
+    (task,) = leaves(build_suite(suite).tasks)
+    task.set_fewshot_seed(SEED)
+    task.build_all_requests(limit=items, rank=0, world_size=1)
+    return list(task.instances)
+
+
+class Tokens:
+    """Counts the tokens that go through a model."""
+
+    def __init__(self, model: Any) -> None:
+        self.count = 0
+        model.base_model.register_forward_pre_hook(self._see, with_kwargs=True)
+
+    def _see(self, module: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        ids = named["input_ids"] if "input_ids" in named else given[0]
+        self.count += ids.numel()
+
+
+def timed(
+    score: Callable[..., list[Score]], requests: Sequence[Instance], tokens: Tokens
+) -> tuple[dict[str, float], list[Score]]:
+    before = tokens.count
+    wall, cpu = time.perf_counter(), time.process_time()
+    scores = score(requests, disable_tqdm=True)
+    measured = {
+        "wall_seconds": round(time.perf_counter() - wall, 2),
+        "cpu_seconds": round(time.process_time() - cpu, 2),
+        "tokens": tokens.count - before,
+    }
+    return measured, scores
+
+
+def compared(
+    lm: SharedContextLM, harness: HFLM, parts: Sequence[Sequence[Instance]], tokens: Tokens
+) -> dict[str, Any]:
+    """Both sides on each part, one after the other, so that both meet the same machine."""
+    sums: dict[str, dict[str, float]] = {"pacos": {}, "harness": {}}
+    certificate = Certificate()
+    for requests in parts:
+        found: dict[str, list[Score]] = {}
+        for side, score in (("pacos", lm.loglikelihood), ("harness", harness.loglikelihood)):
+            measured, found[side] = timed(score, requests, tokens)
+            for key, value in measured.items():
+                sums[side][key] = sums[side].get(key, 0) + value
+        docs: dict[Any, list[int]] = {}
+        for number, request in enumerate(requests):
+            docs.setdefault(request.doc_id, []).append(number)
+        for numbers in docs.values():
+            fast, plain = ([found[side][n] for n in numbers] for side in ("pacos", "harness"))
+            certificate.compare_scores(fast, plain)
+    ratios = {key: round(sums["harness"][key] / value, 2) for key, value in sums["pacos"].items()}
+    return {**sums, "harness_over_pacos": ratios, "same": certificate.to_json()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--subjects", nargs="+", default=list(SUBJECTS))
+    parser.add_argument("--items", type=int, default=100)
+    parser.add_argument("--hellaswag", type=int, default=16)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+
+    config = EvalConfig(target=MODEL, cluster=ClusterConfig(device=Device.cpu))
+    lm = build_lm(MODEL, config)
+    harness = HFLM(pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=HARNESS_BATCH)
+    tokens = Tokens(lm.model)
+    mmlu = [requests_of(f"mmlu_{name}", 5, given.items, given.data) for name in given.subjects]
+    hellaswag = requests_of("hellaswag", 10, given.hellaswag, given.data)
+    # Four items at a time: long enough to fill a pass, and both sides meet the same machine.
+    quarter = [hellaswag[at : at + 16] for at in range(0, len(hellaswag), 16)]
+    timed(harness.loglikelihood, mmlu[0][:4], tokens)  # warms threads and memory up
+    result = {
+        **provenance(),
+        "model": MODEL,
+        "precision": "fp32",
+        "threads": torch.get_num_threads(),
+        "batch_tokens": config.batch_tokens,
+        "harness_batch_size": HARNESS_BATCH,
+        "mmlu_5_shot": compared(lm, harness, mmlu, tokens),
+        "hellaswag_10_shot": compared(lm, harness, quarter, tokens),
+    }
+    print(json.dumps(result, indent=2))
+    if given.out is not None:
+        write_json(given.out, result)
+
+
+if __name__ == "__main__":
+    main()
