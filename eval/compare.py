@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from eval.config import HELDOUT
 from eval.heldout import RowScore
 from eval.results import SuiteResult, is_score, metric_name
+from eval.standard_error import clusters_of, standard_error, sums
 from pacos.errors import UserError
 from pacos.run_dir import derived_seed
 
@@ -47,9 +48,12 @@ class Difference:
     before: float
     after: float
     interval: tuple[float, float]
-    """95 % of after - before, by paired bootstrap over the items."""
+    """95 % of after - before, by paired bootstrap over the items, or over the clusters of those
+    that share a passage."""
     p: float
     """Chance of a difference this large if swapping before and after changed nothing."""
+    corrected_p: float | None = None
+    """Of a line among several: the same after Holm's correction for their number."""
 
     @property
     def difference(self) -> float:
@@ -60,7 +64,8 @@ class Difference:
     def verdict(self) -> Verdict:
         """Both must agree: of few items the bootstrap alone is too sure."""
         low, high = self.interval
-        if low <= 0 <= high or self.p > 1 - CONFIDENCE:
+        p = self.p if self.corrected_p is None else self.corrected_p
+        if low <= 0 <= high or p > 1 - CONFIDENCE:
             return Verdict.cannot_tell
         return Verdict.better if (self.difference > 0) == self.higher_is_better else Verdict.worse
 
@@ -74,6 +79,7 @@ class Difference:
             "difference": self.difference,
             "interval": list(self.interval),
             "p": self.p,
+            "corrected_p": self.corrected_p,
             "verdict": self.verdict.value,
         }
 
@@ -86,6 +92,7 @@ def paired(
     *,
     higher_is_better: bool,
     seed: int,
+    clusters: Sequence[int] | None = None,
 ) -> Difference:
     """Compare Σ values / Σ weights of two models whose items are in the same order.
 
@@ -96,6 +103,7 @@ def paired(
         weights: one an item, such as its tokens; without it the figure is the mean.
         higher_is_better: what the sign means.
         seed: seed of the run.
+        clusters: number of each item's cluster; None: items are independent.
     """
     old, new = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
     scale = np.ones_like(old) if weights is None else np.asarray(weights, dtype=float)
@@ -106,9 +114,21 @@ def paired(
         higher_is_better=higher_is_better,
         before=float(old.sum() / scale.sum()),
         after=float(new.sum() / scale.sum()),
-        interval=bootstrap_interval(new - old, scale, random),
-        p=sign_flip_p(new - old, random),
+        interval=bootstrap_interval(sums(new - old, clusters), sums(scale, clusters), random),
+        p=sign_flip_p(sums(new - old, clusters), random),
     )
+
+
+def holm(differences: Sequence[Difference]) -> list[Difference]:
+    """Correct the p of lines that are looked at together (Holm 1979), in their order."""
+    corrected = [0.0] * len(differences)
+    highest = 0.0
+    for rank, place in enumerate(
+        sorted(range(len(differences)), key=lambda place: differences[place].p)
+    ):
+        highest = max(highest, min(1.0, differences[place].p * (len(differences) - rank)))
+        corrected[place] = highest
+    return [replace(one, corrected_p=p) for one, p in zip(differences, corrected, strict=True)]
 
 
 def bootstrap_interval(
@@ -146,31 +166,74 @@ def compare_suites(
 ) -> list[Difference]:
     """Compare every metric that is a mean over items: by task, and over all that share it.
 
+    Lines of tasks are corrected for their number. What stands for all of a metric's tasks is not:
+    it is one figure, and the first to look at.
+
     Raises:
         UserError: the two were not scored on the same items.
     """
     found: list[Difference] = []
-    pooled: dict[tuple[str, bool], list[tuple[Floats, Floats]]] = defaultdict(list)
+    pooled: dict[tuple[str, bool], list[tuple[Floats, Floats, list[int]]]] = defaultdict(list)
     for task, samples in after.samples.items():
         _check_same_items(task, before.samples.get(task, []), samples)
         for key in filter(is_score, after.results["results"][task]):
-            old, new = (_item_values(result, task, key) for result in (before, after))
+            old, new = (item_values(result, task, key) for result in (before, after))
             if old is None or new is None:
                 continue
-            higher = after.results["higher_is_better"][task].get(key.partition(",")[0], True)
-            metric = metric_name(after, task, key)
-            name = f"{task}/{metric}"
-            found.append(paired(name, old, new, higher_is_better=higher, seed=seed))
-            pooled[metric, higher].append((old, new))
+            higher, metric = after.higher_is_better(task, key), metric_name(after, task, key)
+            clusters = clusters_of(item_docs(after, task, key))
+            line = paired(
+                f"{task}/{metric}",
+                *(old, new),
+                higher_is_better=higher,
+                seed=seed,
+                clusters=clusters,
+            )
+            found.append(line)
+            pooled[metric, higher].append((old, new, clusters))
+    found = holm(found)
     for (metric, higher), parts in pooled.items():
         if len(parts) > 1:
-            old, new = (np.concatenate(side) for side in zip(*parts, strict=True))
-            name = f"{suite}/{metric}"
-            found.append(paired(name, old, new, higher_is_better=higher, seed=seed))
+            old, new = (np.concatenate(side) for side in list(zip(*parts, strict=True))[:2])
+            line = paired(
+                f"{suite}/{metric}",
+                *(old, new),
+                higher_is_better=higher,
+                seed=seed,
+                clusters=_joined([clusters for *_, clusters in parts]),
+            )
+            found.append(line)
     return found
 
 
-def _item_values(result: SuiteResult, task: str, key: str) -> Floats | None:
+def _joined(parts: Sequence[Sequence[int]]) -> list[int]:
+    """Clusters of several tasks, none in two of them."""
+    joined: list[int] = []
+    for part in parts:
+        start = max(joined, default=-1) + 1
+        joined += [start + number for number in part]
+    return joined
+
+
+def standard_errors(result: SuiteResult) -> dict[str, float]:
+    """Of each metric that is a mean over items, under task/metric names."""
+    found = {}
+    for task in result.samples:
+        for key in filter(is_score, result.results["results"][task]):
+            values = item_values(result, task, key)
+            if values is not None and len(values) > 1:
+                clusters = clusters_of(item_docs(result, task, key))
+                found[f"{task}/{metric_name(result, task, key)}"] = standard_error(values, clusters)
+    return found
+
+
+def item_docs(result: SuiteResult, task: str, key: str) -> list[Mapping[str, Any]]:
+    """The documents that a metric, with its filter, was measured on."""
+    used = key.partition(",")[2]
+    return [line.get("doc", {}) for line in result.samples[task] if line["filter"] == used]
+
+
+def item_values(result: SuiteResult, task: str, key: str) -> Floats | None:
     """A metric's value for each item; None where the score is not their mean."""
     metric, _, used = key.partition(",")
     values = [line.get(metric) for line in result.samples[task] if line["filter"] == used]

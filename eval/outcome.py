@@ -6,7 +6,15 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from eval.compare import CONFIDENCE, NLL, RESAMPLES, Difference, compare_heldout, compare_suites
+from eval.compare import (
+    CONFIDENCE,
+    NLL,
+    RESAMPLES,
+    Difference,
+    compare_heldout,
+    compare_suites,
+    standard_errors,
+)
 from eval.config import HELDOUT, EvalConfig
 from eval.geval.answers import read_rubrics
 from eval.geval.certificate import in_words
@@ -36,12 +44,14 @@ def conclude(config: EvalConfig, run: RunDir) -> None:
         log.info("answers are written; the same command with a judge, as judge=openai, scores them")
         return
     differences = compare(config, run) if config.baseline is not None else []
+    errors = {label: read_errors(config, run, label) for label in config.models()}
+    write_json(run.eval / "standard_errors.json", errors)
     if differences:
         table = comparison_table(differences, _caption(config))
         atomic_write(run.eval / "comparison.txt", as_text(table))
         write_json(run.eval / "comparison.json", _comparison(config, differences))
     else:
-        table = score_table(scores["target"])
+        table = score_table(scores["target"], errors["target"])
     # A result means that an earlier life came this far: its record is not tracked twice.
     if not run.result.is_file():
         _track(config, run, scores)
@@ -61,6 +71,13 @@ def read_scores(config: EvalConfig, run: RunDir, label: str) -> Scores:
     if config.heldout is not None:
         found[NLL] = summary(read_heldout(run.eval / HELDOUT / label))["nll"]
     return found
+
+
+def read_errors(config: EvalConfig, run: RunDir, label: str) -> Scores:
+    """Standard errors of one model's figures."""
+    if not config.suite.tasks:
+        return {}
+    return standard_errors(read_suite(run.eval / config.suite.name / label))
 
 
 def compare(config: EvalConfig, run: RunDir) -> list[Difference]:
@@ -147,6 +164,6 @@ def _caption(config: EvalConfig) -> str:
     return (
         f"before  {config.baseline}\nafter   {config.target}\n"
         "↑ higher is better, ↓ lower is better. The interval is a paired bootstrap over items, p a "
-        "sign-flip test; a verdict needs both. Each line stands for itself: of 20 lines without a "
-        f"true change, about one will show one.{limited}"
+        "sign-flip test, corrected (Holm) for the number of task lines; items that share a passage "
+        f"count as one draw. A verdict needs both.{limited}"
     )

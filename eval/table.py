@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 
 from rich import box
@@ -38,19 +39,31 @@ def comparison_table(differences: Sequence[Difference], caption: str) -> Table:
             f"{found.after:.3f}",
             f"{found.difference:+.3f}",
             f"{low:+.3f} … {high:+.3f}",
-            f"{found.p:.3f}" if found.p >= 0.001 else "<0.001",
+            _shown_p(found),
             found.verdict.value,
             style=STYLES[found.verdict],
         )
     return table
 
 
-def score_table(scores: Mapping[str, float]) -> Table:
-    """The figures of one model, where there is none to compare with."""
+def _shown_p(found: Difference) -> str:
+    p = found.p if found.corrected_p is None else found.corrected_p
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
+
+
+def score_table(scores: Mapping[str, float], errors: Mapping[str, float]) -> Table:
+    """The figures of one model, where there is none to compare with.
+
+    Args:
+        scores: under task/metric names.
+        errors: standard errors of those that have one.
+    """
     table = Table("metric", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("score", justify="right")
+    table.add_column("± s.e.", justify="right")
     for name, value in scores.items():
-        table.add_row(name, f"{value:.3f}")
+        error = errors.get(name, math.nan)
+        table.add_row(name, f"{value:.3f}", "" if math.isnan(error) else f"{error:.3f}")
     return table
 
 

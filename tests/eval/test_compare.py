@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,13 @@ from eval.compare import (
     bootstrap_interval,
     compare_heldout,
     compare_suites,
+    holm,
     paired,
     sign_flip_p,
 )
 from eval.heldout import RowScore
 from eval.results import SuiteResult
+from eval.standard_error import clusters_of, standard_error
 from pacos.errors import UserError
 
 
@@ -133,6 +136,55 @@ def test_a_score_that_is_no_mean_over_items_is_left_out() -> None:
     before, after = suite({"x": [0, 1]}), suite({"x": [1, 1]})
     after.results["results"]["x"]["acc,none"] = 0.3
     assert compare_suites("all", before, after, seed=1) == []
+
+
+def test_lines_of_tasks_are_corrected_for_their_number() -> None:
+    """Holm (1979): 0.01 x 4, 0.02 x 3, then never less than before."""
+    lines = [replace(accuracy([0, 0], [0, 1]), p=p) for p in (0.02, 0.01, 0.9, 0.029)]
+    assert [line.corrected_p for line in holm(lines)] == pytest.approx([0.06, 0.04, 0.9, 0.06])
+
+
+def test_a_corrected_line_may_no_longer_tell() -> None:
+    found = accuracy([0] * 18, [1] * 9 + [0] * 9)
+    assert found.verdict is Verdict.better
+    assert holm([found] * 20)[0].verdict is Verdict.cannot_tell
+
+
+def test_questions_about_one_passage_are_one_draw() -> None:
+    before, after = [0] * 20, [1] * 10 + [0] * 10
+    alone = paired("t/acc", before, after, higher_is_better=True, seed=1)
+    passages = [number // 10 for number in range(20)]
+    together = paired("t/acc", before, after, higher_is_better=True, seed=1, clusters=passages)
+    assert alone.verdict is Verdict.better
+    assert together.verdict is Verdict.cannot_tell
+    assert together.interval == (0.0, 1.0)
+
+
+def test_clusters_are_found_by_passage_and_by_long_beginnings() -> None:
+    excerpt = "This question refers to the following letter. " * 6
+    docs = [
+        {"context": "A short passage.", "question": "Who?"},
+        {"context": "Another passage.", "question": "Who?"},
+        {"context": "A short passage.", "question": "When?"},
+        {"question": excerpt + "Who wrote it?"},
+        {"question": excerpt + "Who read it?", "context": "Another passage."},
+        {"question": "Who?", "choices": ["a"]},
+    ]
+    assert clusters_of(docs) == [0, 1, 0, 1, 1, 2]
+
+
+def test_the_standard_error_is_that_of_independent_items() -> None:
+    values = random().normal(size=50)
+    assert standard_error(values) == pytest.approx(values.std(ddof=1) / np.sqrt(50))
+    assert standard_error(values, list(range(50))) == pytest.approx(standard_error(values))
+
+
+def test_copies_of_an_item_make_a_score_no_surer() -> None:
+    values = random().normal(size=50)
+    copied = np.repeat(values, 4)
+    clusters = [number // 4 for number in range(200)]
+    assert standard_error(copied, clusters) == pytest.approx(standard_error(values))
+    assert standard_error(copied) < 0.6 * standard_error(values)
 
 
 def test_different_items_are_refused() -> None:
