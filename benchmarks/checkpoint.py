@@ -88,6 +88,8 @@ def killed_run(rows: Path, folder: Path, minutes: float) -> dict[str, Any]:
             front.wait()
     seconds = time.monotonic() - began
     records = list(read_jsonl(run.metrics))
+    if not records:
+        raise UserError(f"no life came to a step within {KILL_EVERY_SECONDS} s: try it when idle")
     # The next life cuts what came after the newest checkpoint.
     kept = int((run.newest_checkpoint() or "step-0").removeprefix("step-"))
     step_seconds = statistics.median(record[metrics.STEP_SECONDS] for record in records)

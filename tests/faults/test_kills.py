@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import psutil
 import pytest
 
 from pacos import metrics
-from pacos.errors import EXIT_CRASH, EXIT_DONE
+from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_USER_ERROR, UserError
 from pacos.files import read_jsonl
 from pacos.run_dir import RunDir, State
 from sft.checkpoint_config import CheckpointConfig
@@ -178,3 +179,36 @@ def test_a_rank_killed_under_the_launcher_ends_the_job_and_other_ranks_go_on(
     assert f"{before}, saved by 2 ranks under ZeRO-2" in done.stdout + done.stderr
     assert run.state() is State.done
     assert steps(run)
+
+
+@contextlib.contextmanager
+def an_error_while_it_writes() -> Iterator[None]:
+    """Writing takes a second, and the step after the first save fails on all ranks."""
+    from sft import loop
+    from sft.checkpoints import save
+
+    plain_write, plain_step = save.write_shard, loop.Trainer.train_step
+
+    def write(*arguments: Any) -> Any:
+        time.sleep(1)
+        return plain_write(*arguments)
+
+    def step(trainer: Any, which: Any) -> Any:
+        if which.number == EVERY + 1:
+            raise UserError("no such step")
+        return plain_step(trainer, which)
+
+    save.write_shard, loop.Trainer.train_step = write, step
+    try:
+        yield
+    finally:
+        save.write_shard, loop.Trainer.train_step = plain_write, plain_step
+
+
+def test_a_life_that_ends_by_an_error_ends_its_save(tmp_path: Path) -> None:
+    config = run_config(tmp_path, "run", checkpoint=CheckpointConfig(every_steps=EVERY))
+    assert mortal_life(config, an_error_while_it_writes) == [EXIT_USER_ERROR, EXIT_USER_ERROR]
+    run = RunDir(tmp_path / "runs" / "run")
+    assert run.newest_checkpoint() == "step-000002"
+    path = run.checkpoints / "step-000002"
+    assert damage(path, Manifest.read(path).files) == []

@@ -34,8 +34,8 @@ class Life:
     steps_a_save: int = 100
 
 
-Told = list[tuple[float, float]]
-"""Loss and gradient norm of each step."""
+Told = list[tuple[float, float, float]]
+"""Loss and gradient norm of each step, and a number drawn in it, another one on each rank."""
 
 
 def live(lives: Sequence[Life]) -> list[Told]:
@@ -51,10 +51,11 @@ def live_once(life: Life, world: World) -> Told:
     passes = len(_shares(1, data_ranks, life.case.micro_packs)[0])
     engine = an_engine(life.case, world, passes)
     checkpoints = checkpoints_of(engine, life, world)
+    torch.manual_seed(world.rank)
     told = []
     for number in range(checkpoints.load_newest(LAST) + 1, life.until + 1):
         own = _shares(number, data_ranks, life.case.micro_packs)[data_rank]
-        told.append(_step(engine, own, world))
+        told.append((*_step(engine, own, world), float(torch.rand(()))))
         if number % life.steps_a_save == 0 or number == life.until:
             checkpoints.save(number)
     checkpoints.finish()

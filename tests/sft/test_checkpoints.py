@@ -68,11 +68,13 @@ def assert_exact(tmp_path: Path, cases: list[Case], *ends: int) -> None:
         folders = [tmp_path / f"{number}-{name}" for name in ("straight", "cut")]
         lives += cut(folders[0], each) + cut(folders[1], each, *ends)
         places.append(folders)
-    told = iter(run_ranks(2, live, lives)[0])
-    for each, (straight, pieces) in zip(cases, places, strict=True):
-        expected: Told = next(told)
-        found = [step for _ in (*ends, LAST) for step in next(told)]
-        assert found == expected, each
+    for of_one_rank in run_ranks(2, live, lives):
+        told = iter(of_one_rank)
+        for each in cases:
+            expected: Told = next(told)
+            found = [step for _ in (*ends, LAST) for step in next(told)]
+            assert found == expected, each
+    for straight, pieces in places:
         assert_same_bits(pieces, straight)
 
 
@@ -121,7 +123,7 @@ def assert_all_the_same(tmp_path: Path, paths: list[tuple[Case, ...]]) -> None:
     told = iter(run_ranks(2, live, lives)[0])
     runs = [[step for _ in path for step in next(told)] for path in paths]
     for path, folder, found in zip(paths, folders, runs, strict=True):
-        losses = [[loss for loss, _ in steps] for steps in (found, runs[0])]
+        losses = [[loss for loss, *_ in steps] for steps in (found, runs[0])]
         assert losses[0] == pytest.approx(losses[1], rel=1e-5), path
         assert distance(folder, folders[0]) < 1e-5, path
 

@@ -315,3 +315,12 @@ def test_every_step_is_measured(runs: dict[str, tuple[RunDir, int]]) -> None:
     *_, end = read_jsonl(run.attempts)
     assert {"steps", "checkpoints", "export", "other"} <= set(end["seconds"])
     assert read_json(run.result)["steps"] == 8
+
+
+def test_the_rows_of_a_step_have_one_checksum_however_they_are_divided() -> None:
+    def step(*passes: list[list[int]]) -> Step:
+        return Step(1, 0.1, passes, 3, 40, 800, 20)
+
+    whole = step([[1, 2, 3]])
+    assert whole.row_ids == step([[3], []], [[2], [1]]).row_ids
+    assert whole.row_ids != step([[1, 2, 4]]).row_ids

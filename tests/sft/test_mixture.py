@@ -16,6 +16,7 @@ from sft import token_cache
 from sft.config import SFTConfig
 from sft.data_config import OnError
 from sft.mixture import Mixture, load_data
+from sft.validation import hold_out
 from tests.sft.byte_tokenizer import byte_tokenizer
 
 ALONE = World(rank=0, size=1, local_rank=0)
@@ -209,3 +210,17 @@ def test_real_rows_are_read(
     assert len(data.quarantined) == len(empty) > 0
     assert data.dropped
     assert data.lengths.max() <= 1000
+
+
+def test_the_digest_tells_other_rows_and_other_tokens(
+    tokenizer: Any, config: SFTConfig, tmp_path: Path
+) -> None:
+    path = tmp_path / "digest.jsonl"
+    config.data.path = write(path, [record("a", number) for number in range(4)])
+    first = load_data(config, tokenizer, ALONE)
+    assert load_data(config, tokenizer, ALONE).digest() == first.digest()
+    fewer, _ = hold_out(first, 1, seed=0)
+    write(path, [record("a", number) for number in (0, 1, 2, 4)])
+    changed = load_data(config, tokenizer, ALONE)
+    assert changed.lengths.tolist() == first.lengths.tolist()
+    assert len({first.digest(), fewer.digest(), changed.digest()}) == 3
