@@ -40,15 +40,16 @@ Scores = Mapping[str, float]
 def conclude(config: EvalConfig, run: RunDir) -> None:
     """Read all finished parts, compare, write and print."""
     scores = {label: read_scores(config, run, label) for label in config.models()}
-    if not scores["target"]:
+    if not scores["target"] and config.judge.endpoint is None:
         log.info("answers are written; the same command with a judge, as judge=openai, scores them")
         return
+    said = _judge_in_words(config, run)
     differences = compare(config, run) if config.baseline is not None else []
     errors = {label: read_errors(config, run, label) for label in config.models()}
     write_json(run.eval / "standard_errors.json", errors)
     if differences:
         table = comparison_table(differences, _caption(config))
-        atomic_write(run.eval / "comparison.txt", as_text(table))
+        atomic_write(run.eval / "comparison.txt", as_text(table) + said)
         write_json(run.eval / "comparison.json", _comparison(config, differences))
     else:
         table = score_table(scores["target"], errors["target"])
@@ -57,8 +58,7 @@ def conclude(config: EvalConfig, run: RunDir) -> None:
         _track(config, run, scores)
     write_json(run.result, result(scores, _objective(config, run, scores["target"])))
     show(table)
-    if config.judge.endpoint is not None:
-        print_certificate(config, run)
+    print(said, end="", flush=True)
 
 
 def read_scores(config: EvalConfig, run: RunDir, label: str) -> Scores:
@@ -111,14 +111,15 @@ def _judged(config: EvalConfig, run: RunDir) -> tuple[str, Mapping[str, Rubric],
 def _objective(config: EvalConfig, run: RunDir, target: Scores) -> dict[str, Any]:
     """The figure that a sweep optimises.
 
-    It is the token NLL of held-out answers where it was measured, else a judge's `overall` score,
-    else the mean over tasks and groups of each one's first metric of which more is better.
+    It is the token NLL of held-out answers where it was measured; else a judge's overall score,
+    None if no answer has all of its scores; else the mean over tasks and groups of each one's first
+    metric of which more is better.
     """
     overall = f"{config.suite.name}/{OVERALL}"
     if NLL in target:
         return {"name": NLL, "value": target[NLL], "higher_is_better": False}
-    if overall in target:
-        return {"name": overall, "value": target[overall], "higher_is_better": True}
+    if config.judge.endpoint is not None:
+        return {"name": overall, "value": target.get(overall), "higher_is_better": True}
     mean = read_suite(run.eval / config.suite.name / "target").mean_score()
     return {"name": "mean score", "value": mean, "higher_is_better": True}
 
@@ -128,12 +129,12 @@ def result(scores: Mapping[str, Scores], objective: dict[str, Any]) -> dict[str,
     return {"objective": objective, **scores}
 
 
-def print_certificate(config: EvalConfig, run: RunDir) -> None:
-    """Say in a few lines who judged, and what its scores are worth."""
+def _judge_in_words(config: EvalConfig, run: RunDir) -> str:
+    """Who judged, and what its scores are worth, in lines; empty without a judge."""
     folder = config.judged_folder(run.eval)
-    assert folder is not None
-    for line in in_words(read_json(folder / CERTIFICATE)):
-        print(line, flush=True)
+    if folder is None:
+        return ""
+    return "".join(f"{line}\n" for line in in_words(read_json(folder / CERTIFICATE)))
 
 
 def _track(config: EvalConfig, run: RunDir, scores: Mapping[str, Scores]) -> None:

@@ -15,6 +15,7 @@ from eval.geval.agreement import Agreement, Point, agreements, correlations, len
 from eval.geval.cautions import cautions
 from eval.geval.figures import comparisons
 from eval.geval.records import BASELINE, TARGET, Judged, Pair, Rated
+from eval.geval.reply import Preference
 from eval.geval.rubric import Rubric
 from eval.geval.weighting import Tally, Verdict
 from pacos.files import sha256
@@ -136,11 +137,9 @@ def sample_curve(group: Sequence[Rated], seed: int) -> dict[int, float]:
 
 def _replies_of(verdict: Verdict) -> float:
     """Replies that can be drawn: as many as wanted where the probabilities are known."""
-    return (
-        float("inf")
-        if verdict.by == "logprobs"
-        else (verdict.tally.replies - verdict.tally.failures)
-    )
+    if verdict.by == "logprobs":
+        return float("inf")
+    return verdict.tally.replies - verdict.tally.failures
 
 
 def _mean_of(verdict: Verdict, size: int, random: np.random.Generator) -> float:
@@ -166,7 +165,8 @@ def pair_facts(pairs: Sequence[Pair]) -> dict[str, Any] | None:
         for pair in decided
         if pair.target_length != pair.baseline_length
     ]
-    firsts = [one.value == "first" for pair in both for one in _said(pair) if one.value != "tie"]
+    said = [one for pair in both for one in (pair.target_first, pair.target_second)]
+    firsts = [one is Preference.first for one in said if one is not Preference.tie]
     return {
         "pairs": len(pairs),
         "unreadable": len(pairs) - len(both),
@@ -174,12 +174,6 @@ def pair_facts(pairs: Sequence[Pair]) -> dict[str, Any] | None:
         "first_shown_preferred": share(sum(firsts), len(firsts)),
         "longer_preferred": share(sum(longer), len(longer)),
     }
-
-
-def _said(pair: Pair) -> Iterator[Any]:
-    for one in (pair.target_first, pair.target_second):
-        if one is not None:
-            yield one
 
 
 def share(count: int, of: int) -> dict[str, Any] | None:
@@ -236,5 +230,15 @@ def in_words(certificate: Mapping[str, Any]) -> Iterator[str]:
         f"        {replies['failure_rate']:.1%} of {replies['replies']} replies without a score, "
         f"{replies['strict_rate']:.1%} the score alone"
     )
+    for one in certificate["agreement"]:
+        for level in one["levels"]:
+            if level["level"] == "dataset":
+                name = f"{one['rubric']}/{one['criterion']}"
+                shown = ", ".join(
+                    f"{what.capitalize()} {level[what]['value']:.2f} "
+                    f"({level[what]['low']:.2f} to {level[what]['high']:.2f})"
+                    for what in ("pearson", "spearman", "kendall")
+                )
+                yield f"people  {name}: {shown} over {level['units']} rated texts"
     for warning in certificate["warnings"]:
         yield f"beware  {warning}"

@@ -22,7 +22,6 @@ from eval.parts import whole_folder
 from pacos.console import Counter, progress
 from pacos.files import write_json, write_jsonl
 from pacos.llm.budget import BudgetReached
-from pacos.llm.ledger import Spent
 from pacos.llm.service import Service, open_service
 from pacos.run_dir import RunDir
 from pacos.stop import StopRequest
@@ -62,8 +61,7 @@ async def _judge(config: EvalConfig, folder: Path, material: Material, stop: Sto
     wanted = sum(criteria for _, _, criteria in material.texts())
     # One ledger for all judges of a run: a request names its model.
     async with open_service(endpoint, folder.with_name("judging")) as service:
-        if service.spent == Spent():
-            log.info("quote: %s", quote(config, endpoint, material))
+        log.info("quote: %s", quote(config, endpoint, material, service.spent))
         with progress("judging", wanted, "scores") as bar:
             session = Session(Judge(endpoint, service, config.geval), _counting(bar, service))
             work = asyncio.create_task(session.judge(material))

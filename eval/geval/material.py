@@ -13,6 +13,7 @@ from eval.geval.form import Text, score_prompt
 from eval.geval.rated import RatedText, read_rated
 from eval.geval.rubric import Criterion, Rubric
 from pacos.llm.config import EndpointConfig
+from pacos.llm.ledger import Spent
 from pacos.llm.request import estimated_tokens
 from pacos.run_dir import RunDir
 
@@ -69,8 +70,11 @@ class Material:
         ]
 
 
-def quote(config: EvalConfig, endpoint: EndpointConfig, material: Material) -> str:
-    """What judging will cost, for a person: prompts are measured, replies guessed."""
+def quote(config: EvalConfig, endpoint: EndpointConfig, material: Material, spent: Spent) -> str:
+    """What judging will cost, for a person: prompts are measured, replies guessed.
+
+    `spent` is what all judges of the run have cost so far.
+    """
     texts = material.texts()
     scores = sum(criteria for _, _, criteria in texts)
     if not scores:
@@ -91,6 +95,8 @@ def quote(config: EvalConfig, endpoint: EndpointConfig, material: Material) -> s
     more = ""
     if times == 1:
         more = f"; up to {drawn} times as much if the service gives no probabilities of tokens"
+    if spent.usd:
+        more += f"; ${spent.usd:,.2f} of this run's judging is spent already"
     return f"{requests:,} requests, {prompts + replies:,.0f} tokens, {cost}{more}"
 
 

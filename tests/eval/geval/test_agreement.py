@@ -45,7 +45,7 @@ def values(found: Agreement) -> tuple[float, ...]:
 
 @pytest.fixture
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agreement, "RESAMPLES", 20)
+    monkeypatch.setattr(agreement, "RESAMPLES", 40)
 
 
 @pytest.mark.usefixtures("few_resamples")
@@ -64,6 +64,7 @@ def test_qags_as_published(shared_data: Path, name: str) -> None:
     assert tuple(round(value, 6) for value in values(dataset)) == QAGS[name]
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_the_interval_of_a_published_correlation(shared_data: Path) -> None:
     points = predicted(shared_data, "topical_chat", "naturalness")
     dataset, summary, system = agreements(points, seed=0)
@@ -83,6 +84,7 @@ def made(documents: int = 12, systems: int = 5) -> list[Point]:
     ]
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_levels_against_a_plain_reference() -> None:
     points = made()
     dataset, summary, system = agreements(points, seed=1)

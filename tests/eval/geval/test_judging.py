@@ -258,3 +258,17 @@ def test_answers_that_were_stopped_go_on(
     whole, code = live(config)
     assert code == EXIT_DONE
     assert read_answers(whole.eval / "geval" / "target") == stopped, "draws do not depend on lives"
+
+
+def test_an_overall_score_needs_all_of_an_answers_scores(
+    answered: EvalConfig, server: JudgeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.rules = [Rule("filter", match="- Warmth:")]
+    run, code = live(judged_by(answered, server))
+    assert code == EXIT_DONE
+    found = read_json(run.result)
+    assert found["objective"] == {"name": "geval/score", "value": None, "higher_is_better": True}
+    assert set(found["target"]) == {"short/clarity", "geval/win_rate"}
+    printed = capsys.readouterr().out
+    assert "12 of 24 scores are missing" in printed
+    assert "12 of 24 scores are missing" in (run.eval / "comparison.txt").read_text()

@@ -37,11 +37,11 @@ def test_too_few_say_nothing() -> None:
 
 @pytest.mark.parametrize("chosen", [0, 15])
 def test_a_biased_judge_does_not_move_the_mean(chosen: int) -> None:
-    """A judge that is 0.2 too kind, and worse where it is unsure; 2,000 made-up runs."""
+    """A judge that is 0.2 too kind, and worse where it is unsure; 600 made-up runs."""
     random = np.random.default_rng(7)
     truth, covered, widths = 0.5, 0, []
     means = []
-    for _ in range(2000):
+    for _ in range(600):
         human = random.uniform(0, 1, 100)
         doubt = random.uniform(0, 0.3, 100)
         judge = human + 0.2 + doubt * random.choice([-1, 2], 100)
@@ -57,6 +57,6 @@ def test_a_biased_judge_does_not_move_the_mean(chosen: int) -> None:
         covered += found.low <= truth <= found.high
         widths.append(found.high - found.low)
     assert np.mean(means) == pytest.approx(truth, abs=0.01)
-    assert 0.93 <= covered / 2000 <= 0.985
+    assert 0.925 <= covered / 600 <= 0.99
     plain = 2 * 2.06 * (1 / 12 / 25) ** 0.5
     assert np.mean(widths) < plain, "narrower than the 25 ratings by themselves"
