@@ -24,6 +24,7 @@ import numpy as np
 
 from benchmarks.provenance import provenance
 from pacos.config import PromptFormat
+from pacos.data.sources import open_source
 from pacos.errors import UserError, exit_with
 from pacos.files import write_json
 from pacos.llama import LlamaShape
@@ -32,7 +33,6 @@ from pacos.prompts import Encoder
 from pacos.schemas import Row
 from sft.batch_config import BatchConfig, Layout
 from sft.packing import Ints, pack_rows
-from sft.sources import open_source
 from sft.step_plan import StepPlan
 
 WINDOW = 1000

@@ -19,10 +19,10 @@ from typing import Any
 
 from benchmarks.provenance import provenance
 from pacos import metrics
+from pacos.data.sources import open_source
 from pacos.errors import UserError, exit_with
 from pacos.files import read_jsonl, write_json
 from pacos.run_dir import RunDir
-from sft.sources import open_source
 
 RANKS = 2
 FIRST = 20

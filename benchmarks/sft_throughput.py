@@ -28,13 +28,13 @@ import numpy as np
 from benchmarks.provenance import provenance
 from pacos import metrics
 from pacos.config import PromptFormat
+from pacos.data.sources import open_source
 from pacos.errors import UserError, exit_with
 from pacos.files import read_jsonl, write_json, write_jsonl
 from pacos.models import load_tokenizer, model_directory
 from pacos.prompts import Encoder
 from pacos.run_dir import RunDir
 from pacos.schemas import Row
-from sft.sources import open_source
 
 MODEL = "embedded:smollm2-135m-instruct"
 RANKS = 2

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 from benchmarks.provenance import provenance
 from pacos.config import PromptFormat
+from pacos.data.sources import open_source
 from pacos.distributed import World
 from pacos.errors import UserError, exit_with
 from pacos.files import write_json, write_jsonl
@@ -34,7 +35,6 @@ from pacos.schemas import Row
 from sft.config import SFTConfig
 from sft.data_config import OnError
 from sft.mixture import load_data
-from sft.sources import open_source
 
 SAMPLE = 4000
 """Rows for transformers' own way."""

@@ -11,10 +11,10 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pacos.contamination.evidence import Overlap
 from selfinstruct import paper_filters as papers
 from selfinstruct.config import FilterConfig
 from selfinstruct.endings import cut_short, unfinished_output
-from selfinstruct.evidence import Overlap
 from selfinstruct.garble import degenerate, garbled, leak
 from selfinstruct.habits import question, refusal
 from selfinstruct.instances import contradict, repeats

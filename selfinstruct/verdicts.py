@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pacos.benchmarks.catalogue import read_benchmarks
+from pacos.contamination.index import ContaminationIndex
 from selfinstruct.config import SelfInstructConfig
-from selfinstruct.contamination import ContaminationIndex
 from selfinstruct.filters import FORMS, Verdict, judge, judge_instances, judge_instruction
 from selfinstruct.parse import Candidate
 from selfinstruct.pool import Pool

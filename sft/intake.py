@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from pacos.data.rows import READERS, Example, Reader, RowError, read_example, reader_for
+from pacos.data.sources import Source
 from pacos.errors import UserError
 from sft.data_config import OnError
-from sft.rows import READERS, Example, Reader, RowError, read_example, reader_for
-from sft.sources import Source
 
 HEAD = 100
 """Rows whose columns tell the schema: a bad row at the beginning must not decide on it."""

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacos.cache import cache_directory
+from pacos.data.sources import open_source
 from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.prompts import Encoder, TokenizedRow
 from pacos.run_dir import derived_seed
 from sft.config import SFTConfig
 from sft.made_once import made_once
-from sft.sources import open_source
 from sft.token_cache import TokenCache, cache_key, read_cache, write_cache
 
 log = logging.getLogger(__name__)

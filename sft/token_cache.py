@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pacos.data.rows import Example
+from pacos.data.sources import Source
 from pacos.errors import UserError
 from pacos.files import read_json, write_json
 from pacos.prompts import IGNORE, Encoder, TokenizedRow
 from sft.data_config import DataConfig
 from sft.intake import Intake
-from sft.rows import Example
-from sft.sources import Source
 from sft.tokens import Conversation, Fitted, Fitter, fit_all
 
 VERSION = 1

@@ -12,11 +12,11 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
+from pacos.data.rows import RowError
 from pacos.prompts import Encoder, TokenizedRow
 from pacos.schemas import Message
 from pacos.stop import SIGNALS
 from sft.data_config import TooLong
-from sft.rows import RowError
 
 CHUNK = 500
 """Rows that go to another process at once: 0.15 s of work."""

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from pacos.data.sources import open_source
 from pacos.errors import UserError
 from pacos.prompts import IGNORE, Encoder, TokenizedRow, format_of, stop_token_id
 from pacos.schemas import Message
 from sft.config import SFTConfig
 from sft.intake import Intake
-from sft.sources import open_source
 from sft.tokenizer import build_tokenizer
 
 FIRST_ROWS = 64

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from pacos.cache import cache_directory
+from pacos.data.location import Kind, Location, locate
+from pacos.data.sources import Source
 from pacos.errors import UserError
 from pacos.files import read_json
-from sft.data_config import DataConfig, Kind, Location, locate
+from sft.data_config import DataConfig
 from sft.packing import Ints
-from sft.sources import Source
 
 BYTES_A_TOKEN = 4.0
 """Of text in UTF-8: English has 4 to 4.5 under LLaMA's tokenizers, Korean 2 to 4."""

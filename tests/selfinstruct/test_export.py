@@ -11,11 +11,11 @@ from typing import Any, cast
 import pytest
 
 from pacos.compose import compose_checked
+from pacos.contamination.evidence import Kind, Overlap
 from pacos.files import read_json, read_jsonl
 from pacos.schemas import Row
 from selfinstruct import export as module
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
-from selfinstruct.evidence import Kind, Overlap
 from selfinstruct.export import conversation, export, read_seeds, seed_rows
 from selfinstruct.filters import Verdict
 from selfinstruct.generate import Bootstrap, Rejection

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pacos.data.location import locate
+from pacos.data.sources import Source
 from pacos.prompts import Encoder, PromptFormat
-from sft.data_config import DataConfig, locate
+from sft.data_config import DataConfig
 from sft.needs.data_size import data_size
-from sft.sources import Source
 from sft.token_cache import write_cache
 
 ROWS = [

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pacos.data.json_rows import Numbered, is_list, read_lines, read_list
+from pacos.data.location import REMEDY, Kind, Location, locate
 from pacos.errors import UserError
 from pacos.files import sha256
 from pacos.frozen import first_line
-from sft.data_config import REMEDY, Kind, Location, locate
-from sft.json_rows import Numbered, is_list, read_lines, read_list
 
 ROWS_AT_ONCE = 1000
 """Rows of a table that are turned into Python objects at a time."""

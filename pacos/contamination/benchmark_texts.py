@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacos.benchmarks.items import Item
+from pacos.contamination.code_shape import functions
 from pacos.words import tokenize
-from selfinstruct.code_shape import functions
 
 UNKNOWN = -1
 """The number of a word that no item has."""
@@ -77,7 +77,7 @@ class BenchmarkTexts:
         owners = np.repeat(np.array(self.owners, dtype=np.int64), np.diff(self.starts))
         held = np.unique(owners * len(self._numbers) + self.words) % max(len(self._numbers), 1)
         count = len(self.entries) + 1
-        weights = np.log(count / np.bincount(held)) / np.log(count)
+        weights: NDArray[np.float64] = np.log(count / np.bincount(held)) / np.log(count)
         weights[[number for word, number in self._numbers.items() if _is_symbol(word)]] = 0.0
         return weights
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from sft.rows import RowError, read_example, reader_for
+from pacos.data.rows import RowError, read_example, reader_for
 
 
 def read(record: dict[str, Any]) -> list[dict[str, str]]:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from pacos.data.rows import RowError
 from pacos.errors import UserError
-from sft.rows import RowError
 
 LONGEST_LINE = 16 * 2**20
 """Bytes. A row of 131,072 tokens, the longest that a LLaMA reads, has about half a million."""

@@ -14,11 +14,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from pacos.benchmarks.items import Item
+from pacos.contamination.benchmark_texts import UNKNOWN, BenchmarkTexts
+from pacos.contamination.code_shape import functions
+from pacos.contamination.evidence import Evidence, Kind, Overlap
+from pacos.contamination.shared_runs import GRAM, Run, RunIndex
 from pacos.words import tokenize
-from selfinstruct.benchmark_texts import UNKNOWN, BenchmarkTexts
-from selfinstruct.code_shape import functions
-from selfinstruct.evidence import Evidence, Kind, Overlap
-from selfinstruct.shared_runs import GRAM, Run, RunIndex
 
 UNITS = re.compile(r"[.?!:;)]\s+|[。？！\n]|\s+(?=\(?\w[.)]\s)")
 """Between sentences, lines, and choices: `A) Lima B) Quito` is Lima and Quito."""

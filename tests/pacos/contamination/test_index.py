@@ -12,12 +12,12 @@ import pytest
 
 from pacos.benchmarks.catalogue import BENCHMARKS, read_benchmarks
 from pacos.benchmarks.items import CodeProblem, Item, MultipleChoice, OpenQuestion
+from pacos.contamination.evidence import Kind
+from pacos.contamination.index import ContaminationIndex
 from pacos.schemas import Row
 from pacos.suite import SuiteConfig
-from selfinstruct.contamination import ContaminationIndex
-from selfinstruct.evidence import Kind
 from tests.conftest import ROOT
-from tests.selfinstruct.test_code_shape import RENAMED, RUNS
+from tests.pacos.contamination.test_code_shape import RENAMED, RUNS
 
 RIVER = "A ferry crosses a river 300 m wide at 4 m/s while the current drifts it 90 m downstream."
 STORY = (

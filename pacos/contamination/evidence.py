@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import chain
 
-from selfinstruct.benchmark_texts import BenchmarkTexts, Entry
-from selfinstruct.shared_runs import GRAM, Run
+from pacos.contamination.benchmark_texts import BenchmarkTexts, Entry
+from pacos.contamination.shared_runs import GRAM, Run
 
 LONG_RUN = 13
 """Words in a row that are no coincidence (Brown et al. 2020, appendix C)."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from selfinstruct.shared_runs import GRAM, Run, RunIndex
+from pacos.contamination.shared_runs import GRAM, Run, RunIndex
 
 
 def index(texts: Sequence[Sequence[int]]) -> RunIndex:

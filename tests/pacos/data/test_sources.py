@@ -8,9 +8,9 @@ from typing import Any
 import datasets
 import pytest
 
+from pacos.data.location import Kind, locate
+from pacos.data.sources import open_source
 from pacos.errors import UserError
-from sft.data_config import Kind, locate
-from sft.sources import open_source
 
 ROWS = [{"instruction": f"Count to {n}.", "input": "", "output": "1"} for n in range(3)]
 

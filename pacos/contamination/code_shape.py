@@ -106,7 +106,8 @@ class _Shape(ast.NodeTransformer):
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         if node.value is None:
             return None
-        return self.visit(ast.Assign([node.target], node.value))
+        visited: ast.AST = self.visit(ast.Assign([node.target], node.value))
+        return visited
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         if isinstance(node.value, ast.Constant):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from selfinstruct.code_shape import functions
+from pacos.contamination.code_shape import functions
 
 RUNS = '''
 def longest_run(values: list[int], start=0) -> int:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from pacos.data import json_rows
+from pacos.data.json_rows import is_list, read_lines, read_list
+from pacos.data.rows import RowError
 from pacos.errors import UserError
-from sft import json_rows
-from sft.json_rows import is_list, read_lines, read_list
-from sft.rows import RowError
 
 GOOD = '{"instruction": "Sing.", "output": "라"}\n'.encode()
 ROW = {"instruction": "Sing.", "output": "라"}

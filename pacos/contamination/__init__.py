@@ -1,0 +1,1 @@
+"""Which benchmark items a row of training data gives away."""
