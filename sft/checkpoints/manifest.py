@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pacos.errors import UserError
 from pacos.files import read_json, write_json
 from sft.checkpoints.shards import FileFacts
 
@@ -52,13 +53,17 @@ class Manifest:
 
         Raises:
             OSError: there is none.
-            ValueError: it is damaged, or not of this version.
+            ValueError: it is damaged.
+            UserError: it is of another version of pacos.
         """
         content = read_json(folder / MANIFEST)
         if not isinstance(content, dict) or content.pop(DIGEST, None) != _digest(content):
             raise ValueError(f"{MANIFEST} is not as it was written")
         if content.keys() != {item.name for item in dataclasses.fields(cls)}:
-            raise ValueError(f"{MANIFEST} is of another version of pacos")
+            raise UserError(
+                f"{folder} was written by another version of pacos; go on with that one, or start "
+                "a run with another run.name"
+            )
         files = {name: FileFacts(**facts) for name, facts in content.pop("files").items()}
         if any(Path(name).name != name for name in files):
             raise ValueError(f"{MANIFEST} names files outside its folder")

@@ -153,6 +153,10 @@ class Checkpoints:
         )
         if self._host is None:
             self._host = HostCopy(self._layout, self._config.cluster.ranks_per_node)
+            if not self._host.fits:
+                log.warning(
+                    "memory has no room for a copy of what is saved: training waits for the disk"
+                )
         tensors = chain(self._state.tensors(), random_state.capture().values())
         copied = self._host.take(tensors) if self._host.fits else tensors
         self._save = Save(

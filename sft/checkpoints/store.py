@@ -102,6 +102,9 @@ class Store:
         """The newest checkpoint with all its files; those that miss any are set aside.
 
         Whether the files hold what they must is not looked at.
+
+        Raises:
+            UserError: it is of another version of pacos.
         """
         for path in reversed(self.all()):
             try:
@@ -177,7 +180,7 @@ def _validation_loss(path: Path) -> float:
     """Infinite where none was measured."""
     try:
         loss = Manifest.read(path).validation_loss
-    except (OSError, ValueError):
+    except (OSError, ValueError, UserError):
         return math.inf
     return math.inf if loss is None or math.isnan(loss) else loss
 

@@ -19,7 +19,7 @@ from sft.checkpoint_config import CheckpointConfig
 from sft.checkpoints import host_memory, save, store
 from sft.checkpoints.engine_state import Span
 from sft.checkpoints.host_memory import HostCopy
-from sft.checkpoints.manifest import MANIFEST, Manifest
+from sft.checkpoints.manifest import MANIFEST, Manifest, _digest
 from sft.checkpoints.save import Save
 from sft.checkpoints.shards import FileFacts, Layout, Shards, shard_name, write_shard
 from sft.checkpoints.store import Store, damage
@@ -168,6 +168,17 @@ def test_a_manifest_that_was_changed_is_not_believed(
     (path / MANIFEST).write_text(json.dumps({**content, **change}))
     with pytest.raises(ValueError, match=said):
         Manifest.read(path)
+
+
+def test_a_checkpoint_of_another_version_is_refused_and_not_called_broken(kept: Store) -> None:
+    path = publish(kept, 2)
+    content = json.loads((path / MANIFEST).read_text())
+    content = {**content, "sharding": "new"}
+    content.pop("sha256")
+    (path / MANIFEST).write_text(json.dumps({**content, "sha256": _digest(content)}))
+    with pytest.raises(UserError, match="was written by another version of pacos"):
+        kept.newest()
+    assert path.is_dir()
 
 
 def test_a_manifest_that_names_files_elsewhere_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.run_dir import RunDir
+from sft.checkpoints import host_memory
 from sft.checkpoints.engine_state import EngineState
 from sft.checkpoints.protocol import Checkpoints
 from sft.engine import load_offload_op, start_ranks
@@ -85,6 +86,22 @@ def test_a_run_that_was_cut_is_the_straight_run_bit_for_bit(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_so_it_is_under_every_stage_precision_and_offload(tmp_path: Path) -> None:
     assert_exact(tmp_path, EVERYWHERE, 1, 4, 7)
+
+
+def live_without_room(lives: list[Life]) -> list[Told]:
+    """In each rank: where memory has no room for copies."""
+    host_memory.available_bytes = lambda: 0
+    return live(lives)
+
+
+@pytest.mark.slow
+def test_without_room_for_a_copy_training_waits_and_nothing_else_changes(tmp_path: Path) -> None:
+    for each in (case(0), case(3, BF16)):
+        straight, pieces = (tmp_path / f"{each.stage}-{name}" for name in ("straight", "cut"))
+        lives = cut(straight, each) + cut(pieces, each, 3)
+        whole, first, second = run_ranks(2, live_without_room, lives)[0]
+        assert first + second == whole
+        assert_same_bits(pieces, straight)
 
 
 def test_what_is_kept_is_what_deepspeed_has(tmp_path: Path) -> None:
