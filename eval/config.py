@@ -97,7 +97,7 @@ class EvalConfig:
             for key, value in at_least_one.items()
             if value is not None and value < 1
         ]
-        found += self.cluster.problems()
+        found += [*self.cluster.problems(), *self.suite.name_problems()]
         several = self.suite.tasks if len(self.suite.tasks) > 1 else []
         if self.suite.name in (HELDOUT, *several):
             what = "stands for all tasks together, so it must be neither a task nor heldout"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,6 +37,7 @@ class TrainingSuite:
         batch_size: int,
         batch_tokens: int,
         seed: int,
+        stop: Callable[[], str | None],
     ) -> None:
         """Load the tasks and their data.
 
@@ -51,13 +52,14 @@ class TrainingSuite:
             batch_size: answers that are generated at the same time.
             batch_tokens: tokens of a forward pass.
             seed: of examples in prompts.
+            stop: says why to stop, on any rank; None to go on.
 
         Raises:
             UserError: a task or its data cannot be loaded.
         """
         self._suite, self._limit, self._seed = suite, limit, seed
         self._engine, self._world = engine, world
-        self._team = Team(world)
+        self._team = Team(world, stop)
         self._tasks = build_suite(suite).tasks if world.is_main else []
         own = copy.deepcopy(tokenizer)
         if prompt_format is not None:
@@ -75,7 +77,11 @@ class TrainingSuite:
             )
 
     def scores(self) -> dict[str, float]:
-        """Figures under task/metric names; none on other ranks than 0."""
+        """Figures under task/metric names; none on other ranks than 0.
+
+        Raises:
+            Stopped: on rank 0.
+        """
         with untouched(self._engine):
             if not self._world.is_main:
                 self._team.serve()

@@ -47,9 +47,14 @@ def build_lm(path: str, config: EvalConfig, team: Team | None = None) -> SharedC
     device = _device(config.cluster.device, world)
     try:
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            load_directory(path), dtype=DTYPES[config.precision], attn_implementation="sdpa"
+            load_directory(path),
+            dtype=DTYPES[config.precision],
+            attn_implementation="sdpa",
+            trust_remote_code=False,
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(load_directory(path))
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            load_directory(path), trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be loaded: {first_line(error)}") from error
     _set_format(model, tokenizer, path, config)

@@ -19,8 +19,9 @@ from pacos.console import set_up_logging
 from pacos.distributed import World
 from pacos.errors import ConfigError, UserError, exit_with
 from pacos.program import live, load_program
+from pacos.rank import end_with_parent, is_rank
 from pacos.run_dir import RunDir
-from pacos.stop import StopRequest
+from pacos.stop import Stopped, StopRequest
 
 if TYPE_CHECKING:
     from eval.lm import SharedContextLM
@@ -35,6 +36,8 @@ Score = Callable[[Any, Path], None]
 def main(arguments: Sequence[str]) -> int:
     """Evaluate from a command line; returns the exit code."""
     world = World.from_env()
+    if is_rank():
+        end_with_parent()
     set_up_logging(is_main=world.is_main)
     # The harness draws a bar for every task it builds; tqdm reads this when it is imported.
     os.environ.setdefault("TQDM_DISABLE", "1")
@@ -55,7 +58,7 @@ def _load(arguments: Sequence[str], world: World) -> tuple[EvalConfig, RunDir]:
 
 def evaluate(config: EvalConfig, run: RunDir, world: World) -> str | None:
     """Have every rank do its part; returns why it stopped before the end, if it did."""
-    from eval.team import Stopped, Team, join_ranks
+    from eval.team import Team, join_ranks
 
     stop = StopRequest(run.stop)
     join_ranks(world)

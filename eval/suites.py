@@ -95,6 +95,10 @@ def _read(path: Path) -> TaskConfig:
         raise UserError(f"{path}: cannot be read as a task of the harness: {error}") from error
     if not isinstance(task.get("task"), str):
         raise UserError(f"{path}: has no key `task`; give the task a name there")
+    if "/" in task["task"]:
+        raise UserError(
+            f"{path}: task = {task['task']}: files are named after it; write it without /"
+        )
     return _with_absolute_paths(task, path)
 
 

@@ -14,6 +14,7 @@ import torch
 import torch.distributed
 
 from pacos.distributed import World
+from pacos.stop import Stopped
 
 Work = Callable[[Any], Generator[list[Any], None, None]]
 """Does a share; gives what it has found, bit by bit."""
@@ -26,10 +27,6 @@ def join_ranks(world: World) -> None:
     """Form the group of all ranks, of all nodes, that the launcher prepared."""
     if world.size > 1:
         torch.distributed.init_process_group("gloo", timeout=PATIENCE)
-
-
-class Stopped(Exception):  # noqa: N818  # nothing went wrong
-    """Somebody asked this run to stop; what has been found is kept."""
 
 
 class Team:

@@ -29,6 +29,7 @@ from pacos.errors import (
 from pacos.files import read_jsonl
 from pacos.frozen import load_frozen
 from pacos.run_dir import RunDir, State, job_of_this_process, open_run
+from pacos.stop import TIME_IS_OVER
 from sft.config import SFTConfig
 
 FRUITLESS_LIVES = 3
@@ -118,15 +119,16 @@ def end(run: RunDir, code: int, said: Path, asked: str) -> str:
         _finish_pipeline(RunDir(run.path.parent))
     if code in (EXIT_DONE, EXIT_USER_ERROR) or asked == "end":
         return _decision("end", code)
-    if code == EXIT_SAVED:
-        return _decision("again" if asked else "end", code)
-    if _fruitless_lives(run) >= FRUITLESS_LIVES:
+    if code == EXIT_SAVED and not asked and not reason.startswith(TIME_IS_OVER):
+        return _decision("end", code)
+    fruitless = run.fruitless_lives()
+    if fruitless and len(fruitless) >= (fruitless[-1]["fruitless_lives"] or FRUITLESS_LIVES):
         print(
-            f"pacos: {FRUITLESS_LIVES} lives in a row came to no new checkpoint; the job ends",
+            f"pacos: {len(fruitless)} lives in a row came to no new checkpoint; the job ends",
             file=sys.stderr,
         )
         return _decision("end", code)
-    return _decision("again", code, blamed_nodes(run))
+    return _decision("again", code, blamed_nodes(run) if code == EXIT_CRASH else ())
 
 
 def _finish_pipeline(whole: RunDir) -> None:
@@ -159,17 +161,6 @@ def _record_kill(run: RunDir, said: Path) -> None:
     if match:
         run.note(node=match[1])
     run.end_life(State.failed, match[0] if match else "killed", EXIT_CRASH)
-
-
-def _fruitless_lives(run: RunDir) -> int:
-    """How many of the last lives began at the checkpoint that is still the newest."""
-    newest, count = run.newest_checkpoint(), 0
-    for record in reversed([*read_jsonl(run.attempts)]):
-        if record["event"] == "start":
-            if record.get("checkpoint") != newest:
-                break
-            count += 1
-    return count
 
 
 def blamed_nodes(run: RunDir) -> list[str]:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -16,6 +17,7 @@ from eval.config import EvalConfig
 from launch.environment import stage_environment
 from pacos.config import ClusterConfig, StageConfig
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
+from pacos.rank import end_with_parent
 from pacos.run_dir import RunDir, State
 from pacos.stop import SIGNALS
 from sft.config import SFTConfig
@@ -80,6 +82,7 @@ def run_here(config: StageConfig, run: RunDir, stop: Path | None = None) -> int:
     command = stage_command(config, run)
     print(f"{config.STAGE}: {run.path}\n  $ {shlex.join(command)}", flush=True)
     returned = _wait(command, child_environment(config), run, stop)
+    run.end_killed_life(f"ended without a word, exit code {returned}")
     ended = run.end_of_life(lives + 1)
     if ended is None and returned == EXIT_USER_ERROR:
         return EXIT_USER_ERROR
@@ -100,10 +103,16 @@ def run_here(config: StageConfig, run: RunDir, stop: Path | None = None) -> int:
 def _wait(command: list[str], environment: dict[str, str], run: RunDir, stop: Path | None) -> int:
     """Run a child in a session of its own, so that Ctrl-C reaches only the front.
 
-    accelerate would kill the ranks on a signal. The front turns the first one into the STOP file,
-    which every rank sees at its next step, and the third into an end by force.
+    The front turns the first signal into the STOP file, which every rank sees at its next step, and
+    the third into an end by force: ranks end with their launcher. If the front itself is killed,
+    the child is asked to stop.
     """
-    child = subprocess.Popen(command, env=environment, start_new_session=True)
+    child = subprocess.Popen(
+        command,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=partial(end_with_parent, signal.SIGTERM),
+    )
     received = 0
 
     def on_signal(number: int, frame: FrameType | None) -> None:

@@ -14,7 +14,7 @@ from eval.config import EvalConfig
 from launch.config import PipelineConfig
 from pacos.config import StageConfig
 from pacos.errors import UserError
-from pacos.files import read_json, read_jsonl
+from pacos.files import read_json
 from pacos.run_dir import RunDir, State
 from selfinstruct.config import SelfInstructConfig
 from sft.config import SFTConfig
@@ -118,23 +118,16 @@ def read_stage(name: str, path: Path) -> StageFacts:
 
 
 def _lives(run: RunDir) -> list[Life]:
-    records = list(read_jsonl(run.attempts))
-    ends = {record["life"]: record for record in records if record["event"] == "end"}
-    lives = []
-    for record in records:
-        if record["event"] != "start":
-            continue
-        end = ends.get(record["life"], {})
-        lives.append(
-            Life(
-                number=record["life"],
-                started=record["time"],
-                ended=end.get("time"),
-                reason=end.get("reason", ""),
-                first_step=end.get("first_step"),
-            )
+    return [
+        Life(
+            number=life["life"],
+            started=life["start"],
+            ended=life.get("end"),
+            reason=life.get("reason", ""),
+            first_step=life.get("first_step"),
         )
-    return lives
+        for life in run.all_lives()
+    ]
 
 
 def _configs(run: RunDir) -> dict[int, dict[str, str]]:

@@ -125,7 +125,7 @@ def _state(run: RunDir, jobs: Jobs | None) -> tuple[str, str]:
 
 def _running(run: RunDir, jobs: Jobs | None) -> tuple[str, str]:
     """Whether a run that says so is at work: a killed one cannot say otherwise."""
-    began = _last(run, "start")
+    began = run.all_lives()[-1]
     host, job = began.get("host"), began.get("job")
     if job is not None:
         return (
@@ -143,13 +143,8 @@ def _running(run: RunDir, jobs: Jobs | None) -> tuple[str, str]:
     return "killed", "its process is gone"
 
 
-def _last(run: RunDir, event: str) -> Mapping[str, Any]:
-    found = [record for record in read_jsonl(run.attempts) if record["event"] == event]
-    return found[-1] if found else {}
-
-
 def _last_reason(run: RunDir) -> str:
-    reason = str(_last(run, "end").get("reason", ""))
+    reason = str(run.all_lives()[-1].get("reason", ""))
     return "" if reason == "done" else reason
 
 

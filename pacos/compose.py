@@ -101,7 +101,7 @@ def _hydra() -> Iterator[None]:
 def _value_problems(composed: DictConfig, schema: type[StageConfig]) -> list[Problem]:
     config, missing = _filled(composed, schema)
     problems = [Problem(key, "???", "is required", f"add {key}=…") for key in missing]
-    found = [*config.problems(), *config.missing_files()]
+    found = [*config.run.problems(), *config.problems(), *config.missing_files()]
     return problems + [problem for problem in found if problem.key not in missing]
 
 

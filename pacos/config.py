@@ -64,6 +64,14 @@ class Device(Enum):
     cuda = "cuda"
 
 
+PLAIN_NAME = re.compile(r"[\w+=-][\w.+=-]{0,199}")
+
+
+def is_plain_name(text: str) -> bool:
+    """Whether a text from a config or from data can name a file without leading elsewhere."""
+    return PLAIN_NAME.fullmatch(text) is not None
+
+
 @dataclass(kw_only=True, slots=True)
 class RunConfig:
     """Where a run is kept."""
@@ -72,6 +80,12 @@ class RunConfig:
     """Folder of the run below `root`; null: stage, subject and identity of the config."""
     root: str = "runs"
     """Folder that holds the runs, relative to where the command is typed."""
+
+    def problems(self) -> list[Problem]:
+        if self.name is None or is_plain_name(self.name):
+            return []
+        what = "must be the name of one folder: letters, digits, . _ + = - and no dot at first"
+        return [Problem("run.name", self.name, what, "put other folders into run.root")]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -277,4 +291,7 @@ def identity(config: StageConfig) -> str:
 
 def run_name(config: StageConfig) -> str:
     """The name of the run: the one given, or one derived from the identity."""
-    return config.run.name or f"{config.STAGE}-{config.subject()}-{identity(config)[:8]}"
+    if config.run.name is not None:
+        return config.run.name
+    subject = re.sub(r"[^\w.+=-]+", "-", config.subject())[:100]
+    return f"{config.STAGE}-{subject}-{identity(config)[:8]}"

@@ -67,17 +67,28 @@ def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 
 def append_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Append whole lines and fsync. A torn last line left by a crash is cut off first."""
+    """Append whole lines and fsync. A torn last line left by a crash is cut off first.
+
+    Raises:
+        OSError: they cannot be written; then none of them is.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(json_line(record) for record in records)
-    with path.open("ab+") as file:
-        _cut_torn_line(file.fileno())
-        file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
+    data = "".join(json_line(record) for record in records).encode()
+    # Without a buffer, which would try again when the file is closed.
+    with path.open("ab+", buffering=0) as file:
+        descriptor = file.fileno()
+        size = _cut_torn_line(descriptor)
+        try:
+            while data:
+                data = data[os.write(descriptor, data) :]
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, size)
+            raise
 
 
-def _cut_torn_line(descriptor: int) -> None:
+def _cut_torn_line(descriptor: int) -> int:
+    """Returns the size that is left."""
     size = os.fstat(descriptor).st_size
     end = size
     while end > 0:
@@ -90,6 +101,7 @@ def _cut_torn_line(descriptor: int) -> None:
         end = start
     if end != size:
         os.ftruncate(descriptor, end)
+    return end
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:

@@ -67,4 +67,5 @@ def load_frozen(path: Path, schema: type[C]) -> C:
 
 def first_line(error: BaseException) -> str:
     """The part of a library's message that says what is wrong."""
-    return str(error).strip().splitlines()[0].rstrip(".")
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -65,7 +65,9 @@ def load_tokenizer(path: str, revision: str | None = None, pad_token: str | None
 
     folder = model_directory(path)
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, revision=revision)
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            folder, revision=revision, trust_remote_code=False
+        )
     except Exception as error:  # a damaged file raises anything
         raise UserError(
             f"model.path = {path}: its tokenizer cannot be loaded: {first_line(error)}; copy or "

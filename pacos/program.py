@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from pacos.errors import (
     EXIT_SAVED,
     EXIT_USER_ERROR,
     UserError,
+    disk_problem,
     exit_with,
 )
 from pacos.frozen import C, load_frozen
 from pacos.rank import is_rank
 from pacos.run_dir import RunDir, State, open_run, run_path
+from pacos.stop import Stopped
 
 
 def load_program(
@@ -45,38 +48,62 @@ def load_program(
     return config, RunDir(run_path(config))
 
 
-def live(run: RunDir, world: World, work: Callable[[], str | None]) -> int:
+def live(
+    run: RunDir,
+    world: World,
+    work: Callable[[], str | None],
+    *,
+    fruitless_lives: int | None = None,
+) -> int:
     """One life of a run: take it up, work, and record how it ended.
 
     Args:
         run: the run; rank 0 alone writes to it.
         world: this process among its ranks.
-        work: returns why it was asked to stop before the end, or None at the end.
+        work: returns why it was asked to stop before the end, None at the end; or raises Stopped.
+        fruitless_lives: in a row after which a run is not taken up any more; None: no such number.
 
     Returns:
         The exit code. A rank that saved on request returns 0, because its launcher takes every
         other code for a crash; the front reads `saved` from the run.
     """
 
-    def end(state: State, reason: str, code: int) -> None:
-        if world.is_main:
-            run.end_life(state, reason, code)
+    def refuse(error: UserError) -> int:
+        return exit_with(error) if world.is_main else EXIT_USER_ERROR
 
     try:
         if world.is_main:
-            run.begin_life()
+            run.begin_life(fruitless_lives)
     except UserError as error:
-        return exit_with(error)
+        return refuse(error)
+    except OSError as error:
+        return refuse(disk_problem(error, run.path) or UserError(f"{run.path}: {error}"))
     try:
         stopped_by = work()
-    except UserError as error:
-        end(State.failed, str(error), EXIT_USER_ERROR)
-        return exit_with(error) if world.is_main else EXIT_USER_ERROR
+    except Stopped as stopped:
+        stopped_by = str(stopped)
     except Exception as error:
-        end(State.failed, repr(error), EXIT_CRASH)
-        raise
+        known = error if isinstance(error, UserError) else disk_problem(error, run.path)
+        code = EXIT_CRASH if known is None else EXIT_USER_ERROR
+        _end(run, world, State.failed, str(known or repr(error)), code)
+        if known is None:
+            raise
+        return refuse(known)
     if stopped_by is None:
-        end(State.done, "done", EXIT_DONE)
+        _end(run, world, State.done, "done", EXIT_DONE)
         return EXIT_DONE
-    end(State.saved, stopped_by, EXIT_SAVED)
+    _end(run, world, State.saved, stopped_by, EXIT_SAVED)
     return EXIT_DONE if is_rank() else EXIT_SAVED
+
+
+def _end(run: RunDir, world: World, state: State, reason: str, code: int) -> None:
+    if not world.is_main:
+        return
+    try:
+        run.end_life(state, reason, code)
+    except OSError as error:
+        print(
+            f"pacos: {run.path}: the end of this life could not be recorded ({error}); "
+            "the next one will do it",
+            file=sys.stderr,
+        )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pacos.benchmarks.catalogue import BENCHMARKS, Benchmark
+from pacos.config import is_plain_name
 from pacos.errors import Problem
 
 SHIPPED_SUITES = Path(__file__).parents[1] / "eval" / "suites"
@@ -49,6 +50,18 @@ class SuiteConfig:
     def data_folder(self) -> Path | None:
         """Where the benchmarks' files are."""
         return None if self.data_dir is None else Path(self.data_dir).expanduser()
+
+    def name_problems(self) -> list[Problem]:
+        """Names that would lead elsewhere than to the files that they are for."""
+        found = [
+            Problem("suite.tasks", name, "must be a name without /", "set suite.folder instead")
+            for name in self.tasks
+            if "/" in name
+        ]
+        if self.name != "???" and not is_plain_name(self.name):
+            what = "must be the name of one folder: letters, digits, . _ + = - and no dot at first"
+            found.append(Problem("suite.name", self.name, what, "rename it"))
+        return found
 
     def benchmark_problems(self) -> list[Problem]:
         """Benchmarks that are none, and a folder of files that is not named."""

@@ -8,7 +8,9 @@ from typing import Protocol
 
 from pacos.config import Tracker as Service
 from pacos.config import TrackingConfig
-from pacos.files import append_jsonl
+from pacos.files import append_jsonl, read_jsonl, write_jsonl
+from pacos.history import last_record
+from pacos.metrics import STEP
 
 Record = Mapping[str, object]
 """One step's metrics: `step`, and names of the form group/metric."""
@@ -41,9 +43,17 @@ class JsonlTracker:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        newest = last_record(path)
+        self._step = newest and newest[STEP]
 
     def log(self, record: Record) -> None:
-        append_jsonl(self.path, [record])
+        """Take a record; what more is said of the newest step goes into its line."""
+        if record[STEP] == self._step:
+            *before, newest = read_jsonl(self.path)
+            write_jsonl(self.path, [*before, {**newest, **record}])
+        else:
+            append_jsonl(self.path, [record])
+            self._step = record[STEP]
 
     def close(self, exit_code: int) -> None:
         pass
@@ -83,4 +93,4 @@ def open_tracker(
         return file
     from pacos.wandb_tracker import WandbTracker
 
-    return CompositeTracker([file, WandbTracker(config, folder, settings)])
+    return CompositeTracker([file, WandbTracker(config, folder, metrics, settings)])

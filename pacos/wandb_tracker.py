@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import netrc
 import os
@@ -11,45 +10,92 @@ from pathlib import Path
 from typing import Any
 
 from pacos.config import TrackingConfig, TrackingMode
+from pacos.files import read_json, read_jsonl
+from pacos.frozen import first_line
+from pacos.metrics import STEP
 from pacos.tracking import Record
 
 log = logging.getLogger(__name__)
 
 INIT_TIMEOUT_SECONDS = 60
-"""Longest wait for the server when the run starts; after it training goes on without W&B."""
+"""Longest wait for the server when a life begins; after it the life is kept here for later."""
+
+FINISH_TIMEOUT_SECONDS = 30
+"""Longest wait for the server when a life ends: it may have been asked to make room."""
+
+
+FLUSH_SECONDS = 1.0
+"""What a kill may cost of what is kept for later; W&B's own value is 15 s."""
 
 
 class WandbTracker:
     """Mirrors records to one W&B run. A failure turns the mirror off and never stops training."""
 
-    def __init__(self, config: TrackingConfig, folder: Path, settings: Record) -> None:
+    def __init__(
+        self, config: TrackingConfig, folder: Path, metrics: Path, settings: Record
+    ) -> None:
         self._run: Any = None
-        mode = config.mode.value
-        if config.mode is TrackingMode.online and not _has_api_key():
+        self._config = config
+        self._folder = folder
+        self._settings = settings
+        online = config.mode is TrackingMode.online
+        if online and not _has_api_key():
             log.warning("no WANDB_API_KEY: W&B runs offline; upload later with: pacos sync RUN")
-            mode = "offline"
-        self._guard(lambda: self._open(config, folder, settings, mode))
-
-    def _open(self, config: TrackingConfig, folder: Path, settings: Record, mode: str) -> None:
+            online = False
         os.environ.setdefault("WANDB_SILENT", "true")
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        if not online or not self._go_online(metrics):
+            self._guard(lambda: self._open("offline"))
+
+    def _go_online(self, metrics: Path) -> bool:
+        import wandb
+
+        try:
+            self._open("online")
+            self._catch_up(metrics)
+        except Exception as error:  # noqa: BLE001 - the mirror must not stop the run
+            log.warning(
+                f"W&B cannot be reached ({first_line(error)}); this life is kept in "
+                f"{self._folder / 'wandb'}: upload it later with: pacos sync RUN"
+            )
+            # Or the id would count as in use.
+            wandb.teardown()
+            return False
+        return True
+
+    def _open(self, mode: str) -> None:
         import wandb
 
         self._run = wandb.init(
-            project=config.project,
-            entity=config.entity,
-            group=config.group,
-            name=folder.name,
-            id=os.environ.get("WANDB_RUN_ID", run_id(folder)),
-            dir=str(folder),
-            config=dict(settings),
+            project=self._config.project,
+            entity=self._config.entity,
+            group=self._config.group,
+            name=self._folder.name,
+            id=run_id(self._folder),
+            dir=str(self._folder),
+            config=dict(self._settings),
             mode=mode,  # type: ignore[arg-type]
             resume="allow" if mode == "online" else None,
             settings=wandb.Settings(
-                init_timeout=INIT_TIMEOUT_SECONDS, console="off", x_disable_stats=True
+                init_timeout=INIT_TIMEOUT_SECONDS,
+                finish_timeout=FINISH_TIMEOUT_SECONDS,
+                finish_timeout_raises=True,
+                x_transaction_log_flush_interval=FLUSH_SECONDS,
+                console="off",
+                x_disable_stats=True,
+                # The address of a checkout may hold a token.
+                disable_git=True,
             ),
         )
-        self._run.define_metric("*", step_metric="step")
+        self._run.define_metric("*", step_metric=STEP)
+
+    def _catch_up(self, metrics: Path) -> None:
+        """Send what the server lacks: of a life that was killed, the last seconds."""
+        known = self._run.summary.get(STEP) if self._run.starting_step else None
+        for record in read_jsonl(metrics):
+            # Its summary may be ahead of its lines by one.
+            if known is None or record[STEP] >= known:
+                self.log(record)
 
     def log(self, record: Record) -> None:
         """Send one record; `step` is the axis, so steps done again after a resume are kept."""
@@ -65,13 +111,18 @@ class WandbTracker:
         try:
             act()
         except Exception as error:  # noqa: BLE001 - any failure of the mirror ends the mirror only
-            log.warning("W&B is off for the rest of this run: %s", error)
+            log.warning(
+                f"W&B is off for the rest of this life ({first_line(error)}); "
+                f"{self._folder / 'metrics.jsonl'} has everything, and what W&B lacks lies in "
+                f"{self._folder / 'wandb'}"
+            )
             self._run = None
 
 
 def run_id(folder: Path) -> str:
-    """The id of the run at W&B, the same in every life."""
-    return hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+    """The id of the run at W&B, the same in every life unless the environment names another."""
+    named: str = os.environ.get("WANDB_RUN_ID") or read_json(folder / "manifest.json")["wandb_id"]
+    return named
 
 
 def _has_api_key() -> bool:

@@ -18,7 +18,7 @@ from pacos.errors import UserError
 from pacos.llm.request import Reply
 from pacos.llm.service import Service
 from pacos.schemas import Row, SeedTask
-from pacos.stop import StopRequest
+from pacos.stop import Stopped, StopRequest
 from selfinstruct.config import SelfInstructConfig
 from selfinstruct.filters import Verdict
 from selfinstruct.methods import Completed, Draw, Method
@@ -31,10 +31,6 @@ T = TypeVar("T")
 
 POLL_SECONDS = 0.2
 """How often a wait looks for a request to stop."""
-
-
-class Stopped(Exception):  # noqa: N818
-    """Somebody asked the run to save and end; the text says who."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,11 @@ from pacos.llm.ledger import Spent
 from pacos.llm.service import open_service
 from pacos.program import live, load_program
 from pacos.run_dir import RunDir
-from pacos.stop import StopRequest
+from pacos.stop import Stopped, StopRequest
 from pacos.tracking import Tracker, open_tracker
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
 from selfinstruct.export import export, read_seeds, seed_terms
-from selfinstruct.generate import Bootstrap, Stopped
+from selfinstruct.generate import Bootstrap
 from selfinstruct.methods import Method, build_method
 from selfinstruct.opinion import Opinion
 from selfinstruct.pool import Pool

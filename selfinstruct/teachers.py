@@ -121,6 +121,7 @@ class LocalTeacher:
             model_directory(self._path),
             # Without native bf16 a CPU computes it by conversion, slower than fp32.
             dtype=torch.bfloat16 if on_gpu else torch.float32,
+            trust_remote_code=False,
         )
         return model.to("cuda" if on_gpu else "cpu").eval()
 

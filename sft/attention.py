@@ -159,7 +159,7 @@ class PackedAttention:
         """
         if cu_seq_lens_q is None:
             positions = options.get("position_ids")
-            if attention_mask is None and positions is not None and (positions == 0).sum() > 1:
+            if attention_mask is None and positions is not None and _has_several(positions):
                 raise ValueError("a packed row needs cu_seq_lens_q: its documents would mix")
             return sdpa_attention_forward(
                 module, query, key, value, attention_mask, scaling=scaling, **options
@@ -172,6 +172,11 @@ class PackedAttention:
             output = self.kernel(*whole, cu_seq_lens_q, max_length_q, scaling)
             output = self.sequence.gather_heads(output)
         return output[None], None
+
+
+def _has_several(positions: torch.Tensor) -> bool:
+    """Whether a row holds several documents; rows beside each other may begin alike."""
+    return bool(((positions == 0).sum(dim=-1) > 1).any())
 
 
 def _mask(*, attention_mask: torch.Tensor | None = None, **options: Any) -> torch.Tensor | None:

@@ -111,8 +111,12 @@ class Chat:
         dtype = torch.float32 if slow else torch.bfloat16
         folder = find_model(path)
         try:
-            self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
-            model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+            self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=False
+            )
+            model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, trust_remote_code=False
+            )
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: cannot be loaded: {first_line(error)}") from error
         if self._tokenizer.chat_template is None:

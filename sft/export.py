@@ -19,6 +19,7 @@ from pacos.config import Init
 from pacos.distributed import World
 from pacos.files import atomic_write, fsync_folder, write_json
 from pacos.prompts import format_of, stop_token_id
+from pacos.stop import Check, go_on
 from sft.config import SFTConfig
 from sft.engine import elements
 
@@ -29,18 +30,36 @@ SHARD_BYTES = 4 * 2**30
 
 
 def export_model(
-    engine: Any, tokenizer: Any, config: SFTConfig, folder: Path, card: str, world: World
+    engine: Any,
+    tokenizer: Any,
+    config: SFTConfig,
+    folder: Path,
+    card: str,
+    world: World,
+    check: Check = go_on,
 ) -> None:
     """Write consolidated bf16 safetensors, tokenizer, chat template, generation config and card.
 
     Every rank calls it. Under ZeRO-3 parameters are gathered one by one, and rank 0 writes each
     file as soon as it is full. The directory is renamed into place when whole.
+
+    Args:
+        engine: of DeepSpeed.
+        tokenizer: of the model.
+        config: of the run.
+        folder: the model directory.
+        card: its README.md.
+        world: this rank.
+        check: called before each file; stops every rank or none.
+
+    Raises:
+        Stopped: on every rank, before one of the files; the checkpoint of the last step is there.
     """
     partial = folder.with_suffix(".tmp")
     if world.is_main:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-    _write_weights(engine, partial, config.deepspeed.stage, world)
+    _write_weights(engine, partial, config.deepspeed.stage, world, check)
     if world.is_main:
         stops = stop_ids(config, tokenizer, engine.module)
         _write_configs(engine.module, tokenizer, stops, partial)
@@ -108,12 +127,13 @@ def plan_shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
     return shards
 
 
-def _write_weights(engine: Any, folder: Path, stage: int, world: World) -> None:
+def _write_weights(engine: Any, folder: Path, stage: int, world: World, check: Check) -> None:
     parameters = dict(engine.module.named_parameters())
     sizes = {name: 2 * elements(parameter) for name, parameter in parameters.items()}
     shards = plan_shards(sizes, SHARD_BYTES)
     files = {}
     for names, file in zip(shards, _file_names(len(shards)), strict=True):
+        check()
         # Freed before the next file is filled.
         weights = {}
         for name in names:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pacos import metrics
 from pacos.distributed import World
 from sft.config import SFTConfig
 from sft.export import stop_ids
+from sft.stopping import Stopping
 from sft.validation import Validation
 
 if TYPE_CHECKING:
     from eval.in_training import TrainingSuite
 
 
+LONGEST_SUITE_SECONDS = 7200.0
+"""Other ranks wait so long for rank 0, which builds prompts and computes metrics (`eval.team`)."""
+
+
 class InLoop:
     """What is measured while the model trains: held-out rows, and a suite if there is one."""
 
     def __init__(
-        self, config: SFTConfig, validation: Validation, engine: Any, tokenizer: Any, world: World
+        self,
+        config: SFTConfig,
+        validation: Validation,
+        engine: Any,
+        tokenizer: Any,
+        world: World,
+        stopping: Stopping,
     ) -> None:
         """Load the suite.
 
@@ -28,11 +40,13 @@ class InLoop:
             engine: of DeepSpeed.
             tokenizer: of the model.
             world: this rank.
+            stopping: looked at between the passes of the suite.
 
         Raises:
             UserError: a task or its data cannot be loaded.
         """
         self._validation = validation
+        self._stopping = stopping
         self._every_steps = config.inloop.every_steps
         self._suite: TrainingSuite | None = None
         if config.inloop.suite is not None:
@@ -49,13 +63,19 @@ class InLoop:
                 batch_size=config.inloop.batch_size,
                 batch_tokens=config.inloop.batch_tokens,
                 seed=config.seed,
+                stop=partial(stopping.reason, "suite", LONGEST_SUITE_SECONDS),
             )
 
     def at(self, step: int, last: int) -> dict[str, float]:
-        """What is measured after a step (0: before the first) of a run of `last` steps."""
+        """What is measured after a step (0: before the first) of a run of `last` steps.
+
+        Raises:
+            Stopped: on every rank; nothing of it is kept.
+        """
         measured = self._validation.at(step, last)
         due = step in (0, last) or step % self._every_steps == 0
         if self._suite is not None and due:
-            scores = self._suite.scores()
+            with self._stopping.afterwards("suite"):
+                scores = self._suite.scores()
             measured |= {f"{metrics.SUITE}/{name}": score for name, score in scores.items()}
         return measured

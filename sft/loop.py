@@ -12,12 +12,12 @@ import torch
 from pacos import metrics
 from pacos.console import progress
 from pacos.distributed import World
-from pacos.stop import StopRequest
+from pacos.stop import LEAST_RESERVE, Stopped
 from sft.batch import Batch
 from sft.batch_config import Layout
 from sft.checkpoints.protocol import Checkpoints
 from sft.config import SFTConfig
-from sft.engine import backward
+from sft.engine import COLLECTIVE_TIMEOUT, backward
 from sft.health import Patience
 from sft.inloop import InLoop
 from sft.loss import nll_sum
@@ -27,7 +27,12 @@ from sft.records import Records
 from sft.schedule import learning_rate
 from sft.step_plan import StepPlan
 from sft.step_record import RankShare, Step, StepRecord
-from sft.wall_time import STEPS
+from sft.stopping import Stopping
+from sft.wall_time import STEPS, WallTime
+from sft.watchdog import Watchdog
+
+LONG_STEP_SECONDS = 30.0
+"""A step that takes longer is left at its next pass when a stop is asked for."""
 
 
 class Trainer:
@@ -41,7 +46,8 @@ class Trainer:
         engine: Any,
         checkpoints: Checkpoints,
         world: World,
-        stop: StopRequest,
+        stopping: Stopping,
+        watchdog: Watchdog,
     ) -> None:
         self._config = config
         self._data = data
@@ -49,50 +55,84 @@ class Trainer:
         self._engine = engine
         self._checkpoints = checkpoints
         self._world = world
-        self._stop = stop
+        self._stopping = stopping
+        self._watchdog = watchdog
+        self._is_long = True
+        """Whether a stop must not wait for the end of a step; of the first nobody knows."""
         self._probe = Probe(engine.device)
         steps = config.epochs * plan.steps_per_epoch
         self.total = steps if config.max_steps is None else min(steps, config.max_steps)
 
-    def fit(self, steps_done: int, validation: InLoop, records: Records) -> str | None:
-        """Train from the step after `steps_done` to the last, or until somebody asks to stop.
-
-        Returns:
-            Who or what asked; None at the end.
+    def fit(self, steps_done: int, validation: InLoop, records: Records) -> None:
+        """Train from the step after `steps_done` to the last.
 
         Raises:
+            Stopped: asked to; every whole step is saved.
             UserError: loss or gradient is not finite, more often than the config allows, or a
                 checkpoint could not be written.
         """
         patience = Patience(self._config.health, self._world.barrier)
-        wall = records.wall
-        if steps_done == 0:
-            with wall.on("validation"):
-                records.log_start(validation.at(0, self.total))
-        with progress("sft", self.total, "steps", visible=self._world.is_main) as counter:
-            counter.skip(steps_done)
-            for step in self._steps(steps_done + 1):
-                with wall.on(STEPS):
-                    record = self.train_step(step)
+        wall, every = records.wall, self._config.checkpoint.every_steps
+        done = saved = self._watchdog.step = steps_done
+        try:
+            # A life before may have been stopped when it had made this step, or before any.
+            if self._world.any(records.lacks_validation(done) or not done, self._engine.device):
                 with wall.on("validation"):
-                    measured = validation.at(step.number, self.total) if record.is_finite else {}
-                records.log(record, measured)
-                patience.check(record)
-                counter.advance(note=f"loss {record.loss:.3f}")
-                last = step.number == self.total
-                with wall.on("checkpoints"):
-                    self._save(record, measured, ends=record.stop or last)
-                if record.stop and not last:
-                    return self._stop.reason() or "another rank was asked to stop"
-        return None
+                    records.log_measured(done, validation.at(done, self.total))
+            with progress("sft", self.total, "steps", visible=self._world.is_main) as counter:
+                counter.skip(steps_done)
+                for step in self._steps(steps_done + 1):
+                    with wall.on(STEPS):
+                        record = self.train_step(step)
+                    done = self._watchdog.step = step.number
+                    measured = self._measure(record, validation, records)
+                    patience.check(record)
+                    if record.stop:
+                        self._stopping.stop()
+                    counter.advance(note=f"loss {record.loss:.3f}")
+                    if done == self.total or done % every == 0:
+                        self._save(done, measured, wall)
+                        saved = done
+                    if record.save_failed:
+                        self._finish(wall)
+                    self._learn(record, wall)
+        except Stopped:
+            if done > saved:
+                self._save(done, {}, wall)
+            self._finish(wall)
+            raise
+        self._finish(wall)
 
-    def _save(self, record: StepRecord, measured: Mapping[str, float], *, ends: bool) -> None:
-        """Save if it is time to, or if the life ends: then it is also waited for."""
-        step = record.step.number
-        if ends or step % self._config.checkpoint.every_steps == 0:
+    def _measure(
+        self, record: StepRecord, validation: InLoop, records: Records
+    ) -> Mapping[str, float]:
+        """What is measured after a step, recorded with it; nothing, if a stop comes in between."""
+        measured: Mapping[str, float] = {}
+        try:
+            if record.is_finite and not record.stop:
+                with records.wall.on("validation"):
+                    measured = validation.at(record.step.number, self.total)
+        finally:
+            records.log(record, measured)
+        return measured
+
+    def _save(self, step: int, measured: Mapping[str, float], wall: WallTime) -> None:
+        self._watchdog.beat("checkpoint", at_least=COLLECTIVE_TIMEOUT.total_seconds())
+        with wall.on("checkpoints"):
             self._checkpoints.save(step, measured.get(metrics.VALIDATION_LOSS))
-        if ends or record.save_failed:
+
+    def _finish(self, wall: WallTime) -> None:
+        """Wait for the save under way."""
+        self._watchdog.beat("end of checkpoint", at_least=COLLECTIVE_TIMEOUT.total_seconds())
+        with wall.on("checkpoints"):
             self._checkpoints.finish()
+
+    def _learn(self, record: StepRecord, wall: WallTime) -> None:
+        """How long steps and checkpoints take, for a stop that comes in time."""
+        longest = max(rank.seconds for rank in record.ranks)
+        self._is_long = longest > LONG_STEP_SECONDS
+        needed = wall.longest(STEPS) + self._checkpoints.seconds
+        self._stopping.request.reserve = LEAST_RESERVE + 2 * needed
 
     def _steps(self, first: int) -> Iterator[Step]:
         for number in range(first, self.total + 1):
@@ -112,7 +152,11 @@ class Trainer:
             )
 
     def train_step(self, step: Step) -> StepRecord:
-        """Make one optimizer update."""
+        """Make one optimizer update.
+
+        Raises:
+            Stopped: on every rank, before the update.
+        """
         started = time.monotonic()
         rate = learning_rate(
             step.number, self.total, self._config.optimizer.lr, self._config.schedule
@@ -121,6 +165,9 @@ class Trainer:
             group["lr"] = rate
         nll, data_seconds = [], 0.0
         for rows in step.passes[self._world.rank * len(step.passes) // self._world.size]:
+            if self._is_long:
+                self._stopping.check("pass")
+            self._watchdog.beat("pass")
             asked = time.monotonic()
             batch = self._batch(rows)
             data_seconds += time.monotonic() - asked
@@ -130,9 +177,10 @@ class Trainer:
             self._engine.step()
         is_probed = step.number % EVERY_STEPS == 0
         probe_seconds = self._probe.seconds() if is_probed else 0.0
-        stop = self._stop.reason() is not None
-        measured = [data_seconds, self._peak_bytes(), probe_seconds, stop, self._checkpoints.failed]
-        ranks = self._exchange(nll, measured)
+        self._watchdog.beat("end of step")
+        measured = [data_seconds, self._peak_bytes(), probe_seconds, time.monotonic() - started]
+        flags = [self._stopping.is_asked(), self._checkpoints.failed]
+        ranks = self._exchange(nll, [*measured, *flags])
         return StepRecord(
             step=step,
             rate=rate,

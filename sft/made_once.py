@@ -16,11 +16,14 @@ from pathlib import Path
 from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.files import atomic_write, fsync_folder, locked
+from pacos.stop import Check, Stopped, go_on
 
 POLL_SECONDS = 0.1
 
 
-def made_once(folder: Path, make: Callable[[Path], None], world: World) -> None:
+def made_once(
+    folder: Path, make: Callable[[Path], None], world: World, check: Check = go_on
+) -> None:
     """See to it that the folder is there, whole.
 
     The first rank of the machine makes it if need be, under a lock that keeps other runs of the
@@ -31,20 +34,24 @@ def made_once(folder: Path, make: Callable[[Path], None], world: World) -> None:
         folder: where it has to be.
         make: writes the content into the empty folder that it is given.
         world: this process among its ranks.
+        check: called while waiting; `make` sees to it by itself.
 
     Raises:
         UserError: on the other ranks, if `make` raised.
+        Stopped: on the ranks that know of a request to stop.
     """
     host = platform.node()
     failure = folder.with_name(f"{folder.name}.{host}.{os.getppid()}.failed")
     if world.local_rank != 0:
-        _wait(folder, failure)
+        _wait(folder, failure, check)
         return
     failure.unlink(missing_ok=True)
     with locked(folder.with_name(f"{folder.name}.{host}.lock")):
         if not folder.is_dir():
             try:
                 _make(folder, make, folder.with_name(f"{folder.name}.{host}.tmp"))
+            except Stopped:
+                raise
             except BaseException as error:
                 if world.size > 1:
                     atomic_write(failure, str(error))
@@ -68,8 +75,9 @@ def _make(folder: Path, make: Callable[[Path], None], partial: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _wait(folder: Path, failure: Path) -> None:
+def _wait(folder: Path, failure: Path, check: Check) -> None:
     while not folder.is_dir():
+        check()
         if failure.is_file():
             raise UserError(failure.read_text(encoding="utf-8"))
         time.sleep(POLL_SECONDS)

@@ -21,6 +21,7 @@ from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.prompts import Encoder, TokenizedRow
 from pacos.run_dir import derived_seed
+from pacos.stop import Check, go_on
 from sft.config import SFTConfig
 from sft.made_once import made_once
 from sft.token_cache import TokenCache, cache_key, read_cache, write_cache
@@ -127,8 +128,14 @@ def passes(rows: int, weight: float, seed: int) -> NDArray[np.int64]:
     return np.concatenate([np.tile(np.arange(rows), whole), np.array(sorted(rest), dtype=np.int64)])
 
 
-def load_data(config: SFTConfig, tokenizer: Any, world: World) -> Mixture:
+def load_data(config: SFTConfig, tokenizer: Any, world: World, check: Check = go_on) -> Mixture:
     """Read and tokenise what the config trains on; what was tokenised before is only mapped.
+
+    Args:
+        config: of the run.
+        tokenizer: of the model.
+        world: this rank.
+        check: called again and again.
 
     Raises:
         UserError: a source cannot be read, or a row cannot be used and is not to be quarantined.
@@ -140,8 +147,8 @@ def load_data(config: SFTConfig, tokenizer: Any, world: World) -> Mixture:
         source = open_source(path)
         folder = cache_directory() / "tokens" / cache_key(source.digest(), encoder, data)
         began = time.monotonic()
-        make = partial(write_cache, source=source, encoder=encoder, config=data)
-        made_once(folder, make, world)
+        make = partial(write_cache, source=source, encoder=encoder, config=data, check=check)
+        made_once(folder, make, world, check)
         parts.append(read_cache(folder, source))
         log.info(
             f"{path}: {len(parts[-1].lengths)} rows, {len(parts[-1].ids)} tokens, "

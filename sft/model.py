@@ -73,7 +73,7 @@ def build_model(config: SFTConfig, tokenizer: Any, device: torch.device) -> Any:
 
 def _pretrained_model(config: SFTConfig, tokenizer: Any, device: torch.device, world: World) -> Any:
     folder = weights_folder(config.model.path, config.model.revision)
-    architecture = AutoConfig.from_pretrained(folder)
+    architecture = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     added = len(tokenizer) - architecture.vocab_size
     if added > 0:
         log.info(f"{added} tokens are new to {config.model.path}: embeddings start at the mean")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 
 from pacos import metrics
 from pacos.config import flatten
@@ -14,6 +15,7 @@ from pacos.files import read_jsonl, write_json, write_jsonl
 from pacos.gpus import peak_flops
 from pacos.history import cut_after
 from pacos.run_dir import RunDir
+from pacos.stop import Stopped
 from pacos.tracking import NullTracker, Record, Tracker, open_tracker
 from sft.config import SFTConfig
 from sft.health import WINDOW, Health
@@ -41,22 +43,21 @@ class Records:
         self._tracker: Tracker = NullTracker()
         self._health: Health | None = None
         self._peak_flops: float | None = None
-        self._first_step = 1
         self._last: Record = {}
         self._validation_loss: float | None = None
 
-    def begin(self, data: Mixture, plan: StepPlan, steps_done: int) -> None:
+    def begin(self, data: Mixture, plan: StepPlan, steps_done: int, hosts: Sequence[str]) -> None:
         """Record the inputs, cut what was said of steps that will be made again, open the tracker.
 
         Args:
             data: the rows trained on.
             plan: of their steps.
             steps_done: by the lives before.
+            hosts: name of each rank's machine.
         """
-        self._first_step = steps_done + 1
-        hosts = self._world.gather(platform.node())
         if not self._world.is_main:
             return
+        self._run.note(first_step=steps_done + 1)
         ranks = self._config.deepspeed.data_ranks(self._world.size)
         log.info(plan.summary(data.lengths, self._config.seed, ranks))
         for name, rows in (("dropped", data.dropped), ("quarantined", data.quarantined)):
@@ -84,10 +85,10 @@ class Records:
             is_main=True,
         )
 
-    def log_start(self, measured: Mapping[str, float]) -> None:
-        """Take what was measured before the first step, if anything was."""
-        if measured:
-            self._log({metrics.STEP: 0, **measured})
+    def log_measured(self, step: int, measured: Mapping[str, float]) -> None:
+        """Take what was measured between steps, if anything was."""
+        if measured and self._world.is_main:
+            self._log({metrics.STEP: step, **measured})
 
     def log(self, record: StepRecord, measured: Mapping[str, float]) -> None:
         """Take a step, and what was measured after it."""
@@ -102,26 +103,49 @@ class Records:
         self._tracker.log(record)
 
     def _remember(self, record: Record) -> None:
-        self._last = record
+        same = record[metrics.STEP] == self._last.get(metrics.STEP)
+        self._last = {**self._last, **record} if same else record
         loss = record.get(metrics.VALIDATION_LOSS)
         self._validation_loss = loss if isinstance(loss, float) else self._validation_loss
 
-    def end(self, *, finished: bool) -> None:
-        """Close the tracker, say where the time went, and write the result of a finished run."""
-        self._tracker.close(EXIT_DONE)
-        last = self._last.get(metrics.STEP)
-        self._run.note(first_step=self._first_step, last_step=last, seconds=self.wall.seconds())
-        if finished and self._world.is_main:
+    def lacks_validation(self, step: int) -> bool:
+        """Whether the line of a step is there, and not what was to be measured after it."""
+        last = self._last
+        watched = [last.get(name, 0.0) for name in (metrics.LOSS, metrics.GRAD_NORM)]
+        return (
+            last.get(metrics.STEP) == step
+            and metrics.VALIDATION_LOSS not in last
+            and all(isinstance(value, float) and isfinite(value) for value in watched)
+        )
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """While ranks train inside; at the end the last is said, and the result of a whole run."""
+        try:
+            yield
+        except Stopped:
+            self._close(EXIT_DONE)
+            raise
+        except BaseException:
+            # What is raised matters more than what a full disk says to this.
+            with contextlib.suppress(OSError):
+                self._close(EXIT_CRASH)
+            raise
+        self._close(EXIT_DONE)
+        if self._world.is_main:
             losses = {"loss": self._last.get(metrics.LOSS)}
             if self._validation_loss is not None:
                 losses["validation_loss"] = self._validation_loss
             name, value = [*losses.items()][-1]
             objective = {"name": name, "value": value, "higher_is_better": False}
-            write_json(self._run.result, {"objective": objective, **losses, "steps": last})
+            steps = self._last.get(metrics.STEP)
+            write_json(self._run.result, {"objective": objective, **losses, "steps": steps})
 
-    def failed(self) -> None:
-        """Close the tracker of a life that raises."""
-        self._tracker.close(EXIT_CRASH)
+    def _close(self, exit_code: int) -> None:
+        self._tracker.close(exit_code)
+        if self._world.is_main:
+            last = self._last.get(metrics.STEP)
+            self._run.note(last_step=last, seconds=self.wall.seconds())
 
     def model_card(self, data: Mixture, steps: int) -> str:
         """The README.md of the exported model; empty on ranks that do not write it."""

@@ -48,6 +48,8 @@ class RankShare:
     peak_bytes: float
     probe_seconds: float
     """What `sft.probe` took; 0 in a step without it."""
+    seconds: float
+    """From the beginning of the step to here, where ranks wait for each other."""
     stop: float
     """1 if this rank was asked to stop, else 0."""
     save_failed: float

@@ -20,6 +20,7 @@ from pacos.data.sources import Source
 from pacos.errors import UserError
 from pacos.files import read_json, write_json
 from pacos.prompts import IGNORE, Encoder, TokenizedRow
+from pacos.stop import Check
 from sft.data_config import DataConfig
 from sft.intake import Intake
 from sft.tokens import Conversation, Fitted, Fitter, fit_all
@@ -101,8 +102,21 @@ def read_cache(folder: Path, source: Source) -> TokenCache:
     return TokenCache(source, starts=starts, facts=read_json(folder / "facts.json"), **arrays)
 
 
-def write_cache(folder: Path, source: Source, encoder: Encoder, config: DataConfig) -> None:
+def write_cache(
+    folder: Path,
+    source: Source,
+    encoder: Encoder,
+    config: DataConfig,
+    check: Check,
+) -> None:
     """Tokenise a source into an empty folder.
+
+    Args:
+        folder: to fill.
+        source: to read.
+        encoder: template and tokenizer.
+        config: what is too long, and what becomes of such rows and of bad ones.
+        check: called at each row.
 
     Raises:
         UserError: the source cannot be read, holds no row that can be used, or holds one that
@@ -115,6 +129,7 @@ def write_cache(folder: Path, source: Source, encoder: Encoder, config: DataConf
     with ExitStack() as stack:
         files = {name: stack.enter_context((folder / name).open("wb")) for name in ARRAYS}
         for number, example, fitted in _fitted(intake, fitter):
+            check()
             if fitted.error is not None:
                 intake.refuse(number, example.id, fitted.error)
             if fitted.too_long is not None:

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from pacos.data.rows import RowError
 from pacos.prompts import Encoder, TokenizedRow
+from pacos.rank import end_with_parent
 from pacos.schemas import Message
 from pacos.stop import SIGNALS
 from sft.data_config import TooLong
@@ -132,6 +133,7 @@ def _begin(fitter: Fitter) -> None:
     global _fitter
     _fitter = fitter
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    end_with_parent()
     for number in SIGNALS:
         # The rank that started this process decides when to stop.
         signal.signal(number, signal.SIG_IGN)

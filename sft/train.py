@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from pacos.console import set_up_logging
 from pacos.distributed import World
 from pacos.errors import EXIT_USER_ERROR, UserError, exit_with
 from pacos.program import live, load_program
+from pacos.rank import end_with_parent, is_rank
 from pacos.run_dir import RunDir
 from pacos.stop import StopRequest
 from sft.config import SCHEMAS, SFTConfig
@@ -19,22 +21,35 @@ from sft.device import choose_device
 from sft.records import Records
 from sft.tokenizer import build_tokenizer
 from sft.wall_time import WallTime
+from sft.watchdog import Watchdog
 
 
 def main(arguments: Sequence[str]) -> int:
     """Train one run from the command line of one rank; returns the rank's exit code."""
     world = World.from_env()
+    if is_rank():
+        end_with_parent()
     set_up_logging(is_main=world.is_main)
     try:
         config, run = load_program(arguments, SFTConfig, SCHEMAS, world)
+        request = StopRequest(run.stop)
         choose_device(config.cluster)
     except UserError as error:
         return exit_with(error) if world.is_main else EXIT_USER_ERROR
-    return live(run, world, lambda: train(config, run, world))
+    return live(
+        run,
+        world,
+        lambda: train(config, run, world, request),
+        fruitless_lives=config.health.fruitless_lives,
+    )
 
 
-def train(config: SFTConfig, run: RunDir, world: World) -> str | None:
-    """Build, build, build, fit, export; returns why it stopped before the end, if it did."""
+def train(config: SFTConfig, run: RunDir, world: World, request: StopRequest) -> None:
+    """Build, build, build, fit, export.
+
+    Raises:
+        Stopped: the run was asked to stop before its end, and is saved.
+    """
     wall = WallTime()
     from sft.checkpoints.protocol import Checkpoints
     from sft.engine import build_engine, start_ranks
@@ -44,35 +59,35 @@ def train(config: SFTConfig, run: RunDir, world: World) -> str | None:
     from sft.mixture import load_data
     from sft.model import build_model
     from sft.step_plan import StepPlan
+    from sft.stopping import Stopping
     from sft.validation import Validation, hold_out
 
     device = start_ranks(world)
-    stop = StopRequest(run.stop)
+    watchdog = Watchdog.of(run, world, config.health.hang_seconds)
+    stopping = Stopping(request, world, device, watchdog)
     tokenizer = build_tokenizer(config.model)
-    data, held = hold_out(load_data(config, tokenizer, world), config.validation.rows, config.seed)
+    with stopping.afterwards("tokens"):
+        rows = load_data(config, tokenizer, world, request.check)
+    data, held = hold_out(rows, config.validation.rows, config.seed)
     plan = StepPlan.of(data.lengths, config.data.max_length, config.batch, config.model.shape)
     model = build_model(config, tokenizer, device)
     passes = plan.passes(config.deepspeed.data_ranks(world.size))
     engine = build_engine(model, config, passes)
     checkpoints = Checkpoints(run, config, engine, world.on_main(data.digest), world)
-    trainer = Trainer(config, data, plan, engine, checkpoints, world, stop)
+    trainer = Trainer(config, data, plan, engine, checkpoints, world, stopping, watchdog)
     done = checkpoints.load_newest(trainer.total)
     records = Records(config, run, world, wall)
-    records.begin(data, plan, done)
+    records.begin(data, plan, done, watchdog.hosts)
 
-    validation = Validation(config, held, engine, tokenizer, records.samples, world)
-    measured = InLoop(config, validation, engine, tokenizer, world)
-    try:
-        stopped_by = trainer.fit(done, measured, records)
-        if stopped_by is None:
-            card = records.model_card(data, trainer.total)
-            with wall.on("export"):
-                export_model(engine, tokenizer, config, run.model, card, world)
-    except BaseException:
-        records.failed()
-        raise
-    records.end(finished=stopped_by is None)
-    return stopped_by
+    check = partial(stopping.check, "validation")
+    validation = Validation(config, held, engine, tokenizer, records.samples, world, check)
+    measured = InLoop(config, validation, engine, tokenizer, world, stopping)
+    with records.kept(), watchdog:
+        trainer.fit(done, measured, records)
+        card = records.model_card(data, trainer.total)
+        with wall.on("export"):
+            check = partial(stopping.check, "export")
+            export_model(engine, tokenizer, config, run.model, card, world, check)
 
 
 if __name__ == "__main__":

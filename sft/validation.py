@@ -21,6 +21,7 @@ from pacos.errors import UserError
 from pacos.files import append_jsonl
 from pacos.prompts import IGNORE, TokenizedRow
 from pacos.run_dir import derived_seed
+from pacos.stop import Check, go_on
 from sft.batch import Batch
 from sft.config import SFTConfig
 from sft.export import stop_ids
@@ -72,6 +73,7 @@ class Validation:
         tokenizer: Any,
         samples: Path,
         world: World,
+        check: Check = go_on,
     ) -> None:
         """Lay the held-out rows out in packs.
 
@@ -82,6 +84,7 @@ class Validation:
             tokenizer: of the model.
             samples: file of the answers.
             world: this rank.
+            check: called before each pass and each token; stops every rank or none.
         """
         self._config = config.validation
         self._held = held
@@ -90,6 +93,7 @@ class Validation:
         self._stop_ids = stop_ids(config, tokenizer, engine.module)
         self._samples = samples
         self._world = world
+        self._check = check
         self._passes: list[list[int]] = []
         if len(held):
             # One pack a pass: how many packs a pass has would change the last digits in bf16.
@@ -101,14 +105,23 @@ class Validation:
             self._passes = [plan.rows(packs).tolist() for packs in own]
 
     def at(self, step: int, last: int) -> dict[str, float]:
-        """What is measured after a step (0: before the first) of a run of `last` steps."""
+        """What is measured after a step (0: before the first) of a run of `last` steps.
+
+        Raises:
+            Stopped: on every rank; nothing of it is kept.
+        """
         due = step in (0, last) or step % self._config.every_steps == 0
         if not due or not len(self._held):
             return {}
         self._engine.eval()
-        with torch.no_grad():
-            loss = self._loss()
-            self._write_samples(step)
+        # Every rank makes the same number of passes, when it writes answers too.
+        look = self._engine.module.register_forward_pre_hook(lambda *_: self._check())
+        try:
+            with torch.no_grad():
+                loss = self._loss()
+                self._write_samples(step)
+        finally:
+            look.remove()
         self._engine.train()
         return {metrics.VALIDATION_LOSS: loss}
 

@@ -16,6 +16,7 @@ class WallTime:
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._spent: defaultdict[str, float] = defaultdict(float)
+        self._longest: defaultdict[str, float] = defaultdict(float)
 
     @contextmanager
     def on(self, purpose: str) -> Iterator[None]:
@@ -24,11 +25,17 @@ class WallTime:
         try:
             yield
         finally:
-            self._spent[purpose] += time.monotonic() - started
+            seconds = time.monotonic() - started
+            self._spent[purpose] += seconds
+            self._longest[purpose] = max(self._longest[purpose], seconds)
 
     def goodput(self) -> float:
         """Share of all time so far that went into steps."""
         return self._spent[STEPS] / (time.monotonic() - self._began)
+
+    def longest(self, purpose: str) -> float:
+        """Seconds that it took the time when it took longest."""
+        return self._longest[purpose]
 
     def seconds(self) -> dict[str, float]:
         """Time by purpose; `other` is what nobody counted, such as loading."""

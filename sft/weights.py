@@ -12,6 +12,7 @@ import torch
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError, safe_open
 
+from pacos.config import is_plain_name
 from pacos.errors import UserError
 from pacos.files import read_json
 from pacos.models import model_directory
@@ -51,6 +52,12 @@ def weight_files(folder: Path) -> list[Path]:
             "read: load the model with transformers and save it with save_pretrained"
         )
     names = sorted(set(read_json(folder / INDEX)["weight_map"].values()))
+    outside = [name for name in names if not is_plain_name(name)]
+    if outside:
+        raise UserError(
+            f"model.path = {folder}: {INDEX} names {outside[0]!r}, which is no file of the folder; "
+            "take the model from a source that you trust"
+        )
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise UserError(

@@ -60,6 +60,7 @@ class Checkpoints:
         self._host: HostCopy | None = None
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._save: Save | None = None
+        self._longest = 0.0
 
     def load_newest(self, last: int) -> int:
         """Load the newest whole checkpoint into the engine; what is broken is set aside.
@@ -179,6 +180,12 @@ class Checkpoints:
         if self._save is not None:
             save, self._save = self._save, None
             save.end()
+            self._longest = max(self._longest, save.seconds)
+
+    @property
+    def seconds(self) -> float:
+        """What the longest save of this life took, from its beginning to its end."""
+        return max(self._longest, self._save.seconds if self._save else 0.0)
 
     def _begin(self, step: int) -> Path:
         self._require_room(saves=1)

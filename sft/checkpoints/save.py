@@ -48,6 +48,9 @@ class Save:
             thread: the one of this rank.
             world: this rank.
         """
+        self.seconds = 0.0
+        """From its beginning until its newest part was there."""
+        self._began = time.monotonic()
         self._partial = partial
         self._manifest = manifest
         self._store = store
@@ -94,6 +97,7 @@ class Save:
         name = shard_name(self._world.rank)
         facts = write_shard(self._partial / name, layout, tensors)
         write_json(_note(self._partial / name), dataclasses.asdict(facts))
+        self.seconds = time.monotonic() - self._began
 
     def _publish(self) -> None:
         shards = [self._partial / shard_name(rank) for rank in range(self._world.size)]
@@ -112,6 +116,7 @@ class Save:
             files[path.name] = FileFacts(**read_json(_note(path)))
             _note(path).unlink()
         self._store.publish(self._partial, dataclasses.replace(self._manifest, files=files))
+        self.seconds = time.monotonic() - self._began
 
 
 def _note(shard: Path) -> Path:

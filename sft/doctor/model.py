@@ -20,7 +20,7 @@ def model_class(config: SFTConfig) -> str:
     if config.model.init is Init.random:
         return f"LlamaForCausalLM of {_size(config)} with random weights"
     folder = weights_folder(config.model.path, config.model.revision)
-    found: Any = AutoConfig.from_pretrained(folder)
+    found: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     if found.model_type != "llama":
         raise UserError(
             f"model.path = {config.model.path}: its architecture is {found.model_type}, and only "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,9 @@ from pacos.errors import EXIT_DONE, UserError
 from pacos.frozen import load_frozen
 from pacos.models import load_tokenizer
 from pacos.proofs import FINDINGS, Finding, Findings, Outcome, Skipped, prove
+from pacos.rank import end_with_parent
 from pacos.run_dir import package_versions
+from pacos.stop import SIGNALS
 from sft.config import SFTConfig
 from sft.device import choose_device
 from sft.doctor.gradients import gradients
@@ -31,6 +34,9 @@ from sft.doctor.tokens import read_first_rows
 def main(arguments: Sequence[str]) -> int:
     """Make all proofs as one rank; rank 0 shows and keeps them."""
     world = World.from_env()
+    end_with_parent()
+    # Its launcher holds them back for ranks that save; there is nothing to save here.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     set_up_logging(is_main=False)
     path = Path(arguments[1])
     config = load_frozen(path, SFTConfig)

@@ -90,8 +90,8 @@ def test_a_stop_during_a_stage_that_still_finishes_keeps_the_next_from_beginning
     ]
     run = tmp_path / "runs" / "demo"
     front = subprocess.Popen([PACOS, "pipeline", *overrides], cwd=tmp_path)
-    attempts = run / "selfinstruct" / "attempts.jsonl"
-    while front.poll() is None and not attempts.exists():
+    begun = RunDir(run / "selfinstruct").status
+    while front.poll() is None and not begun.exists():
         time.sleep(0.02)
     front.send_signal(signal.SIGINT)
     assert front.wait() == EXIT_SAVED

@@ -10,6 +10,7 @@ from launch.job import FRUITLESS_LIVES, end
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
 from pacos.files import read_jsonl
 from pacos.run_dir import RunDir, State
+from pacos.stop import TIME_IS_OVER
 
 SAID = "srun: error: node2: task 1: Killed\nsrun: error: node1: task 0: Exited with exit code 1\n"
 
@@ -17,7 +18,9 @@ SAID = "srun: error: node2: task 1: Killed\nsrun: error: node1: task 0: Exited w
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    return RunDir(tmp_path)
+    run = RunDir(tmp_path)
+    run.config.touch()
+    return run
 
 
 def decide(run: RunDir, code: int = 1, asked: str = "", said: str = "") -> str:
@@ -43,6 +46,12 @@ def test_the_run_says_how_its_life_ended(run: RunDir, code: int, asked: str, dec
     run.begin_life()
     run.end_life(State.done, "it says so", code)
     assert decide(run, 1, asked).startswith(decision)
+
+
+def test_a_life_that_ends_before_its_time_is_over_goes_on(run: RunDir) -> None:
+    run.begin_life()
+    run.end_life(State.saved, f"{TIME_IS_OVER} in 50 s", EXIT_SAVED)
+    assert decide(run, 0) == "next=again code=85 exclude=''"
 
 
 def test_the_word_of_an_earlier_life_is_not_taken_for_this_one(

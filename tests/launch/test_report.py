@@ -334,9 +334,8 @@ def test_killed_training(pipeline: RunDir) -> None:
     run = RunDir(pipeline.path / "sft")
     with run.metrics.open("a") as file:
         file.write('{"step": 71, "train/lo')
-    start, _ = run.attempts.read_text().splitlines()
-    run.attempts.write_text(f"{start}\n")
-    write_json(run.status, {"state": "running", "life": 1, "exit_code": None, "time": 0.0})
+    run.attempts.unlink()
+    write_json(run.status, {"life": 1, "state": "running", "start": 0.0})
     page = Page(write_report(pipeline.path))
     assert "sft is running or killed" in page.text
     assert "70 steps over 140 rows" in page.text
@@ -386,9 +385,9 @@ def test_later_lives(pipeline: RunDir) -> None:
     run = RunDir(pipeline.path / "sft")
     run.attempts.unlink()
     for life, first, last in ((1, 1, 30), (2, 31, 70)):
-        start = {"event": "start", "life": life, "time": 100.0 * life}
-        end = {"event": "end", "life": life, "time": 100.0 * life + 50, "reason": "said so"}
-        append_jsonl(run.attempts, [start, {**end, "first_step": first, "last_step": last}])
+        times = {"start": 100.0 * life, "end": 100.0 * life + 50}
+        said = {"reason": "said so", "first_step": first, "last_step": last}
+        append_jsonl(run.attempts, [{"life": life, **times, **said}])
     config = run.config.read_text()
     (run.path / "config.2.yaml").write_text(config.replace("stage: 2", "stage: 1"))
     page = Page(write_report(pipeline.path))

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pacos.config import TrackingConfig, identity, identity_fields, run_name
-from pacos.errors import EXIT_DONE, UserError
+from pacos.errors import EXIT_CRASH, EXIT_DONE, UserError
 from pacos.files import read_json, read_jsonl
 from pacos.frozen import load_frozen
 from pacos.run_dir import RunDir, State, derived_seed, open_run
@@ -81,8 +81,12 @@ def test_lives_and_states(tmp_path: Path) -> None:
     run.end_life(State.done, "all steps done", EXIT_DONE)
     assert run.end_of_life(1) == (EXIT_DONE, "all steps done")
     assert run.end_of_life(2) is None, "a stale status is never read as success"
-    start, end = read_jsonl(run.attempts)
-    assert (start["event"], end["event"], end["last_step"]) == ("start", "end", 5)
+    (life,) = read_jsonl(run.attempts)
+    assert (life["life"], life["state"], life["last_step"]) == (1, "done", 5)
+    assert life["start"] <= life["end"]
+    run.end_life(State.failed, "a second word", EXIT_CRASH)
+    assert list(read_jsonl(run.attempts)) == [life], "one line a life"
+    assert run.state() is State.done
 
 
 def _take(path: Path) -> None:

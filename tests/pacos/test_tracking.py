@@ -4,7 +4,7 @@ import pytest
 
 from pacos.config import Tracker as Service
 from pacos.config import TrackingConfig, TrackingMode
-from pacos.files import read_jsonl
+from pacos.files import read_jsonl, write_json
 from pacos.tracking import NullTracker, open_tracker
 
 
@@ -24,6 +24,7 @@ def test_without_a_key_wandb_goes_offline_with_a_hint(
     monkeypatch.setenv("HOME", str(tmp_path))
     config = TrackingConfig(service=Service.wandb, mode=TrackingMode.online)
     metrics = tmp_path / "metrics.jsonl"
+    write_json(tmp_path / "manifest.json", {"wandb_id": "abc"})
     tracker = open_tracker(config, tmp_path, metrics, {"seed": 1}, is_main=True)
     tracker.log({"step": 1, "train/loss": 2.5})
     tracker.close(0)

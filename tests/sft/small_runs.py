@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pacos.distributed import World
 from pacos.llama import LlamaShape
 from pacos.program import live
 from pacos.run_dir import RunDir, open_run
+from pacos.stop import StopRequest
 from sft.batch_config import BatchConfig
 from sft.config import SFTConfig
 from sft.data_config import DataConfig
@@ -110,5 +112,7 @@ def train_here(configs: list[SFTConfig], paths: list[Path], plants: list[Plant])
         choose_device(config.cluster)
         run = RunDir(path)
         with plants[number]() if plants else nullcontext():
-            codes.append(live(run, world, lambda c=config, r=run: train(c, r, world)))
+            request = StopRequest(run.stop)
+            work = partial(train, config, run, world, request)
+            codes.append(live(run, world, work, fruitless_lives=config.health.fruitless_lives))
     return codes

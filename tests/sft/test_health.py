@@ -98,7 +98,15 @@ def record(number: int, *nll: float, norm: float | None = 1.0, probe: float = 0.
         supervised=10 * len(nll),
     )
     shares = [
-        RankShare([value], 0.1, peak_bytes=2.0**30, probe_seconds=probe, stop=0.0, save_failed=0.0)
+        RankShare(
+            [value],
+            data_seconds=0.1,
+            peak_bytes=2.0**30,
+            probe_seconds=probe,
+            seconds=1.9,
+            stop=0.0,
+            save_failed=0.0,
+        )
         for value in nll
     ]
     updated = all(map(math.isfinite, nll))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from sft.engine_config import DeepSpeedConfig
 from sft.loss import teach_loss
 from sft.mixture import Mixture, load_data
 from sft.model_config import Precision
+from sft.step_record import Step, StepRecord
 from sft.validation import Validation, hold_out
 from sft.validation_config import ValidationConfig
 from tests.sft.byte_tokenizer import byte_tokenizer
@@ -246,19 +249,20 @@ def test_training_does_not_notice(runs: dict[str, RunDir], way: str) -> None:
 
 @contextlib.contextmanager
 def asked_to_stop_in_the_second_step() -> Iterator[None]:
-    from pacos.stop import StopRequest
+    from sft.loop import Trainer
 
-    plain, steps = StopRequest.reason, []
+    plain = Trainer.train_step
 
-    def planted(request: StopRequest) -> str | None:
-        steps.append(request)
-        return "planted" if len(steps) >= 2 else plain(request)
+    def planted(trainer: Trainer, step: Step) -> StepRecord:
+        if step.number == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return plain(trainer, step)
 
-    StopRequest.reason = planted
+    Trainer.train_step = planted
     try:
         yield
     finally:
-        StopRequest.reason = plain
+        Trainer.train_step = plain
 
 
 def test_a_later_life_measures_nothing_twice(runs: dict[str, RunDir]) -> None:

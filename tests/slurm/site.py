@@ -90,4 +90,4 @@ class Site:
 
 def ends(run: RunDir) -> list[dict[str, object]]:
     """How the lives of a run ended."""
-    return [record for record in read_jsonl(run.attempts) if record["event"] == "end"]
+    return list(read_jsonl(run.attempts))

@@ -36,9 +36,9 @@ def test_a_job_does_the_run_with_the_environment_that_ranks_need(site: Site) -> 
     assert seen["PET_SHUTDOWN_TIMEOUT"] == "90"
     assert "SIGUSR1" in seen["PET_SIGNALS_TO_HANDLE"]
     assert seen["cpus"] == "3"
-    (began, _) = read_jsonl(run.attempts)
-    assert began["job"] == job
-    assert began["nodes"] in site.slurm.job(job).values()
+    (life,) = read_jsonl(run.attempts)
+    assert life["job"] == job
+    assert life["nodes"] in site.slurm.job(job).values()
 
     again = site.pacos("sft", *site.words("plain"))
     assert again.returncode == 0

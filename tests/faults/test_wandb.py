@@ -1,0 +1,158 @@
+"""W&B over several lives, and when it fails: the real client against a server of our own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pacos.files import read_json, read_jsonl
+from pacos.run_dir import RunDir, open_run
+from pacos.wandb_tracker import run_id
+from tests.faults.wandb_double import WandbDouble
+from tests.pacos.test_run_dir import a_config
+
+
+@pytest.fixture
+def server() -> Iterator[WandbDouble]:
+    with WandbDouble() as double:
+        yield double
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    return open_run(a_config(tmp_path))
+
+
+def nothing() -> None:
+    pass
+
+
+def live(
+    run: RunDir,
+    server: WandbDouble,
+    steps: tuple[int, int],
+    mode: str = "online",
+    end: str = "finish",
+    meanwhile: Callable[[], None] = nothing,
+    **environment: str,
+) -> str:
+    """One life that makes some steps; returns what it said. `meanwhile` is done before its end."""
+    words = [str(run.path), mode, *map(str, steps), end]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.tracked_life", *words],
+        env={**os.environ, **server.environment(), **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "logged\n"
+    meanwhile()
+    _, said = process.communicate("\n", timeout=120)
+    assert process.returncode == (-9 if end == "kill" else 0), said
+    return said
+
+
+def steps_in_file(run: RunDir) -> list[int]:
+    return [record["step"] for record in read_jsonl(run.metrics)]
+
+
+def sync(server: WandbDouble, *folders: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "wandb", "sync", "--yes", *folders],
+        env={**os.environ, **server.environment()},
+        check=True,
+        capture_output=True,
+    )
+
+
+def test_the_id_is_made_once_and_the_environment_wins(
+    run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = run_id(run.path)
+    assert made == read_json(run.manifest)["wandb_id"]
+    assert run_id(open_run(a_config(tmp_path)).path) == made
+    assert run_id(open_run(a_config(tmp_path, "other")).path) != made
+    monkeypatch.setenv("WANDB_RUN_ID", "mine")
+    assert run_id(run.path) == "mine"
+
+
+def test_all_lives_are_one_run_there_and_a_killed_one_lacks_nothing(
+    run: RunDir, server: WandbDouble
+) -> None:
+    assert live(run, server, (1, 4), end="kill") == ""
+    assert live(run, server, (4, 6)) == ""
+    (name,) = server.runs
+    assert name == run_id(run.path)
+    there = server.runs[name]
+    assert there.lives == 2
+    assert there.logged("step") == [1, 2, 3, 4, 5, 6]
+    assert there.logged("train/loss")[2] == pytest.approx(1 / 3)
+    live(run, server, (6, 8))
+    assert set(there.logged("step")) == set(range(1, 9))
+    assert there.logged("step")[-3:] == [6, 7, 8], "steps done again are kept"
+    assert steps_in_file(run) == list(range(1, 9))
+
+
+@pytest.mark.slow
+def test_lives_offline_become_one_run_when_they_are_uploaded(
+    run: RunDir, server: WandbDouble
+) -> None:
+    live(run, server, (1, 3), "offline", end="kill")
+    live(run, server, (4, 5), "offline")
+    assert not server.received
+    sync(server, *sorted((run.path / "wandb").glob("offline-run-*")))
+    (name,) = server.runs
+    assert name == run_id(run.path)
+    assert server.runs[name].logged("step") == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("fault", [pytest.param("down", marks=pytest.mark.slow), "refuses the key"])
+def test_a_life_without_the_server_is_kept_for_later(
+    run: RunDir, server: WandbDouble, fault: str
+) -> None:
+    server.status = 503 if fault == "down" else 401
+    said = live(run, server, (1, 3))
+    assert said.count("W&B") == 1
+    assert "cannot be reached" in said
+    assert steps_in_file(run) == [1, 2, 3]
+    server.status = 200
+    sync(server, *(run.path / "wandb").glob("offline-run-*"))
+    assert server.runs[run_id(run.path)].logged("step") == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_a_slow_server_delays_the_beginning_by_no_more_than_its_time(
+    run: RunDir, server: WandbDouble
+) -> None:
+    server.delay = 60
+    said = live(run, server, (1, 3))
+    assert said.count("W&B") == 1
+    assert "cannot be reached" in said
+
+
+@pytest.mark.slow
+def test_a_server_that_fails_half_way_costs_one_warning(run: RunDir, server: WandbDouble) -> None:
+    def fail() -> None:
+        server.status = 500
+
+    said = live(run, server, (1, 3), meanwhile=fail)
+    assert said.count("W&B") == 2, said
+    assert "off for the rest of this life" in said
+    assert steps_in_file(run) == [1, 2, 3]
+    server.status = 200
+    said = live(run, server, (4, 5))
+    assert set(server.runs[run_id(run.path)].logged("step")) == {1, 2, 3, 4, 5}
+
+
+@pytest.mark.slow
+def test_a_client_that_dies_costs_one_warning(run: RunDir, server: WandbDouble) -> None:
+    said = live(run, server, (1, 3), end="kill client")
+    assert "off for the rest of this life" in said
+    assert steps_in_file(run) == [1, 2, 3, 4]

@@ -1,0 +1,46 @@
+"""A life of a run that only tracks: python -m tests.faults.tracked_life RUN MODE FIRST LAST END."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from pacos.config import Tracker, TrackingConfig, TrackingMode
+from pacos.history import cut_after
+from pacos.run_dir import RunDir
+from pacos.tracking import open_tracker
+
+
+def main(folder: str, mode: str, first: str, last: str, end: str) -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    import pacos.wandb_tracker
+
+    pacos.wandb_tracker.INIT_TIMEOUT_SECONDS = 8
+    pacos.wandb_tracker.FINISH_TIMEOUT_SECONDS = 4
+    run = RunDir(Path(folder))
+    config = TrackingConfig(service=Tracker.wandb, mode=TrackingMode[mode])
+    cut_after(run.metrics, int(first) - 1)
+    tracker = open_tracker(config, run.path, run.metrics, {"seed": 1}, is_main=True)
+    for step in range(int(first), int(last) + 1):
+        tracker.log({"step": step, "train/loss": 1 / step})
+    print("logged", flush=True)
+    sys.stdin.readline()
+    if end == "kill":
+        time.sleep(2 * pacos.wandb_tracker.FLUSH_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if end == "kill client":
+        for child in psutil.Process().children():
+            child.kill()
+            child.wait()
+        tracker.log({"step": int(last) + 1})
+    tracker.close(0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
