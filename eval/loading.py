@@ -24,7 +24,7 @@ def load_directory(path: str) -> str:
     """What transformers can load of a target: of a run, its exported model."""
     if is_training_run(path):
         return str(Path(path).expanduser() / "model")
-    return model_directory(path)
+    return model_directory(path, key="target")
 
 
 def build_lm(path: str, config: EvalConfig, team: Team | None = None) -> SharedContextLM:

@@ -167,7 +167,8 @@ def _load(manager: Any, wanted: str | TaskConfig, name: str) -> list[Any]:
         cause = error.__cause__ or error
         raise UserError(
             f"task {name}: cannot be loaded: {cause}; rows on this machine are read from "
-            "suite.data_dir"
+            "suite.data_dir; those of the hub come with pacos prefetch eval suite=…, typed on a "
+            "machine with a network"
         ) from error
     groups = [group for group in made.get("groups", {}).values() if group.name == name]
     inside = {task.task_name for task in leaves(groups)}

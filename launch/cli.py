@@ -124,6 +124,15 @@ def _plan(arguments: Sequence[str]) -> int:
     return run_plan(arguments)
 
 
+def _prefetch(arguments: Sequence[str]) -> int:
+    from launch.prefetch import USAGE, run_prefetch
+
+    if "--help" in arguments or "-h" in arguments:
+        print(USAGE)
+        return EXIT_DONE
+    return run_prefetch(arguments)
+
+
 def _status(arguments: Sequence[str]) -> int:
     wants_help = "--help" in arguments or "-h" in arguments
     if wants_help or len(arguments) > 1:
@@ -175,6 +184,7 @@ def _review(arguments: Sequence[str]) -> int:
 OTHERS = {
     "doctor": _doctor,
     "plan": _plan,
+    "prefetch": _prefetch,
     "report": _report,
     "chat": _chat,
     "review": _review,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,34 @@ from pacos.cache import cache_directory
 from pacos.errors import UserError
 from pacos.files import locked
 from pacos.frozen import first_line
+from pacos.hub import TOKENIZER_FILES, WEIGHT_FILES, Repository, fetch
 from pacos.model_paths import EMBEDDED, EMBEDDED_MODELS, looks_local
 
 
-def model_directory(path: str) -> str:
-    """What transformers can load: the path itself, or the unpacked embedded model's directory."""
+def model_directory(
+    path: str,
+    revision: str | None = None,
+    *,
+    key: str = "model.path",
+    patterns: Sequence[str] = (*TOKENIZER_FILES, *WEIGHT_FILES),
+) -> str:
+    """The directory of a model: its own, the unpacked embedded one, or that of the hub's cache.
+
+    Every rank may call it: the hub's library locks each file, so that one rank a node downloads.
+
+    Args:
+        path: a directory, `embedded:NAME`, or a hub id.
+        revision: of a hub id.
+        key: of the config that names it, for messages.
+        patterns: globs of the files that are needed of a hub id.
+
+    Raises:
+        UserError: it cannot be had.
+    """
     if not path.startswith(EMBEDDED):
-        return str(Path(path).expanduser()) if looks_local(path) else path
+        if looks_local(path):
+            return str(Path(path).expanduser())
+        return str(fetch(Repository(key, path, revision, tuple(patterns))))
     name = path.removeprefix(EMBEDDED)
     if name not in EMBEDDED_MODELS:
         raise UserError(f"{path}: no such embedded model")
@@ -63,11 +85,9 @@ def load_tokenizer(path: str, revision: str | None = None, pad_token: str | None
     """
     from transformers import AutoTokenizer
 
-    folder = model_directory(path)
+    folder = model_directory(path, revision, patterns=TOKENIZER_FILES)
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(
-            folder, revision=revision, trust_remote_code=False
-        )
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # a damaged file raises anything
         raise UserError(
             f"model.path = {path}: its tokenizer cannot be loaded: {first_line(error)}; copy or "

@@ -118,7 +118,7 @@ class LocalTeacher:
 
         on_gpu = torch.cuda.is_available()
         model: Any = AutoModelForCausalLM.from_pretrained(
-            model_directory(self._path),
+            model_directory(self._path, key="generator.model"),
             # Without native bf16 a CPU computes it by conversion, slower than fp32.
             dtype=torch.bfloat16 if on_gpu else torch.float32,
             trust_remote_code=False,

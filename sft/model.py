@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import deepspeed
@@ -20,6 +21,7 @@ from transformers.utils import GENERATION_CONFIG_NAME
 
 from pacos.config import Init
 from pacos.distributed import World
+from pacos.models import model_directory
 from pacos.run_dir import derived_seed
 from sft import cpu_bf16
 from sft.config import SFTConfig
@@ -29,7 +31,7 @@ from sft.model_config import Precision
 from sft.proof import choose_attention
 from sft.recompute import set_checkpointing
 from sft.sequence import SequenceGroup
-from sft.weights import load_weights, weights_folder
+from sft.weights import load_weights
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ def build_model(config: SFTConfig, tokenizer: Any, device: torch.device) -> Any:
 
 
 def _pretrained_model(config: SFTConfig, tokenizer: Any, device: torch.device, world: World) -> Any:
-    folder = weights_folder(config.model.path, config.model.revision)
+    folder = Path(model_directory(config.model.path, config.model.revision))
     architecture = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     added = len(tokenizer) - architecture.vocab_size
     if added > 0:

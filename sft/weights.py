@@ -9,13 +9,11 @@ from typing import Any
 
 import deepspeed
 import torch
-from huggingface_hub import snapshot_download
 from safetensors import SafetensorError, safe_open
 
 from pacos.config import is_plain_name
 from pacos.errors import UserError
 from pacos.files import read_json
-from pacos.models import model_directory
 
 log = logging.getLogger(__name__)
 
@@ -24,18 +22,6 @@ SINGLE = "model.safetensors"
 
 RECOMPUTED = "rotary_emb.inv_freq"
 """End of the names of buffers that older LLaMA checkpoints hold and newer code computes."""
-
-
-def weights_folder(path: str, revision: str | None) -> Path:
-    """Where the files of a model are, fetched from the hub if need be.
-
-    Every rank may call it: the hub's library locks each file, so that one rank a node downloads.
-    """
-    found = Path(model_directory(path))
-    if found.is_dir():
-        return found
-    patterns = ["*.safetensors", "*.json"]
-    return Path(snapshot_download(str(path), revision=revision, allow_patterns=patterns))
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -87,8 +87,11 @@ def _load_table(path: str, location: Location) -> Any:
                 name, revision=revision, split="train", keep_in_memory=False
             )
     except (OSError, ValueError, RuntimeError) as error:
+        remedy = REMEDY
+        if location.kind is Kind.hub:
+            remedy = f"on a machine with a network type: pacos prefetch data.path={path}"
         raise UserError(
-            f"data.path, data.mix = {path}: cannot be loaded: {first_line(error)}; {REMEDY}"
+            f"data.path, data.mix = {path}: cannot be loaded: {first_line(error)}; {remedy}"
         ) from error
     if isinstance(table, datasets.DatasetDict):
         if "train" not in table:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from pacos.config import Init
 from pacos.errors import UserError
+from pacos.models import model_directory
 from sft.config import SFTConfig
 from sft.device import choose_device
 
@@ -15,11 +17,11 @@ def model_class(config: SFTConfig) -> str:
     """The model is a LLaMA of the shape that the config says, and no file of it is missing."""
     from transformers import AutoConfig
 
-    from sft.weights import weight_files, weights_folder
+    from sft.weights import weight_files
 
     if config.model.init is Init.random:
         return f"LlamaForCausalLM of {_size(config)} with random weights"
-    folder = weights_folder(config.model.path, config.model.revision)
+    folder = Path(model_directory(config.model.path, config.model.revision))
     found: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     if found.model_type != "llama":
         raise UserError(

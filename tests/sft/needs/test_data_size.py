@@ -68,7 +68,7 @@ def test_what_was_tokenised_is_known_exactly_until_it_changes(
     folder = tmp_path / "cache" / "tokens" / "some"
     folder.mkdir(parents=True)
     encoder = Encoder.of(tokenizer, PromptFormat.chatml)
-    write_cache(folder, Source(str(path), locate(str(path))), encoder, config)
+    write_cache(folder, Source(str(path), locate(str(path))), encoder, config, lambda: None)
     found = data_size(config)
     assert "tokenised before" in found.source
     assert found.lengths.sum() == np.fromfile(folder / "lengths", np.int32).sum()

@@ -1,0 +1,72 @@
+"""The program that downloads data sets and kernels for training, started by pacos prefetch.
+
+python -m sft.prefetch --config FILE
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pacos.data.location import Kind, locate
+from pacos.errors import EXIT_DONE, UserError, exit_with
+from pacos.frozen import load_frozen
+from sft.config import SFTConfig
+from sft.model_config import Attention
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Download what a frozen config names; returns the exit code."""
+    try:
+        config = load_frozen(Path(arguments[1]), SFTConfig)
+        fetch_data(config)
+        if config.attention is Attention.kernels:
+            fetch_kernels()
+    except UserError as error:
+        return exit_with(error)
+    return EXIT_DONE
+
+
+def fetch_data(config: SFTConfig) -> None:
+    """Let the library datasets load every data set of the hub once: it then has it on disk.
+
+    Raises:
+        UserError: one cannot be loaded.
+    """
+    from pacos.data.sources import open_source
+
+    for path in config.data.weights():
+        try:
+            kind = locate(path).kind
+        except UserError:
+            continue  # a file that is not there yet
+        if kind is Kind.hub:
+            rows = len(open_source(path).table)
+            print(f"{path}: {rows:,} rows in split train", flush=True)
+
+
+def fetch_kernels() -> None:
+    """Download both generations of FlashAttention, built for the torch that is installed here.
+
+    Raises:
+        UserError: the package kernels is not installed, or has no build for it.
+    """
+    if importlib.util.find_spec("kernels") is None:
+        raise UserError("attention = kernels: needs a package; run: pip install kernels")
+    from kernels.install import install_kernel
+    from transformers.integrations.hub_kernels import get_attn_kernel_version
+    from transformers.modeling_flash_attention_utils import FLASH_ATTN_KERNEL_FALLBACK
+
+    for generation in ("flash_attention_2", "flash_attention_3"):
+        name = FLASH_ATTN_KERNEL_FALLBACK[generation]
+        try:
+            folder = install_kernel(name, version=get_attn_kernel_version(name))
+        except Exception as error:  # signatures, builds, network: it raises anything
+            raise UserError(f"attention = kernels: {name} cannot be had: {error}") from error
+        print(f"{name}: {folder}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
