@@ -13,7 +13,7 @@ TASK = "humaneval"
 
 @dataclass(kw_only=True, slots=True)
 class HumanEvalConfig:
-    """How answers are drawn, and how the programs that they are run.
+    """How answers are drawn, and how the programs that they make are run.
 
     The paper draws 200 answers, at temperature 0.2 for pass@1 and 0.8 for pass@100.
     """

@@ -81,7 +81,7 @@ class Candidate:
         self._lose(Outcome.malformed, "an exception without a name")
 
     def _lose(self, outcome: Outcome, detail: str = "") -> NoReturn:
-        self.end = Verdict(outcome, detail)
+        self.end = Verdict.saying(outcome, detail)
         raise CandidateLostError(self.end)
 
 

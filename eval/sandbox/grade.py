@@ -36,17 +36,17 @@ def _test(candidate: Candidate, problem: CodeProblem) -> Verdict:
         # One test calls the function by its name.
         namespace[problem.entry_point] = candidate.call
         namespace["check"](candidate.call)
-    except CandidateLostError as error:
-        return Verdict(Outcome.ended, str(error))
+    except CandidateLostError:
+        return Verdict(Outcome.ended)
     except AssertionError as error:
-        return Verdict(Outcome.failed, _text(error))
+        return Verdict.saying(Outcome.failed, _text(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001  # tests and programs raise anything
-        return Verdict(Outcome.raised, f"{type(error).__name__}: {_text(error)}")
+        return Verdict.saying(Outcome.raised, f"{type(error).__name__}: {_text(error)}")
     return Verdict(Outcome.passed)
 
 
 def _text(error: BaseException) -> str:
     try:
-        return str(error)[:200]
+        return str(error)
     except ValueError:  # of an integer with more digits than Python writes
         return ""

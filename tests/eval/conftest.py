@@ -141,12 +141,12 @@ def sandbox_without(python_without: Callable[..., str]) -> Callable[..., Sandbox
 
 @pytest.fixture(scope="session")
 def sandbox(sandbox_without: Callable[..., Sandbox]) -> Iterator[Sandbox]:
-    with sandbox_without() as made:
+    with sandbox_without(timeout_seconds=60.0) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 def unguarded(sandbox_without: Callable[..., Sandbox]) -> Iterator[Sandbox]:
     """No isolation: where an attack has to work if it is to show anything."""
-    with sandbox_without(run_without_isolation=True) as made:
+    with sandbox_without(run_without_isolation=True, timeout_seconds=60.0) as made:
         yield made

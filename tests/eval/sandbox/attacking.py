@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from eval.sandbox.box import Sandbox
+
+PATIENT = 60.0
+"""Limit, in seconds, where time is not what is tested: the machine may be busy."""
 
 ATTACKS = Path(__file__).parents[1] / "attacks"
 
@@ -31,8 +35,11 @@ def attack(sandbox: Sandbox, file: str, name: str, *arguments: Any, **named: Any
 def assert_is_well(box: Sandbox) -> None:
     """Nothing of an earlier program is left, and the next one works."""
     program = "import os\ndef solve():\n    return os.listdir('.') if os.getcwd() != '/' else []\n"
+    config = box._config
+    box._config = replace(config, timeout_seconds=PATIENT)
     with box.candidate(program, "solve") as candidate:
         assert candidate.call() == []
+    box._config = config
     left = descendants(box._server.pid)
     assert len(left) <= 1, f"besides the server there is {left}"
 

@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from eval.sandbox.box import Sandbox, SandboxError
+from tests.eval.sandbox.attacking import PATIENT
 
 
 @pytest.fixture(
@@ -15,7 +16,7 @@ def box(
 ) -> Iterator[Sandbox]:
     """A sandbox here, and on machines that lack one of the two layers that keep files away."""
     try:
-        made = sandbox_without(*request.param, memory_mib=256, timeout_seconds=5.0)
+        made = sandbox_without(*request.param, memory_mib=256, timeout_seconds=PATIENT)
     except SandboxError as error:
         if not request.param:
             raise
@@ -27,5 +28,6 @@ def box(
 
 @pytest.fixture(scope="module")
 def quick(sandbox_without: Callable[..., Sandbox]) -> Iterator[Sandbox]:
+    """For what is ended by its limit."""
     with sandbox_without(memory_mib=256, timeout_seconds=1.0) as made:
         yield made

@@ -208,12 +208,9 @@ ENDLESS = [name for name in attacks("hogs.py") if name not in LIMITS]
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_there_is_only_so_much_to_take(name: str, box: Sandbox, tmp_path: Path) -> None:
-    before = (shutil.disk_usage("/").used, processes())
+def test_there_is_only_so_much_to_take(name: str, box: Sandbox) -> None:
     taken = attack(box, "hogs.py", name)
     assert isinstance(taken, Exception) or taken <= LIMITS[name]
-    assert shutil.disk_usage("/").used - before[0] < 100 << 20
-    assert processes() - before[1] < 50
     assert_is_well(box)
 
 
@@ -239,10 +236,6 @@ def test_a_program_that_does_not_finish_loading_is_ended(quick: Sandbox) -> None
     assert candidate.end is not None
     assert candidate.end.outcome is Outcome.timed_out
     assert_is_well(quick)
-
-
-def processes() -> int:
-    return sum(name.isdigit() for name in os.listdir("/proc"))
 
 
 def test_a_program_inherits_its_channel_and_nothing_else(box: Sandbox) -> None:

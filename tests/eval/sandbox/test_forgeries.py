@@ -14,6 +14,7 @@ from eval.sandbox.grade import grade
 from eval.sandbox.verdict import Outcome
 from pacos.benchmarks.catalogue import read_benchmarks
 from pacos.benchmarks.items import CodeProblem
+from pacos.files import append_jsonl, read_jsonl
 from tests.eval.sandbox.attacking import ATTACKS, assert_is_well
 
 FORGERIES = sorted(path.stem for path in (ATTACKS / "forgeries").glob("*.py"))
@@ -113,33 +114,40 @@ def message(data: bytes) -> bytes:
         (message(b'{"returned": NaN}'), Outcome.failed),
         (b"\xff\xff\xff\xff", Outcome.malformed),
         (b"\x00\x00\x00\x00", Outcome.malformed),
-        (b"\x00\x00\x00\x09{", Outcome.timed_out),
     ],
 )
 def test_messages_of_another_form_pass_nothing(
-    sent: bytes, outcome: Outcome, quick: Sandbox
+    sent: bytes, outcome: Outcome, sandbox: Sandbox
 ) -> None:
     program = f"import os, time\ndef solve(x):\n    os.write(3, {sent!r})\n    time.sleep(60)\n"
-    assert grade(quick, EXACT, program).outcome is outcome
+    assert grade(sandbox, EXACT, program).outcome is outcome
+    assert_is_well(sandbox)
+
+
+def test_half_a_message_is_waited_for_no_longer_than_the_limit(quick: Sandbox) -> None:
+    program = (
+        "import os, time\ndef solve(x):\n    os.write(3, b'\\0\\0\\0\\x09{')\n    time.sleep(60)\n"
+    )
+    assert grade(quick, EXACT, program).outcome is Outcome.timed_out
     assert_is_well(quick)
 
 
 @pytest.mark.parametrize(
     "runtime", ["sys.modules['eval.sandbox.program'].pack", "sys.modules['json'].dumps"]
 )
-def test_a_patched_runtime_passes_nothing(runtime: str, quick: Sandbox) -> None:
+def test_a_patched_runtime_passes_nothing(runtime: str, sandbox: Sandbox) -> None:
     program = f"import sys\n{runtime} = lambda value: '{{\"passed\": true}}'\nsolve = int\n"
-    assert not grade(quick, EXACT, program).passed
+    assert not grade(sandbox, EXACT, program).passed
 
 
-def test_answers_sent_ahead_are_answers(quick: Sandbox) -> None:
+def test_answers_sent_ahead_are_answers(sandbox: Sandbox) -> None:
     """They have to be right, so they gain nothing; the program does not learn what is asked."""
     ahead = b"".join(map(message, (b'{"loaded": true}', b'{"returned": 4}', b'{"returned": 10}')))
-    program = f"import os\nos.write(3, {ahead!r})\nsolve = None\n"
-    assert grade(quick, EXACT, program).outcome is Outcome.failed
+    program = f"import os\nos.write(3, {ahead!r})\nsolve = print\n"
+    assert grade(sandbox, EXACT, program).outcome is Outcome.failed
 
 
-def test_a_lost_program_stays_lost(quick: Sandbox) -> None:
+def test_a_lost_program_stays_lost(sandbox: Sandbox) -> None:
     """Tests may go on after an exception; what ended cannot come to pass."""
     forgiving = (
         "def check(candidate):\n"
@@ -156,9 +164,25 @@ def test_a_lost_program_stays_lost(quick: Sandbox) -> None:
         tests=forgiving,
         entry_point="solve",
     )
-    assert grade(quick, problem, "def solve(x):\n    raise ValueError\n").passed
+    assert grade(sandbox, problem, "def solve(x):\n    raise ValueError\n").passed
     program = "import os\ndef solve(x):\n    os._exit(0)\n"
-    assert str(grade(quick, problem, program)) == "ended by itself: exit code 0"
+    assert str(grade(sandbox, problem, program)) == "ended by itself: exit code 0"
+
+
+@pytest.mark.parametrize("text", ["\ud800", "x" * 10**6, "\udfff" * 10**5, "\0"])
+@pytest.mark.parametrize("place", ["top", "call"])
+def test_a_program_has_no_say_in_whether_a_verdict_can_be_written(
+    text: str, place: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    cry = (
+        f"raise type({text!r}.encode(errors='replace').decode()[:50], (Exception,), {{}})({text!r})"
+    )
+    program = f"def solve(x):\n    {cry}\n" if place == "call" else cry
+    verdict = grade(sandbox, EXACT, program)
+    assert verdict.outcome is Outcome.raised
+    append_jsonl(tmp_path / "verdicts.jsonl", [{"detail": verdict.detail, "text": str(verdict)}])
+    (line,) = read_jsonl(tmp_path / "verdicts.jsonl")
+    assert len(line["text"]) < 400
 
 
 @pytest.mark.parametrize("name", ["frame_walk", "always_equal"])
@@ -185,8 +209,8 @@ def test_a_helper_that_the_tests_use_cannot_be_replaced(
     assert grade(sandbox, problem, program).outcome is Outcome.failed
 
 
-def test_a_lost_candidate_tells_why(quick: Sandbox) -> None:
-    with quick.candidate("import os\ndef solve():\n    os.abort()\n", "solve") as candidate:
+def test_a_lost_candidate_tells_why(sandbox: Sandbox) -> None:
+    with sandbox.candidate("import os\ndef solve():\n    os.abort()\n", "solve") as candidate:
         for _ in range(2):
             with pytest.raises(CandidateLostError):
                 candidate.call()
