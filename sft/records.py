@@ -112,9 +112,14 @@ class Records:
         """Whether the line of a step is there, and not what was to be measured after it."""
         last = self._last
         watched = [last.get(name, 0.0) for name in (metrics.LOSS, metrics.GRAD_NORM)]
+        measured = [
+            name
+            for name in last
+            if name == metrics.VALIDATION_LOSS or name.startswith(f"{metrics.SUITE}/")
+        ]
         return (
             last.get(metrics.STEP) == step
-            and metrics.VALIDATION_LOSS not in last
+            and not measured
             and all(isinstance(value, float) and isfinite(value) for value in watched)
         )
 

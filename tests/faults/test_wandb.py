@@ -67,6 +67,7 @@ def sync(server: WandbDouble, *folders: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "wandb", "sync", "--yes", *folders],
         env={**os.environ, **server.environment()},
+        cwd=folders[0].parent,
         check=True,
         capture_output=True,
     )
