@@ -181,7 +181,19 @@ def _review(arguments: Sequence[str]) -> int:
     return review(Path(arguments[0]), arguments[1:])
 
 
+def _sync(arguments: Sequence[str]) -> int:
+    if not arguments or arguments[0] in ("--help", "-h"):
+        print(
+            "usage: pacos sync RUN…   send W&B what it lacks of runs, where it can be reached\n\n"
+            "A run that had lives without W&B, or was killed, is whole there afterwards."
+        )
+        return EXIT_DONE if arguments else EXIT_USER_ERROR
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+    os.execve(sys.executable, [sys.executable, "-m", "pacos.upload", *arguments], environment)
+
+
 OTHERS = {
+    "sync": _sync,
     "doctor": _doctor,
     "plan": _plan,
     "prefetch": _prefetch,

@@ -36,6 +36,7 @@ def overview() -> str:
         f"  {'doctor':<14}prove on this machine that a training run would be right: KEY=VALUE…",
         f"  {'plan':<14}memory, disk, hours and cost of a training run: KEY=VALUE…",
         f"  {'prefetch':<14}download on a login node what a config names on the hub: KEY=VALUE…",
+        f"  {'sync':<14}send W&B what it lacks of runs: pacos sync RUN…",
         f"  {'chat':<14}talk to a model in the terminal: pacos chat RUN|MODEL",
         f"  {'review':<14}rate items of a run on a local web page: pacos review RUN",
         f"  {'status':<14}where runs and sweeps stand: pacos status [RUN|SWEEP]",

@@ -93,4 +93,6 @@ def open_tracker(
         return file
     from pacos.wandb_tracker import WandbTracker
 
-    return CompositeTracker([file, WandbTracker(config, folder, metrics, settings)])
+    mirror = WandbTracker(config, folder, settings)
+    mirror.begin()
+    return CompositeTracker([file, mirror])

@@ -31,37 +31,58 @@ FLUSH_SECONDS = 1.0
 class WandbTracker:
     """Mirrors records to one W&B run. A failure turns the mirror off and never stops training."""
 
-    def __init__(
-        self, config: TrackingConfig, folder: Path, metrics: Path, settings: Record
-    ) -> None:
+    def __init__(self, config: TrackingConfig, folder: Path, settings: Record) -> None:
+        """Prepare; `begin` or `upload` opens the run.
+
+        Args:
+            config: project, team, and whether the server is to be reached.
+            folder: of the run.
+            settings: of the run, as W&B shows them.
+        """
         self._run: Any = None
         self._config = config
         self._folder = folder
+        self._metrics = folder / "metrics.jsonl"
         self._settings = settings
-        online = config.mode is TrackingMode.online
-        if online and not _has_api_key():
-            log.warning("no WANDB_API_KEY: W&B runs offline; upload later with: pacos sync RUN")
-            online = False
         os.environ.setdefault("WANDB_SILENT", "true")
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-        if not online or not self._go_online(metrics):
+
+    def begin(self) -> None:
+        """Open the run for a life; offline if the server is not to be reached, or cannot be."""
+        online = self._config.mode is TrackingMode.online
+        if online and not has_api_key():
+            log.warning(f"no WANDB_API_KEY: W&B runs offline; {self._later}")
+            online = False
+        if not online or not self._go_online():
             self._guard(lambda: self._open("offline"))
 
-    def _go_online(self, metrics: Path) -> bool:
+    @property
+    def _later(self) -> str:
+        return f"upload it later with: pacos sync {self._folder}"
+
+    def _go_online(self) -> bool:
         import wandb
 
         try:
             self._open("online")
-            self._catch_up(metrics)
+            self._catch_up()
         except Exception as error:  # noqa: BLE001 - the mirror must not stop the run
-            log.warning(
-                f"W&B cannot be reached ({first_line(error)}); this life is kept in "
-                f"{self._folder / 'wandb'}: upload it later with: pacos sync RUN"
-            )
+            log.warning(f"W&B cannot be reached ({first_line(error)}); {self._later}")
             # Or the id would count as in use.
             wandb.teardown()
             return False
         return True
+
+    def upload(self) -> int:
+        """Send what the server lacks of a run; returns the number of steps.
+
+        Raises:
+            Exception: whatever W&B raises; what was sent is there.
+        """
+        self._open("online")
+        sent = self._catch_up()
+        self._run.finish(exit_code=0)
+        return sent
 
     def _open(self, mode: str) -> None:
         import wandb
@@ -89,13 +110,16 @@ class WandbTracker:
         )
         self._run.define_metric("*", step_metric=STEP)
 
-    def _catch_up(self, metrics: Path) -> None:
-        """Send what the server lacks: of a life that was killed, the last seconds."""
+    def _catch_up(self) -> int:
+        """Send what the server lacks: lives offline, the last seconds of one that was killed."""
         known = self._run.summary.get(STEP) if self._run.starting_step else None
-        for record in read_jsonl(metrics):
-            # Its summary may be ahead of its lines by one.
-            if known is None or record[STEP] >= known:
-                self.log(record)
+        # Its summary may be ahead of its lines by one.
+        lacking = [
+            record for record in read_jsonl(self._metrics) if known is None or record[STEP] >= known
+        ]
+        for record in lacking:
+            self._run.log(dict(record))
+        return len(lacking)
 
     def log(self, record: Record) -> None:
         """Send one record; `step` is the axis, so steps done again after a resume are kept."""
@@ -112,9 +136,8 @@ class WandbTracker:
             act()
         except Exception as error:  # noqa: BLE001 - any failure of the mirror ends the mirror only
             log.warning(
-                f"W&B is off for the rest of this life ({first_line(error)}); "
-                f"{self._folder / 'metrics.jsonl'} has everything, and what W&B lacks lies in "
-                f"{self._folder / 'wandb'}"
+                f"W&B is off for the rest of this life ({first_line(error)}); {self._metrics} has "
+                f"everything: {self._later}"
             )
             self._run = None
 
@@ -125,7 +148,8 @@ def run_id(folder: Path) -> str:
     return named
 
 
-def _has_api_key() -> bool:
+def has_api_key() -> bool:
+    """Whether there is one, in the environment or where `wandb login` puts it."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     try:

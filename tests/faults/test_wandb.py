@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from pacos.errors import EXIT_USER_ERROR
 from pacos.files import read_json, read_jsonl
 from pacos.run_dir import RunDir, open_run
 from pacos.wandb_tracker import run_id
 from tests.faults.wandb_double import WandbDouble
 from tests.pacos.test_run_dir import a_config
+
+PACOS = Path(sys.executable).with_name("pacos")
 
 
 @pytest.fixture
@@ -73,6 +76,16 @@ def sync(server: WandbDouble, *folders: Path) -> None:
     )
 
 
+def upload(server: WandbDouble, *folders: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PACOS, "sync", *folders],
+        env={**os.environ, **server.environment()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def test_the_id_is_made_once_and_the_environment_wins(
     run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,8 +136,14 @@ def test_a_life_without_the_server_is_kept_for_later(
     assert said.count("W&B") == 1
     assert "cannot be reached" in said
     assert steps_in_file(run) == [1, 2, 3]
+    assert f"pacos sync {run.path}" in said
+    if fault == "refuses the key":
+        refused = upload(server, run.path)
+        assert refused.returncode == EXIT_USER_ERROR
+        assert "W&B did not take it (Failed" in refused.stderr
     server.status = 200
-    sync(server, *(run.path / "wandb").glob("offline-run-*"))
+    done = upload(server, run.path.parent)
+    assert done.stdout == f"{run.path}: 3 steps sent\n", done.stderr
     assert server.runs[run_id(run.path)].logged("step") == [1, 2, 3]
 
 
@@ -144,11 +163,13 @@ def test_a_server_that_fails_half_way_costs_one_warning(run: RunDir, server: Wan
         server.status = 500
 
     said = live(run, server, (1, 3), meanwhile=fail)
-    assert said.count("W&B") == 2, said
+    assert said.count("W&B") == 1, said
     assert "off for the rest of this life" in said
     assert steps_in_file(run) == [1, 2, 3]
     server.status = 200
-    said = live(run, server, (4, 5))
+    assert upload(server, run.path).returncode == 0
+    assert server.runs[run_id(run.path)].logged("step") == [1, 2, 3]
+    live(run, server, (4, 5))
     assert set(server.runs[run_id(run.path)].logged("step")) == {1, 2, 3, 4, 5}
 
 
