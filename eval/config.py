@@ -15,7 +15,8 @@ from eval.humaneval.config import TASK as HUMANEVAL
 from eval.humaneval.config import HumanEvalConfig
 from pacos.benchmarks.catalogue import BENCHMARKS
 from pacos.config import ClusterConfig, PromptFormat, RunConfig, TrackingConfig
-from pacos.errors import Problem
+from pacos.data.location import REMEDY, locate
+from pacos.errors import Problem, UserError
 from pacos.files import sha256
 from pacos.judge_config import JudgeConfig
 from pacos.llm.config import EndpointConfig
@@ -62,6 +63,10 @@ class EvalConfig:
     on a compute node without a network; the same command with a judge goes on from there."""
     heldout: str | None = None
     """JSONL file of rows that no training saw, whose answers' token NLL is measured; null: none."""
+    training_data: str | None = None
+    """What the target was trained on, as data.path of pacos sft takes it: items of the suite that
+    it gives away are flagged, and scores given without them. Null: of a run of pacos sft, the data
+    that its config names; of other models nothing is known."""
     humaneval: HumanEvalConfig = field(default_factory=HumanEvalConfig)
     """How the task humaneval is done, where a suite has it."""
     limit: int | None = None
@@ -131,6 +136,11 @@ class EvalConfig:
         if self.heldout is not None and not Path(self.heldout).expanduser().is_file():
             found.append(Problem("heldout", self.heldout, "no such file", "give a JSONL of rows"))
         folder = self.suite.directory()
+        if self.training_data is not None:
+            try:
+                locate(self.training_data)
+            except UserError as error:
+                found.append(Problem("training_data", self.training_data, str(error), REMEDY))
         if HUMANEVAL in self.suite.tasks:
             found += self._missing_problems()
         own = self.suite.folder is not None and not self.suite.folder.startswith("shipped:")

@@ -16,6 +16,8 @@ from eval.compare import (
     standard_errors,
 )
 from eval.config import HELDOUT, EvalConfig
+from eval.contamination import in_words as report_in_words
+from eval.contamination import report_contamination
 from eval.geval.answers import read_rubrics
 from eval.geval.certificate import in_words
 from eval.geval.comparison import compare_judged
@@ -25,6 +27,7 @@ from eval.geval.rubric import Rubric
 from eval.heldout import read_heldout, summary
 from eval.results import read_suite
 from eval.table import as_text, comparison_table, score_table, show
+from eval.training_rows import training_sources
 from pacos import metrics
 from pacos.config import flatten
 from pacos.files import atomic_write, read_json, write_json
@@ -58,6 +61,8 @@ def conclude(config: EvalConfig, run: RunDir) -> None:
         _track(config, run, scores)
     write_json(run.result, result(scores, _objective(config, run, scores["target"])))
     show(table)
+    if config.suite.tasks:
+        _print_contamination(config, run)
     print(said, end="", flush=True)
 
 
@@ -135,6 +140,19 @@ def _judge_in_words(config: EvalConfig, run: RunDir) -> str:
     if folder is None:
         return ""
     return "".join(f"{line}\n" for line in in_words(read_json(folder / CERTIFICATE)))
+
+
+def _print_contamination(config: EvalConfig, run: RunDir) -> None:
+    """Search the target's training data for items, where it is known."""
+    sources = training_sources(config.target, config.training_data)
+    if not sources:
+        return
+    folder = run.eval / config.suite.name
+    results = {label: read_suite(folder / label) for label in config.models()}
+    report = report_contamination(results, sources, config.seed)
+    write_json(run.eval / "contamination.json", report)
+    for line in report_in_words(report):
+        print(line, flush=True)
 
 
 def _track(config: EvalConfig, run: RunDir, scores: Mapping[str, Scores]) -> None:
