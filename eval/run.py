@@ -115,7 +115,7 @@ def _lead(config: EvalConfig, run: RunDir, loader: Loader, stop: StopRequest) ->
                 log.info("%s: %s was finished before and is not repeated", label, name)
             else:
                 left[folder] = score
-        reason = stop.reason() or _measure(path, label, left, run, loader, stop)
+        reason = stop.reason(at_once=True) or _measure(path, label, left, run, loader, stop)
         if reason is not None:
             return _stopped(reason)
     return None
@@ -179,7 +179,7 @@ def _measure(
     lm = loader.load(path)
     lm.content = model_content(run, label)
     for folder, score in left.items():
-        reason = stop.reason()
+        reason = stop.reason(at_once=True)
         if reason is not None:
             return reason
         log.info("%s: %s", label, folder.parent.name)
