@@ -5,9 +5,7 @@ python -m eval.review RUN [--port N]
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from eval.config import EvalConfig
@@ -15,25 +13,13 @@ from eval.geval.answers import read_answers
 from eval.geval.records import CERTIFICATE, PEOPLE, REVIEW, read_judged
 from eval.geval.rubric import read_rubric
 from eval.geval.spot_check import SpotCheck
-from pacos.errors import EXIT_DONE, UserError, exit_with
+from pacos.errors import UserError
 from pacos.files import read_json, write_json
 from pacos.frozen import load_frozen
 from pacos.review.items import Ratings
+from pacos.review.program import main
 from pacos.review.server import ReviewServer, serve
 from pacos.run_dir import RunDir
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Show a run's items until Ctrl-C; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="pacos review", description=__doc__)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--port", type=int)
-    given = parser.parse_args(arguments)
-    try:
-        review(RunDir(given.run.absolute()), given.port)
-    except UserError as error:
-        return exit_with(error)
-    return EXIT_DONE
 
 
 def review(run: RunDir, port: int | None) -> None:
@@ -88,4 +74,4 @@ def read_spot_check(folder: Path, config: EvalConfig) -> SpotCheck:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], review))

@@ -5,19 +5,17 @@ python -m selfinstruct.review RUN [--port N]
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import scipy.stats
-
-from pacos.errors import EXIT_DONE, UserError, exit_with
+from pacos.errors import UserError
 from pacos.files import read_jsonl, write_json
 from pacos.frozen import load_frozen
 from pacos.language import language
+from pacos.proportion import proportion
 from pacos.review.items import Choice, Drawn, Item, Question, Rating, Ratings, queue
+from pacos.review.program import main
 from pacos.review.server import ReviewServer, serve
 from pacos.run_dir import RunDir
 from pacos.schemas import Row
@@ -32,19 +30,6 @@ ASK = {
     "en": ("Would you teach this row to an assistant?", "approve", "reject"),
     "ko": ("어시스턴트에게 가르칠 만한 예시입니까?", "승인", "거절"),
 }
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Show a run's rows until Ctrl-C; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="pacos review", description=__doc__)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--port", type=int)
-    given = parser.parse_args(arguments)
-    try:
-        review(RunDir(given.run.absolute()), given.port)
-    except UserError as error:
-        return exit_with(error)
-    return EXIT_DONE
 
 
 def review(run: RunDir, port: int | None) -> None:
@@ -99,14 +84,10 @@ def findings(ratings: Sequence[Rating]) -> dict[str, Any]:
     """The share of good rows, by those shown by chance; rejected rows with their reasons."""
     by_chance = [one for one in ratings if one.drawn is Drawn.random]
     good = sum(one.value == APPROVED for one in by_chance)
-    share = None
-    if by_chance:
-        interval = scipy.stats.binomtest(good, len(by_chance)).proportion_ci(method="wilson")
-        share = {"share": good / len(by_chance), "low": interval.low, "high": interval.high}
     return {
         "rated": len(ratings),
         "by_chance": len(by_chance),
-        "approved_by_chance": share,
+        "approved_by_chance": proportion(good, len(by_chance)),
         "rejected": [
             {"id": one.item, "reason": one.reason} for one in ratings if one.value == REJECTED
         ],
@@ -114,4 +95,4 @@ def findings(ratings: Sequence[Rating]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], review))

@@ -72,6 +72,7 @@ def test_the_wheel_holds_the_packages_with_their_data(tmp_path: Path) -> None:
     }
     shipped = ["conf/**/*.yaml", "slurm/*.sbatch", "slurm/*.sh", "eval/suites/**/*.*"]
     shipped += ["selfinstruct/seeds/*.jsonl", "launch/*.j2", "launch/accelerate/*.yaml"]
+    shipped += ["pacos/review/*.html"]
     for pattern in shipped:
         files = [path for path in ROOT.glob(pattern) if "__pycache__" not in path.parts]
         assert files, pattern

@@ -20,6 +20,7 @@ from eval.geval.rubric import Rubric
 from eval.geval.weighting import Tally, Verdict
 from pacos.files import sha256
 from pacos.llm.ledger import Spent
+from pacos.proportion import proportion
 from pacos.run_dir import derived_seed
 
 CURVE = (1, 2, 5, 10, 20)
@@ -170,23 +171,9 @@ def pair_facts(pairs: Sequence[Pair]) -> dict[str, Any] | None:
     return {
         "pairs": len(pairs),
         "unreadable": len(pairs) - len(both),
-        "consistent": share(consistent, len(both)),
-        "first_shown_preferred": share(sum(firsts), len(firsts)),
-        "longer_preferred": share(sum(longer), len(longer)),
-    }
-
-
-def share(count: int, of: int) -> dict[str, Any] | None:
-    """A share with Wilson's 95 % interval; None of nothing."""
-    if not of:
-        return None
-    interval = scipy.stats.binomtest(count, of).proportion_ci(method="wilson")
-    return {
-        "count": count,
-        "of": of,
-        "share": count / of,
-        "low": interval.low,
-        "high": interval.high,
+        "consistent": proportion(consistent, len(both)),
+        "first_shown_preferred": proportion(sum(firsts), len(firsts)),
+        "longer_preferred": proportion(sum(longer), len(longer)),
     }
 
 

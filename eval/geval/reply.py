@@ -34,6 +34,7 @@ SCALE = re.compile(
     re.IGNORECASE,
 )
 """A mention of the scale, such as 1-5, /5, out of 5, 5점 만점."""
+SCALE_REACH = len(" out of 10")
 NAMED = r"(?:score|rating|grade|점수|평점)(?:\s*(?:is|of)|는|은|를|을)?"
 CLAUSE_END = re.compile(r"점?(?:입니다|이다)?\s*(?:[*.,;:!)\]\"]|$)", re.MULTILINE)
 LISTED = re.compile(r"\s*[(\[]?1[.)\]]\s+\S.*^\s*[(\[]?2[.)\]]\s", re.DOTALL | re.MULTILINE)
@@ -45,7 +46,7 @@ def parse_score(text: str, criterion: Criterion) -> Score | None:
 
     Mentions of the scale are passed over. Then a number counts that the reply begins with, as the
     form asks; else one after the criterion's label, or after a word such as score; else the only
-    number, if it ends a clause. A number outside of the scale is no score.
+    number, if it ends a clause. A number outside of the scale, or on another one, is no score.
     """
     label = re.escape(criterion.label)
     # Blanked out, so that places stay what they are.
@@ -54,19 +55,25 @@ def parse_score(text: str, criterion: Criterion) -> Score | None:
     if begin is not None and not LISTED.match(text):
         is_alone = re.fullmatch(r"[\s*.]*점?[\s*.]*", text[begin.end() :]) is not None
         is_whole = bare[: begin.end()] == text[: begin.end()]
-        return _score(begin, criterion, is_strict=is_alone and is_whole)
+        return _score(begin, text, criterion, is_strict=is_alone and is_whole)
     for name in (label, NAMED):
         named = re.search(rf"{name}\W{{0,12}}{NUMBER}", bare, re.IGNORECASE)
         if named is not None:
-            return _score(named, criterion)
+            return _score(named, text, criterion)
     numbers = list(re.finditer(NUMBER, bare))
     if len(numbers) != 1 or not CLAUSE_END.match(bare, numbers[0].end()):
         return None
-    return _score(numbers[0], criterion)
+    return _score(numbers[0], text, criterion)
 
 
-def _score(found: re.Match[str], criterion: Criterion, is_strict: bool = False) -> Score | None:
+def _score(
+    found: re.Match[str], text: str, criterion: Criterion, is_strict: bool = False
+) -> Score | None:
     value = float(found["score"])
+    # What scale it is on is said before it or right after it.
+    mentioned = SCALE.findall(text[: found.end() + SCALE_REACH])
+    if any(int(re.findall(r"\d+", scale)[-1]) != criterion.high for scale in mentioned):
+        return None
     if not criterion.low <= value <= criterion.high:
         return None
     return Score(value, found.start("score"), is_strict)

@@ -6,7 +6,7 @@ import json
 import secrets
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -188,18 +188,19 @@ def _bind(port: int | None, handler: type[BaseHTTPRequestHandler]) -> ThreadingH
     raise UserError(f"--port {tried[0]}: taken by another program; choose another, or leave it out")
 
 
-def serve(server: ReviewServer, print_line: Callable[[str], None] = print) -> None:
+def serve(server: ReviewServer) -> None:
     """Serve until Ctrl-C or a signal, and say where."""
     ended = threading.Event()
     before = {number: signal.signal(number, lambda *_: ended.set()) for number in SIGNALS}
     try:
         with server:
-            print_line(f"open {server.url}")
-            print_line(
-                f"  from another machine, first: ssh -L {server.port}:127.0.0.1:{server.port} "
-                "THIS-MACHINE"
+            forward = f"{server.port}:127.0.0.1:{server.port}"
+            print(
+                f"open {server.url}\n"
+                f"  from another machine, first: ssh -L {forward} THIS-MACHINE\n"
+                "  every rating is saved at once; Ctrl-C ends",
+                flush=True,
             )
-            print_line("  every rating is saved at once; Ctrl-C ends")
             ended.wait()
     finally:
         for number, handler in before.items():
