@@ -18,6 +18,8 @@ Ints = NDArray[np.int64]
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
+LEAST_DOCUMENTS = 10
+"""With fewer, resamples are too much alike for an interval: it is then -1 to 1, all that can be."""
 
 LEVELS = ("dataset", "summary", "system")
 """Over all texts; within each document over its systems, then the mean; over the systems' means
@@ -142,6 +144,8 @@ def _interval(
     measure: Callable[[Ints], Floats], rows: Sequence[Ints], random: np.random.Generator
 ) -> tuple[Floats, Floats]:
     """Percentile interval over documents drawn with replacement."""
+    if len(rows) < LEAST_DOCUMENTS:
+        return np.full(3, -1.0), np.full(3, 1.0)
     drawn = [
         measure(np.concatenate([rows[one] for one in random.integers(0, len(rows), len(rows))]))
         for _ in range(RESAMPLES)

@@ -62,11 +62,12 @@ def _of_the_judge(facts: Mapping[str, Any]) -> Iterator[str]:
         name = f"{one['rubric']}/{one['criterion']}"
         if spearman is None:
             yield f"{name}: the judge gives rated texts one score, or none"
-        elif spearman["value"] < WEAK_SPEARMAN:
+        elif spearman["low"] < WEAK_SPEARMAN:
+            is_low = spearman["value"] < WEAK_SPEARMAN
+            what = "agrees little with people" if is_low else "may agree little with people"
             yield (
-                f"{name}: the judge agrees little with people (Spearman {spearman['value']:.2f}, "
-                f"95 % interval {spearman['low']:.2f} to {spearman['high']:.2f}; GPT-4 reaches "
-                "about 0.5)"
+                f"{name}: the judge {what}: Spearman {spearman['value']:.2f}, 95 % interval "
+                f"{spearman['low']:.2f} to {spearman['high']:.2f}; GPT-4 reaches about 0.5"
             )
 
 

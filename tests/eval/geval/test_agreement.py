@@ -110,6 +110,13 @@ def test_levels_against_a_plain_reference() -> None:
     assert system.pearson.value == pytest.approx(expected)
 
 
+def test_a_few_documents_have_no_interval() -> None:
+    for level in agreements(made(documents=9), seed=1):
+        assert (level.pearson.low, level.pearson.high) == (-1.0, 1.0)
+    assert agreements(made(documents=10), seed=1)[0].pearson.high < 1.0
+
+
+@pytest.mark.usefixtures("few_resamples")
 def test_what_is_undefined_is_left_out() -> None:
     alone = [Point("d", "s", 1.0, 1.0)]
     constant = [Point(f"d{n}", "s", 2.0, float(n)) for n in range(5)]

@@ -63,10 +63,10 @@ def test_the_judge_is_tested_on_texts_that_people_rated(
         {
             "source": f"question {document}",
             "system_id": system,
-            "system_output": "word " * (4 * system + document),
+            "system_output": "word " * (4 * system + document % 4),
             "scores": {"clarity": system + document % 2, "unknown": 3},
         }
-        for document in range(8)
+        for document in range(12)
         for system in range(4)
     ]
     (people / "short.json").write_text(json.dumps(records))
@@ -77,7 +77,7 @@ def test_the_judge_is_tested_on_texts_that_people_rated(
     assert folder is not None
     found = read_json(folder / CERTIFICATE)
     (one,) = found["agreement"]
-    assert (one["rubric"], one["criterion"], one["texts"]) == ("short", "clarity", 32)
+    assert (one["rubric"], one["criterion"], one["texts"]) == ("short", "clarity", 48)
     levels = {level["level"]: level for level in one["levels"]}
     assert set(levels) == {"dataset", "summary", "system"}
     assert levels["dataset"]["spearman"]["value"] > 0.8
