@@ -71,7 +71,10 @@ def read_judge(suite: Path) -> JudgeFacts | None:
     return JudgeFacts(
         name=facts["judge"],
         scores=facts["scores"],
-        ways=", ".join(f"{count} by {way}" for way, count in facts["scores_by"].items()),
+        ways=", ".join(
+            f"{count} missing" if way == "none" else f"{count} by {way}"
+            for way, count in facts["scores_by"].items()
+        ),
         replies=replies["replies"],
         failures=replies["failure_rate"],
         strict=replies["strict_rate"],
