@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 TORCH_INDEX ?=
 
-.PHONY: setup setup-dev setup-optuna setup-slurm demo test test-slow lint format clean
+.PHONY: setup setup-dev setup-optuna setup-vllm setup-slurm demo test test-slow lint format clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/installed
@@ -40,6 +40,11 @@ $(VENV)/installed-dev: $(VENV)/installed
 setup-optuna: $(VENV)/installed
 	$(PIP) install -c constraints.txt -e '.[optuna]'
 	$(PIP) install -c constraints.txt --no-deps hydra-optuna-sweeper
+
+# vLLM pins its own torch: an environment of its own, reached over HTTP (generator=vllm).
+setup-vllm:
+	$(PYTHON) -m venv $(VENV)-vllm
+	$(VENV)-vllm/bin/pip --disable-pip-version-check -q install vllm
 
 # Debian's packages, for the tests that run a Slurm of several nodes on this machine. Where they
 # cannot be had, those tests are skipped.

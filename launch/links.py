@@ -46,7 +46,9 @@ def read_links(config: PipelineConfig, run: Path) -> list[Link]:
     """The parts of a pipeline whose directory is `run`."""
     generation, training, evaluation = config.stages(run)
     where = config.where
-    api = Where.login if generation.generator.endpoint is not None else None
+    teacher = generation.generator
+    is_elsewhere = teacher.endpoint is not None and teacher.serve is None
+    api = Where.login if is_elsewhere else None
     links = [
         _link("selfinstruct", generation, where.selfinstruct or api),
         _link("sft", training, where.sft),

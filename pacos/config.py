@@ -205,14 +205,6 @@ class ClusterConfig:
             )
         return [*found, *self._time_problems()]
 
-    def one_process_problems(self) -> list[Problem]:
-        """What a stage that runs in one process cannot do with more machines or ranks."""
-        return [
-            Problem(f"cluster.{key}", value, "this stage runs in one process", "set it to 1")
-            for key in ("nodes", "ranks_per_node")
-            if (value := getattr(self, key)) > 1
-        ]
-
     def _time_problems(self) -> list[Problem]:
         key, limit = "cluster.time_limit", self.time_limit
         match = TIME_LIMIT.fullmatch(limit)

@@ -75,6 +75,7 @@ class SelfInstructConfig:
         "pilot",
         "max_fruitless",
         "generator.batch_size",
+        "generator.serve",
         *(f"{who}.endpoint.{key}" for who in ("generator", "judge") for key in EndpointConfig.FREE),
     )
 
@@ -162,8 +163,17 @@ class SelfInstructConfig:
             *self.generator.problems(),
             *self.judge.problems(),
             *self.cluster.problems(),
-            *self.cluster.one_process_problems(),
+            *self._cluster_problems(),
             *self.suite.benchmark_problems(),
+        ]
+
+    def _cluster_problems(self) -> list[Problem]:
+        """One process on one machine, whose GPUs are for a server beside it."""
+        most_ranks = 1 if self.generator.serve is None else self.cluster.ranks_per_node
+        return [
+            Problem(f"cluster.{key}", value, "this stage runs in one process", "set it to 1")
+            for key, most in (("nodes", 1), ("ranks_per_node", most_ranks))
+            if (value := getattr(self.cluster, key)) > most
         ]
 
     def missing_files(self) -> list[Problem]:

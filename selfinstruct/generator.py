@@ -32,6 +32,9 @@ class GeneratorConfig:
     """Replies that a model in this process writes side by side."""
     endpoint: EndpointConfig | None = None
     """The service that is asked. Null: `model` runs in this process."""
+    serve: str | None = None
+    """Command that serves `endpoint.model` at `endpoint.url`, on this machine, and runs for as long
+    as the run needs it; null: the service is there."""
 
     @property
     def subject(self) -> str:
@@ -79,4 +82,7 @@ class GeneratorConfig:
             found.append(Problem("generator.batch_size", self.batch_size, what, "raise it"))
         if self.endpoint is not None:
             found.extend(self.endpoint.problems("generator.endpoint"))
+        if self.serve is not None and self.endpoint is None:
+            what, remedy = "serves an endpoint, and there is none", "choose generator=vllm"
+            found.append(Problem("generator.serve", self.serve, what, remedy))
         return found

@@ -35,6 +35,7 @@ STAGE_OF_EXPERIMENT: dict[str, type[StageConfig]] = {"demo": PipelineConfig, "al
 NEEDED = {
     ("generator", "server"): ["generator.endpoint.model=mine", "generator.terms=none"],
     ("suite", "user"): ["suite.folder=."],
+    ("generator", "vllm"): ["generator.endpoint.model=mine", "generator.terms=none"],
     ("judge", "server"): ["judge.endpoint.model=mine"],
     ("judge", "azure"): ["judge.endpoint.url=https://x.azure.com", "judge.endpoint.model=d"],
     ("generator", "azure"): [

@@ -18,6 +18,7 @@ def site(slurm: MiniSlurm, tmp_path: Path) -> Site:
     return Site(slurm, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_link_that_fails_names_itself_and_the_same_command_goes_on(site: Site) -> None:
     words = site.pipeline("whole", "sft.optimizer.lr=1")
     done = site.pacos("pipeline", *words)

@@ -91,6 +91,7 @@ def test_a_stop_by_hand_ends_the_job_with_85(site: Site) -> None:
     assert ended["Restarts"] == "0"
 
 
+@pytest.mark.slow
 def test_where_slurm_does_not_requeue_a_second_job_goes_on(site: Site) -> None:
     (site.folder / "slow").touch()
     run, job = site.submit("chained", "cluster.options=[--no-requeue]")
