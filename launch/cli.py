@@ -149,19 +149,17 @@ def _status(arguments: Sequence[str]) -> int:
 def _resubmit(arguments: Sequence[str]) -> int:
     wants_help = "--help" in arguments or "-h" in arguments
     if wants_help or len(arguments) != 1:
-        print("usage: pacos resubmit SWEEP   do the points that are neither done nor under way")
+        print(
+            "usage: pacos resubmit SWEEP   do the points that are neither done nor under way\n"
+            "       pacos resubmit RUN     go on with a run, such as a part of a pipeline"
+        )
         return EXIT_DONE if wants_help else EXIT_USER_ERROR
     from pathlib import Path
 
-    from launch.sweep import Sweep
-    from launch.sweep_runs import resubmit
+    from launch.resubmit import resubmit
+    from launch.status import named
 
-    sweep = Sweep(Path(arguments[0]).absolute())
-    if not sweep.exists:
-        raise UserError(f"{arguments[0]}: no sweep; for a run, give its command again")
-    if sweep.search() is not None:
-        raise UserError(f"{arguments[0]}: a search, whose command goes on with it")
-    return resubmit(sweep)
+    return resubmit(named(Path(arguments[0])))
 
 
 def _review(arguments: Sequence[str]) -> int:

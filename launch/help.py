@@ -40,7 +40,7 @@ def overview() -> str:
         f"  {'chat':<14}talk to a model in the terminal: pacos chat RUN|MODEL",
         f"  {'review':<14}rate items of a run on a local web page: pacos review RUN",
         f"  {'status':<14}where runs and sweeps stand: pacos status [RUN|SWEEP]",
-        f"  {'resubmit':<14}do what of a sweep failed or never began: pacos resubmit SWEEP",
+        f"  {'resubmit':<14}go on with a sweep or a run as it is frozen: pacos resubmit SWEEP|RUN",
         f"  {'report':<14}write the HTML report of runs again: pacos report RUN…",
         "",
         "pacos COMMAND --help        keys, options and what they mean",

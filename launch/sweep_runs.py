@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 
@@ -46,13 +45,12 @@ def begin_sweep(points: Sequence[Point]) -> int:
     return _run_here(sweep)
 
 
-def resubmit(sweep: Sweep) -> int:
+def go_on(sweep: Sweep) -> int:
     """Do what of a sweep is neither done nor under way; returns as `begin_sweep` does.
 
     Raises:
         UserError: nothing was begun.
     """
-    os.chdir(sweep.folder())
     return _submit(sweep) if _are_jobs(sweep.configs()) else _run_here(sweep)
 
 

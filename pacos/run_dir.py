@@ -327,6 +327,7 @@ def _manifest(config: StageConfig) -> dict[str, Any]:
         "stage": config.STAGE,
         "identity": identity(config),
         "created": time.time(),
+        "folder": os.getcwd(),
         "wandb_id": os.environ.get("WANDB_RUN_ID") or secrets.token_hex(6),
         "git_commit": git_commit(),
         "versions": package_versions(),

@@ -33,6 +33,7 @@ from selfinstruct.export import export, read_seeds, seed_terms
 from selfinstruct.generate import Bootstrap
 from selfinstruct.methods import Method, build_method
 from selfinstruct.opinion import Opinion
+from selfinstruct.own_server import serving
 from selfinstruct.pool import Pool
 from selfinstruct.progress import Progress
 from selfinstruct.quote import extrapolate, guess
@@ -103,6 +104,8 @@ async def generate(
     endpoint = config.generator.endpoint
     began = time.monotonic()
     async with AsyncExitStack() as stack:
+        said = run.path / "server.log"
+        await stack.enter_async_context(serving(config.generator, said, stop))
         service = await stack.enter_async_context(open_teacher(config.generator, run.data))
         is_new = service.spent == Spent()
         if is_new and endpoint is not None:

@@ -9,9 +9,10 @@ import pytest
 
 from launch import sweep_runs
 from launch.config import AnyConfig
+from launch.resubmit import resubmit
 from launch.status import read_status
 from launch.sweep import Sweep, expand
-from launch.sweep_runs import begin_sweep, resubmit
+from launch.sweep_runs import begin_sweep
 from pacos import metrics
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, ConfigError, UserError
 from pacos.files import append_jsonl

@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 
 from pacos.config import ClusterConfig
-from pacos.errors import UserError
+from pacos.errors import EXIT_DONE, UserError
 from pacos.llm.config import EndpointConfig
+from pacos.run_dir import open_run
 from pacos.stop import Stopped, StopRequest
 from selfinstruct.config import SelfInstructConfig
 from selfinstruct.generator import GeneratorConfig
 from selfinstruct.own_server import serving
+from selfinstruct.run import main
+from tests.selfinstruct.test_run import compose, signal_handlers  # noqa: F401
 
 
 def free_port() -> int:
@@ -86,8 +89,18 @@ def test_a_port_that_is_taken(config: GeneratorConfig, tmp_path: Path) -> None:
         async with serving(config, tmp_path / "said", stop), serving(config, tmp_path / "x", stop):
             raise AssertionError
 
-    with pytest.raises(UserError, match="answers at .* already"):
+    with pytest.raises(UserError, match=r"answers at .* already"):
         asyncio.run(twice())
+
+
+def test_a_run_starts_its_server_and_ends_it(config: GeneratorConfig, tmp_path: Path) -> None:
+    assert config.endpoint is not None
+    whole = compose(config.endpoint.url, tmp_path, "run", "target_rows=6")
+    whole.generator.serve = config.serve
+    opened = open_run(whole)
+    assert main(["--config", str(opened.config)]) == EXIT_DONE
+    assert "127.0.0.1" in (opened.path / "server.log").read_text()
+    assert not answers(config)
 
 
 def test_only_a_run_with_a_server_has_gpus_for_it(config: GeneratorConfig) -> None:
