@@ -38,8 +38,9 @@ with HF_HUB_OFFLINE=1 they do not even ask."""
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 """A site sets them for jobs; they do not count for whoever wants to download."""
 
-NAMES = ("model.path", "data.path", "target", "baseline", "generator.model")
-"""Keys whose values may name something on the hub: where they are wrong, nothing is guessed."""
+MODELS = ("model.path", "generator.model")
+LATER = ("data.path", "target", "baseline")
+"""Keys whose values may name something on the hub, or what other commands will have made."""
 
 ARROW = 2
 """Copies of a data set: as it is downloaded, and as the library datasets keeps it."""
@@ -84,9 +85,12 @@ def _configs(arguments: Sequence[str]) -> list[JobConfig]:
             raise UserError(f"{shown}{USAGE}")
         config, problems = compose_with_problems(SCHEMA_OF[stage], SCHEMAS, words)
         typed = {word.partition("=")[0] for word in words}
-        hindering = [one for one in problems if one.key in typed & set(NAMES)]
+        hindering = [one for one in problems if one.key in typed & set(MODELS)]
         if hindering:
             raise ConfigError(hindering)
+        for problem in problems:
+            if problem.key in typed & set(LATER):
+                print(f"{problem.key} = {problem.value}: not here, and not on the hub")
     if isinstance(config, PipelineConfig):
         return list(config.stages(Path(config.run.root)))
     return [config]

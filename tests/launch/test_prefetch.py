@@ -96,8 +96,9 @@ def test_what_is_downloaded_once_is_there_for_a_job_without_network(
 
 def test_a_broken_connection_goes_on_where_it_broke(command: Command, hub: Hub) -> None:
     hub.models["owner/model"].cuts["model.safetensors"] = 15 * MB
-    done = command("prefetch", "model.path=owner/model")
+    done = command("prefetch", "model.path=owner/model", "data.path=later.jsonl")
     assert done.returncode == 0, done.stderr
+    assert "data.path = later.jsonl: not here, and not on the hub" in done.stdout
     ranges = [asked for method, path, asked in hub.asked if "safetensors" in path and asked]
     assert ranges == [f"bytes={10 * MB}-"], "the library keeps whole pieces of 10 MB"
 
