@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from pacos.stop import SIGNALS
 
 ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -28,6 +32,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="no GPU on this machine"))
+
+
+@contextlib.contextmanager
+def signals_kept() -> Iterator[None]:
+    """Take back the handlers that a program sets for its whole process."""
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGPIPE)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def signal_handlers() -> Iterator[None]:
+    """A program that runs in the tests' process leaves none of its own."""
+    with signals_kept():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 import logging
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,6 @@ from eval.sandbox.box import Sandbox
 from eval.sandbox.config import SandboxConfig
 from pacos.config import ClusterConfig, Device, PromptFormat, RunConfig
 from pacos.files import write_jsonl
-from pacos.stop import SIGNALS
 from pacos.suite import SuiteConfig
 
 EMBEDDED = "embedded:smollm2-135m-instruct"
@@ -101,12 +99,9 @@ def config(tiny: Path, heldout: Path, tmp_path: Path) -> EvalConfig:
 def own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Take back what a program sets for its whole process."""
     monkeypatch.setenv("TQDM_DISABLE", "1")
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     logged_to = list(logging.getLogger().handlers)
     yield
     logging.getLogger().handlers[:] = logged_to
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 LESSER_KERNEL = Path(__file__).parent / "sandbox" / "lesser_kernel.py"

@@ -24,7 +24,7 @@ from pacos.run_dir import RunDir, State, open_run
 from pacos.schemas import Row
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
 from selfinstruct.run import main
-from tests.conftest import ROOT
+from tests.conftest import ROOT, signals_kept
 from tests.pacos.llm.scripted_server import Rule
 from tests.selfinstruct.teacher_server import TeacherServer
 
@@ -37,16 +37,6 @@ SETTINGS = [
     "max_requests=200",
     "window=8",
 ]
-
-
-@pytest.fixture(autouse=True)
-def signal_handlers() -> Iterator[None]:
-    """A run in this process installs its own."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    before = {number: signal.getsignal(number) for number in numbers}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +74,8 @@ def wait_for(run: RunDir, replies: int) -> None:
 @pytest.fixture(scope="module")
 def whole(server: TeacherServer, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     """A run that nobody disturbed."""
-    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
-    code, run = run_here(server.url, tmp_path_factory.mktemp("runs"), "whole")
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    with signals_kept():
+        code, run = run_here(server.url, tmp_path_factory.mktemp("runs"), "whole")
     assert code == EXIT_DONE
     return run
 
