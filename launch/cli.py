@@ -74,10 +74,10 @@ def _report(arguments: Sequence[str]) -> int:
         return EXIT_DONE if arguments else EXIT_USER_ERROR
     from pathlib import Path
 
-    from launch.report import write_report
-    from launch.report_sweep import write_sweep_report
+    from launch.report.page import write_report
+    from launch.report.sweep import write_sweep_report
     from launch.status import named
-    from launch.sweep import Sweep
+    from launch.sweeps.sweep import Sweep
 
     for found in [named(Path(word)) for word in arguments]:
         if isinstance(found, Sweep):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from launch.config import AnyConfig, PipelineConfig
+from launch.jobs.submit import submit_run
 from launch.local import run_here
 from launch.pipeline import run_pipeline
-from launch.slurm import submit_run
 from pacos.config import Launcher
 from pacos.run_dir import open_run
 

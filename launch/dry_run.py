@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from omegaconf import OmegaConf
 
-from launch.array import array_scripts
 from launch.config import AnyConfig, PipelineConfig
 from launch.dispatch import is_job
-from launch.links import read_links
+from launch.jobs.array import array_scripts
+from launch.jobs.links import read_links
+from launch.jobs.submit import run_script, submit_command
 from launch.local import stage_command
-from launch.slurm import run_script, submit_command
-from launch.sweep import Point, place, settle
+from launch.sweeps.sweep import Point, place, settle
 from pacos.errors import EXIT_DONE
 from pacos.run_dir import find_run
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from launch.chain import begin_chain, conclude, finish
 from launch.config import JobConfig, PipelineConfig
-from launch.links import read_links
+from launch.jobs.chain import begin_chain, conclude, finish
+from launch.jobs.links import read_links
 from launch.local import run_here
 from launch.summary import print_summary
 from pacos.errors import EXIT_DONE, EXIT_SAVED

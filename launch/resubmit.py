@@ -6,8 +6,8 @@ import os
 
 from launch.config import SCHEMA_OF
 from launch.dispatch import dispatch
-from launch.sweep import Sweep
-from launch.sweep_runs import go_on
+from launch.sweeps.runs import go_on
+from launch.sweeps.sweep import Sweep
 from pacos.errors import UserError
 from pacos.files import read_json
 from pacos.frozen import load_frozen

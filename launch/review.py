@@ -11,7 +11,7 @@ from pathlib import Path
 
 from eval.config import EvalConfig
 from launch.config import PipelineConfig
-from launch.report import write_report
+from launch.report.page import write_report
 from pacos.errors import EXIT_DONE, UserError
 from pacos.files import read_json
 from pacos.run_dir import RunDir

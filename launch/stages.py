@@ -12,9 +12,9 @@ from launch.config import SCHEMA_OF, SCHEMAS, AnyConfig
 from launch.dispatch import dispatch
 from launch.dry_run import show, show_points
 from launch.plan.fit import compose_fitting, refuse_what_cannot_fit
-from launch.search import is_search, search
-from launch.sweep import expand
-from launch.sweep_runs import begin_sweep
+from launch.sweeps.runs import begin_sweep
+from launch.sweeps.search import is_search, search
+from launch.sweeps.sweep import expand
 from pacos.compose import check, register
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, UserError
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from launch.queue import Job
-from launch.sweep import Sweep
+from launch.jobs.queue import Job
+from launch.sweeps.sweep import Sweep
 from pacos import metrics
 from pacos.errors import UserError
 from pacos.files import read_json, read_jsonl

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from launch.config import PipelineConfig
-from launch.queue import jobs
-from launch.report import duration
-from launch.report_stages import STAGES
+from launch.jobs.queue import jobs
+from launch.report.page import duration
+from launch.report.stages import STAGES
 from launch.status import Jobs, Status, find, named, read_status
-from launch.sweep import Sweep, short
+from launch.sweeps.sweep import Sweep, short
 from pacos.run_dir import RunDir
 
 WIDE = 240

@@ -20,7 +20,7 @@ from pacos.llm.service import Service
 from pacos.schemas import Row, SeedTask
 from pacos.stop import Stopped, StopRequest
 from selfinstruct.config import SelfInstructConfig
-from selfinstruct.filters import Verdict
+from selfinstruct.filters.rules import Verdict
 from selfinstruct.methods import Completed, Draw, Method
 from selfinstruct.opinion import Opinion
 from selfinstruct.parse import Candidate

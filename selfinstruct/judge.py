@@ -11,7 +11,7 @@ from typing import Any
 
 from pacos.schemas import Message
 from selfinstruct.config import HIGHEST, LOWEST
-from selfinstruct.hazards.lexicon import Category
+from selfinstruct.filters.hazards.lexicon import Category
 from selfinstruct.parse import Candidate
 
 PERSONAL_DATA = "personal_data"

@@ -11,7 +11,7 @@ from pacos.llm.request import Sampling
 
 
 class Filters(Enum):
-    """Which filters judge the candidates; see `selfinstruct/filters.py`."""
+    """Which filters judge the candidates; see `selfinstruct/filters/rules.py`."""
 
     fixed = "fixed"
     self_instruct_paper = "self_instruct_paper"

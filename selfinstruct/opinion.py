@@ -10,7 +10,7 @@ from pacos.llm.config import EndpointConfig
 from pacos.llm.request import Sampling
 from pacos.llm.service import Service
 from selfinstruct.config import FilterConfig
-from selfinstruct.filters import Verdict
+from selfinstruct.filters.rules import Verdict
 from selfinstruct.judge import (
     QUALITY_SCHEMA,
     SAFETY_SCHEMA,

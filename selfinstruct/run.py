@@ -29,7 +29,7 @@ from pacos.run_dir import RunDir
 from pacos.stop import Stopped, StopRequest
 from pacos.tracking import Tracker, open_tracker
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
-from selfinstruct.export import export, read_seeds, seed_terms
+from selfinstruct.dataset.export import export, read_seeds, seed_terms
 from selfinstruct.generate import Bootstrap
 from selfinstruct.methods import Method, build_method
 from selfinstruct.opinion import Opinion

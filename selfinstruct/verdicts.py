@@ -8,7 +8,7 @@ from dataclasses import replace
 from pacos.benchmarks.catalogue import read_benchmarks
 from pacos.contamination.index import ContaminationIndex
 from selfinstruct.config import SelfInstructConfig
-from selfinstruct.filters import FORMS, Verdict, judge, judge_instances, judge_instruction
+from selfinstruct.filters.rules import FORMS, Verdict, judge, judge_instances, judge_instruction
 from selfinstruct.parse import Candidate
 from selfinstruct.pool import Pool
 

@@ -22,7 +22,7 @@ run='' ranks='' grace='' PACOS_CONFIG=''
 # four above and the environment of the ranks.
 begin() {
     local settings hosts
-    settings=$(alone python -m launch.job begin "$@")
+    settings=$(alone python -m launch.jobs.job begin "$@")
     eval "$settings"
     hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
     MASTER_ADDR=${hosts%%$'\n'*}
@@ -50,7 +50,7 @@ live() {
         sleep 1
     done
     wait "$step" || code=$?
-    decision=$(alone python -m launch.job end "$run" "$code" "$said" "$asked")
+    decision=$(alone python -m launch.jobs.job end "$run" "$code" "$said" "$asked")
     rm -f "$said"
     eval "$decision"
     [[ $next == again ]] || exit "$code"

@@ -24,7 +24,7 @@ SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglo
     [
         "launch.cli",
         "launch.stages",
-        "launch.report",
+        "launch.report.page",
         "launch.plan.command",
         "pacos.compose",
         "pacos.run_dir",
@@ -71,7 +71,7 @@ def test_the_wheel_holds_the_packages_with_their_data(tmp_path: Path) -> None:
         "hydra_plugins",
     }
     shipped = ["conf/**/*.yaml", "slurm/*.sbatch", "slurm/*.sh", "eval/suites/**/*.*"]
-    shipped += ["selfinstruct/seeds/*.jsonl", "launch/*.j2", "launch/accelerate/*.yaml"]
+    shipped += ["selfinstruct/seeds/*.jsonl", "launch/report/*.j2", "launch/accelerate/*.yaml"]
     shipped += ["pacos/review/*.html"]
     for pattern in shipped:
         files = [path for path in ROOT.glob(pattern) if "__pycache__" not in path.parts]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from selfinstruct.hazards.lexicon import Category
+from selfinstruct.filters.hazards.lexicon import Category
 from selfinstruct.judge import (
     HIGHEST,
     LOWEST,

@@ -8,7 +8,7 @@ from pacos.compose import compose_checked
 from pacos.llm.ledger import Spent
 from pacos.llm.prices import Price
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
-from selfinstruct.export import read_seeds
+from selfinstruct.dataset.export import read_seeds
 from selfinstruct.methods import build_method
 from selfinstruct.pool import Pool
 from selfinstruct.quote import ACCEPTANCE, Quote, extrapolate, guess

@@ -1,0 +1,1 @@
+"""Runs as jobs of Slurm: scripts, submission, what follows a life, chains of jobs."""

@@ -1,0 +1,1 @@
+"""Many runs of one command: the points of a multirun, and searches."""

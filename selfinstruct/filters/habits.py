@@ -1,0 +1,61 @@
+"""What chat models do instead of the task: refuse, or ask back."""
+
+from __future__ import annotations
+
+import re
+
+from selfinstruct.config import FilterConfig
+from selfinstruct.filters.safety import declined
+from selfinstruct.parse import Candidate
+
+REFUSAL = re.compile(
+    r"\bas an? (?:ai|language model|chat ?bot|text-based|digital assistant|helpful assistant)\b"
+    r"|\bi(?:'m| am) (?:unable|not able|not capable|not equipped|not familiar with)\b"
+    r"|\bi(?:'m| am) sorry for (?:the|any|your)\b|^\W*(?:no, )?i(?:'m| am) (?:afraid|sorry, but)\b"
+    r"|\bi (?:do not|don't) have (?:the (?:ability|capability)|access|personal)\b"
+    r"|\bi (?:can't|cannot) (?:help(?! but)|assist|provide|answer|do (?:that|this))\b"
+    r"|(?:저는|나는|제가|난) ?(?:ai|인공지능|인공 지능|언어 ?모델|챗봇)"
+    r"|(?:ai|인공지능|언어 ?모델|챗봇)(?:로서|이기 때문|이므로|이라서?)"
+    r"|^\W*(?:정말 |대단히 )?(?:죄송|미안|유감)"
+    r"[^.?!\n]{0,40}?(?:수 ?(?:는|가)? ?없|어렵|못|않)"
+    r"|(?:답변|답|도움|도와|정보)(?:을|를)? ?(?:해 |드|제공)"
+    r"[^.?!\n]{0,6}?(?:수 ?(?:는|가)? ?없|어렵)",
+    re.IGNORECASE,
+)
+
+QUESTION = re.compile(
+    r"(?:^|[.!?\n][ \t]*)(?:(?:how|what) (?:can|may) i|(?:do|are|could|can|would) you"
+    r"|is there anything|what (?:kind|type|sort)"
+    r"|what(?:'s| is| are|'re| do| would| brings)(?: on)? you)[^.!?\n]*\?\s*$"
+    r"|(?:도와 ?드릴까요|무엇을 원하|원하시나요|원하세요|필요하신가요|있으신가요|싶으신가요"
+    r"|싶으세요|궁금하신가요|알려 ?주시겠|말씀해 ?주시겠|주실 수 있나요)[^.!?\n]{0,6}\?\s*$",
+    re.IGNORECASE,
+)
+"""A last sentence that asks the user something."""
+QUESTION_WORDS = 60
+"""A longer output that ends so has answered before."""
+WANTS_QUESTION = re.compile(
+    r"question|interview|survey|dialogue|conversation|inquir|\bask|질문|물음|문의|설문|면접|대화|응대|인사말",
+    re.IGNORECASE,
+)
+WANTS_APOLOGY = re.compile(
+    r"apolog|sorry|condolence|complain|customer|repl(?:y|ies)|respon|사과|위로|조의|조문|답장|고객|손님|거절",
+    re.IGNORECASE,
+)
+"""A letter that says sorry, or declines for somebody, is no refusal of the model."""
+
+
+def refusal(candidate: Candidate, config: FilterConfig) -> str | None:
+    """The model says that it will not, or cannot, where nothing is wrong with the request."""
+    refuses = REFUSAL.search(candidate.output.replace("’", "'"))
+    is_wanted = WANTS_APOLOGY.search(candidate.instruction)
+    return "output refuses" if refuses and not is_wanted and not declined(candidate) else None
+
+
+def question(candidate: Candidate, config: FilterConfig) -> str | None:
+    """The model asks back, unless a question is what it was to write."""
+    output = candidate.output.replace("’", "'")
+    if len(output.split()) > QUESTION_WORDS or WANTS_QUESTION.search(candidate.instruction):
+        return None
+    asks_back = QUESTION.search(output) and not declined(candidate)
+    return "output asks back" if asks_back else None
