@@ -58,7 +58,7 @@ demo: setup
 	$(BIN)/pacos pipeline experiment=demo
 
 test: setup-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: setup-dev
 	$(BIN)/python -m pytest -m slow

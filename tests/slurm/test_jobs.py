@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,8 +121,9 @@ def test_a_script_typed_by_hand_freezes_the_run_with_what_slurm_gave(site: Site)
 
 def test_a_job_may_submit_a_run(site: Site) -> None:
     """What Slurm gave the job around it must not become the new job's."""
-    words = ["--nodes=1", "--mem-per-cpu=100", "--gpus-per-node=1", "python", "-m", "launch.cli"]
-    done = site.attempt("srun", *words, "sft", *site.words("inner", "cluster.memory=500"))
+    words = ["--nodes=1", "--mem-per-cpu=100", "--gpus-per-node=1"]
+    pacos = [sys.executable, "-m", "launch.cli", "sft"]
+    done = site.attempt("srun", *words, *pacos, *site.words("inner", "cluster.memory=500"))
     assert done.returncode == 0, done.stderr
     run = RunDir(site.folder / "runs" / "inner")
     assert site.wait_for_end(run.job_id.read_text().strip())["JobState"] == "COMPLETED"
