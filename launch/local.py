@@ -84,7 +84,8 @@ def run_here(config: StageConfig, run: RunDir, stop: Path | None = None) -> int:
     returned = _wait(command, child_environment(config), run, stop)
     run.end_killed_life(f"ended without a word, exit code {returned}")
     ended = run.end_of_life(lives + 1)
-    if ended is None and returned == EXIT_USER_ERROR:
+    if returned == EXIT_USER_ERROR:
+        # Whoever refused has said why.
         return EXIT_USER_ERROR
     code, reason = ended or (EXIT_CRASH, f"exit code {returned}")
     words = {
@@ -92,9 +93,6 @@ def run_here(config: StageConfig, run: RunDir, stop: Path | None = None) -> int:
         EXIT_CRASH: f"{config.STAGE}: crashed ({reason}); the same command goes on from what is "
         f"safe in {run.path}",
     }
-    if "sft.ranks" in command:
-        # The launcher of the ranks buries their message under a traceback of its own.
-        words[EXIT_USER_ERROR] = f"pacos: {reason}"
     if code in words:
         print(words[code], file=sys.stderr)
     return code

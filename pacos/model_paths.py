@@ -29,6 +29,8 @@ def path_problem(key: str, path: str) -> Problem | None:
     folder = Path(path).expanduser()
     if not folder.is_dir():
         return Problem(key, path, "no such model directory", "give a directory or a hub id")
+    if (folder / "attempts.jsonl").is_file():
+        return Problem(key, path, "a run that has no model yet", "its pacos sft command goes on")
     if not (folder / "config.json").is_file():
         return Problem(key, path, "holds no config.json", "give a directory saved by transformers")
     return None
@@ -36,4 +38,7 @@ def path_problem(key: str, path: str) -> Problem | None:
 
 def looks_local(path: str) -> bool:
     """Whether a path means a directory rather than a hub id (owner/name)."""
-    return path.startswith(("/", ".", "~")) or path.count("/") != 1 or Path(path).exists()
+    if path.startswith(("/", ".", "~")) or path.count("/") != 1:
+        return True
+    # A folder that is here, but not what is looked for in it: a typing error, such as runs/nmae.
+    return Path(path).exists() or Path(path).parent.is_dir()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +23,9 @@ from pacos.frozen import C, load_frozen
 from pacos.rank import is_rank
 from pacos.run_dir import RunDir, State, open_run, run_path
 from pacos.stop import Stopped
+
+WORD_SECONDS = 5.0
+"""Until a rank that refuses to work says so itself, because rank 0 does not."""
 
 
 def load_program(
@@ -69,7 +74,11 @@ def live(
     """
 
     def refuse(error: UserError) -> int:
-        return exit_with(error) if world.is_main else EXIT_USER_ERROR
+        if world.is_main:
+            return exit_with(error)
+        if _is_ended_by_main(run):
+            return EXIT_USER_ERROR
+        return exit_with(UserError(f"rank {world.rank} on {platform.node()}: {error}"))
 
     try:
         if world.is_main:
@@ -94,6 +103,16 @@ def live(
         return EXIT_DONE
     _end(run, world, State.saved, stopped_by, EXIT_SAVED)
     return EXIT_DONE if is_rank() else EXIT_SAVED
+
+
+def _is_ended_by_main(run: RunDir) -> bool:
+    """Whether rank 0 ends the run too: most mistakes are seen by all ranks."""
+    until = time.monotonic() + WORD_SECONDS
+    while run.state() is State.running:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def _end(run: RunDir, world: World, state: State, reason: str, code: int) -> None:

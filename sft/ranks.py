@@ -10,6 +10,7 @@ a rank is ready to take them, the kernel holds them back for it.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -36,14 +37,17 @@ def main() -> int:
     from accelerate.commands.launch import main as launch
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+    # torchrun's own words would bury those of the rank.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
         launch()
     except ChildFailedError as error:
-        # Its own words would bury those of the rank under a traceback.
         rank, failure = error.get_first_failure()
         if failure.exitcode < 0:
             name = signal.Signals(-failure.exitcode).name
             print(f"pacos: rank {rank} was ended by {name}", file=sys.stderr)
+        elif failure.exitcode != EXIT_USER_ERROR:
+            print(f"pacos: rank {rank} failed, exit code {failure.exitcode}", file=sys.stderr)
         return EXIT_USER_ERROR if failure.exitcode == EXIT_USER_ERROR else EXIT_CRASH
     return EXIT_DONE
 

@@ -1,9 +1,9 @@
-"""What one GPU shows: doctor, kernels against fp64, speed and memory of LLaMA shapes.
+"""What one GPU shows: doctor, kernels against fp64, packing, speed and memory of LLaMA shapes.
 
 python -m benchmarks.gpu.measure [--model DIR] [--only PART…] [--dry-run] [--out FILE]
 
-Parts: doctor (needs a model directory), kernels, 1b, 3b, 8b. Each measurement is a process of its
-own, so that one that runs out of memory costs nothing but itself. Weights and tokens are random.
+Parts: doctor (needs a model directory), kernels, layouts, 1b, 3b, 8b. Each measurement is a process
+of its own, so that one that runs out of memory costs nothing but itself. Weights and tokens are random.
 --dry-run puts a tiny shape through every setting on the CPU: it shows that the script is whole.
 `run.sh` beside this file calls it on a machine without network. Target: MFU of 50 %.
 """
@@ -44,8 +44,11 @@ SETTINGS = {
     },
 }
 COMPILED = {"1b": ["model=llama3_2_1b", "compile=true"]}
+LAYOUTS, ROWS, DRY_ROWS = SETTINGS["1b"]["selective"], 128, 8
+"""Packed and padded: the model, and the rows of a step."""
 COMMON = ["data.path=none/none", "batch.tokens=131072", "cluster.threads_per_rank=8"]
 
+PARTS = ["doctor", "kernels", "layouts", *SETTINGS]
 DRY_LENGTHS, DRY_TOKENS = (32,), 64
 DRY_SHAPE = [
     *("model.shape.hidden_size=64", "model.shape.intermediate_size=96"),
@@ -114,11 +117,10 @@ def main() -> int:
     """Measure all parts, print each result as it comes; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", help="directory of a model, for its tokenizer")
-    parser.add_argument("--only", nargs="+", choices=["doctor", "kernels", *SETTINGS])
+    parser.add_argument("--only", nargs="+", choices=PARTS)
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--out", type=Path, help="write the JSON object here too")
     options = parser.parse_args()
-    parts = options.only or ["doctor", "kernels", *SETTINGS]
     report: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
         "device": device(),
@@ -126,12 +128,16 @@ def main() -> int:
         "versions": package_versions(),
         "speeds": [],
     }
-    for part in parts:
+    for part in options.only or PARTS:
         if part == "doctor":
             report["doctor"] = doctor(options.model, options.dry_run)
         elif part == "kernels":
             words = ["--dry-run"] if options.dry_run else []
             report["kernels"] = answer_of(["benchmarks.gpu.kernels", *words])
+        elif part == "layouts":
+            words = [str(DRY_ROWS if options.dry_run else ROWS), *COMMON, *LAYOUTS]
+            words += DRY_SHAPE if options.dry_run else ["cluster.device=cuda"]
+            report["layouts"] = answer_of(["benchmarks.gpu.layouts", *words])
         else:
             report["speeds"] += speeds(part, options.dry_run)
         if options.out:

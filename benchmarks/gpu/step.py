@@ -15,6 +15,7 @@ import socket
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,33 +51,45 @@ def documents(length: int, count: int, vocabulary: int) -> list[TokenizedRow]:
     return rows
 
 
-def measure(config: SFTConfig, length: int, tokens: int) -> dict[str, Any]:
-    """Seconds of a step, and what follows from them."""
+def start(config: SFTConfig, accumulation: int) -> tuple[Any, World]:
+    """The engine of a config, with random weights, and the one rank that it runs in."""
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
     os.environ.update(alone, MASTER_PORT=str(_free_port()))
     world = World.from_env()
     choose_device(config.cluster)
-    from sft.engine import backward, build_engine, start_ranks
-    from sft.loss import nll_sum
+    from sft.engine import build_engine, start_ranks
     from sft.model import build_model
 
     device = start_ranks(world)
-    on_gpu = device.type == "cuda"
-    engine = build_engine(build_model(config, Vocabulary(), device), config, accumulation=1)
-    shape, count = config.model.shape, tokens // length
-    batch = Batch.of(documents(length, count, shape.vocab_size), device)
-    supervised = len(batch.targets)
-    seconds, losses = [], []
-    for _ in range(WARM_UP + STEPS):
-        started = time.perf_counter()
+    return build_engine(build_model(config, Vocabulary(), device), config, accumulation), world
+
+
+def timed_step(engine: Any, world: World, passes: Sequence[Batch]) -> tuple[float, float]:
+    """Seconds of one update, and its loss."""
+    from sft.engine import backward
+    from sft.loss import nll_sum
+
+    supervised = sum(len(batch.targets) for batch in passes)
+    total = 0.0
+    started = time.perf_counter()
+    for batch in passes:
         nll = nll_sum(engine, batch)
         backward(engine, nll, supervised, world)
         engine.step()
-        losses.append(float(nll.detach()) / supervised)
-        if on_gpu:
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - started)
-    typical = statistics.median(seconds[WARM_UP:])
+        total += nll.detach()
+    if engine.device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started, float(total) / supervised
+
+
+def measure(config: SFTConfig, length: int, tokens: int) -> dict[str, Any]:
+    """Seconds of a step, and what follows from them."""
+    engine, world = start(config, accumulation=1)
+    on_gpu = engine.device.type == "cuda"
+    shape, count = config.model.shape, tokens // length
+    batch = Batch.of(documents(length, count, shape.vocab_size), engine.device)
+    steps = [timed_step(engine, world, [batch]) for _ in range(WARM_UP + STEPS)]
+    typical = statistics.median(seconds for seconds, _ in steps[WARM_UP:])
     flops = shape.training_flops(length * count, length**2 * count)
     peak = peak_flops(torch.cuda.get_device_name()) if on_gpu else None
     return {
@@ -89,8 +102,8 @@ def measure(config: SFTConfig, length: int, tokens: int) -> dict[str, Any]:
         "mfu": round(flops / typical / peak, 4) if peak else None,
         "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if on_gpu else None,
         "attention": engine.module.config._attn_implementation,
-        "first_loss": round(losses[0], 4),
-        "last_loss": round(losses[-1], 4),
+        "first_loss": round(steps[0][1], 4),
+        "last_loss": round(steps[-1][1], 4),
     }
 
 
