@@ -3,9 +3,9 @@
 python -m benchmarks.gpu.measure [--model DIR] [--only PART…] [--dry-run] [--out FILE]
 
 Parts: doctor (needs a model directory), kernels, layouts, 1b, 3b, 8b. Each measurement is a process
-of its own, so that one that runs out of memory costs nothing but itself. Weights and tokens are random.
---dry-run puts a tiny shape through every setting on the CPU: it shows that the script is whole.
-`run.sh` beside this file calls it on a machine without network. Target: MFU of 50 %.
+of its own, so that one that runs out of memory costs nothing but itself. Weights and tokens are
+random. --dry-run puts a tiny shape through every setting on the CPU: it shows that the script is
+whole. `run.sh` beside this file calls it on a machine without network. Target: MFU of 50 %.
 """
 
 from __future__ import annotations
