@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter as Tally
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from lm_eval.api.instance import Instance
 
 from pacos.files import append_jsonl, read_jsonl
 
@@ -50,3 +54,27 @@ class Answers:
         records = [{"key": key, "answer": answer} for key, answer in answers]
         append_jsonl(self._path, records)
         self._known.update((record["key"], record["answer"]) for record in records)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request of the harness, which repeats one of which it wants several answers."""
+
+    request: Instance
+    draw: int
+    """How often it came before."""
+
+    def key(self, kind: str, answers: Answers) -> str:
+        """Of its answer."""
+        return answers.key(kind, self.request.task_name, self.request.args, self.draw)
+
+
+def numbered(requests: Sequence[Instance]) -> list[Asked]:
+    """Requests, of which those that are the same can be told apart."""
+    seen = Tally[str]()
+    asked = []
+    for request in requests:
+        same = repr((request.task_name, request.args))
+        asked.append(Asked(request, seen[same]))
+        seen[same] += 1
+    return asked

@@ -13,9 +13,11 @@ from lm_eval.api.instance import Instance
 from eval.scoring import Score
 
 SHARE = 100
-LEAST = 4
+"""One item in so many is computed again; an item costs up to six times what it did before."""
+FEW, SHARE_OF_FEW = 4, 20
 MOST = 64
-"""One item in so many is computed again, but no fewer and no more than these."""
+"""Up to FEW items one in SHARE_OF_FEW, but one at least: a quick look stays quick; never more than
+MOST."""
 
 TOLERANCE = 1e-4
 """Largest difference of a log-likelihood in fp32, in nats, that rounding explains."""
@@ -66,13 +68,19 @@ class Certificate:
     def __str__(self) -> str:
         parts = []
         if self.items:
+            items = _counted(self.items, "item")
             parts.append(
-                f"{self.items} items scored again the plain way: log-likelihoods differ by at most "
+                f"{items} scored again the plain way: log-likelihoods differ by at most "
                 f"{self.max_difference:.1e} nats, {self.flips} decisions are others"
             )
         if self.answers:
-            parts.append(f"{self.answers} prompts answered again: {self.different_answers} differ")
+            prompts = _counted(self.answers, "prompt")
+            parts.append(f"{prompts} answered again: {self.different_answers} differ")
         return "; ".join(parts)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def drawn_items(requests: Sequence[Instance], seed: int) -> list[list[int]]:
@@ -80,5 +88,5 @@ def drawn_items(requests: Sequence[Instance], seed: int) -> list[list[int]]:
     items: defaultdict[tuple[str | None, int | None], list[int]] = defaultdict(list)
     for number, request in enumerate(requests):
         items[request.task_name, request.doc_id].append(number)
-    count = min(len(items), MOST, max(LEAST, len(items) // SHARE))
+    count = min(MOST, max(1, min(FEW, len(items) // SHARE_OF_FEW), len(items) // SHARE))
     return random.Random(seed).sample(list(items.values()), count)

@@ -19,9 +19,12 @@ from pacos.data.location import REMEDY, locate
 from pacos.errors import Problem, UserError
 from pacos.files import sha256
 from pacos.judge_config import JudgeConfig
-from pacos.llm.config import EndpointConfig
+from pacos.llm.config import Api, EndpointConfig
 from pacos.model_paths import path_problem
 from pacos.suite import SuiteConfig
+
+ENDPOINT = "endpoint"
+"""What `target` and `baseline` say for the model behind `EvalConfig.endpoint`."""
 
 HELDOUT = "heldout"
 """Folder of the held-out scores, beside those of suites."""
@@ -46,14 +49,20 @@ class EvalConfig:
         "batch_tokens",
         "humaneval.sandbox.workers",
         "judge",
+        *(f"endpoint.{key}" for key in EndpointConfig.FREE),
         *(f"geval.{key}" for key in GEvalConfig.FREE),
     )
 
     run: RunConfig = field(default_factory=RunConfig)
     target: str = "???"
-    """Model to judge: a model directory, a run of pacos sft, a hub id or `embedded:NAME`."""
+    """Model to judge: a model directory, a run of pacos sft, a hub id, `embedded:NAME`, or
+    `endpoint` for the one that a service answers for."""
     baseline: str | None = None
     """A second model, judged on the same items and compared with; null for none."""
+    endpoint: EndpointConfig | None = None
+    """The service behind `target=endpoint`. With `endpoint.api=completions` it continues texts, and
+    scores choices where it gives log-probabilities of a prompt (echo), as vLLM does; with `chat` it
+    only answers. Its ledger is eval/endpoint/ of the run: nothing is bought twice."""
     prompt_format: PromptFormat | None = None
     """How conversations are written out for both models; null takes the model's chat template."""
     suite: SuiteConfig = field(default_factory=SuiteConfig)
@@ -120,6 +129,7 @@ class EvalConfig:
         if self.heldout is not None and self.prompt_format is None:
             remedy = "choose one of: " + ", ".join(member.name for member in PromptFormat)
             found.append(Problem("prompt_format", None, "needed to score heldout", remedy))
+        found += self._endpoint_problems()
         if HUMANEVAL in self.suite.tasks:
             found += self.humaneval.problems()
             if self.suite.data_dir is None:
@@ -128,14 +138,39 @@ class EvalConfig:
                 found.append(Problem("suite.data_dir", None, what, remedy))
         return [*found, *self.geval.problems(), *self.judge.problems()]
 
+    def _endpoint_problems(self) -> list[Problem]:
+        """What is wrong with asking a service instead of loading a model."""
+        labels = [label for label, path in self.models().items() if path == ENDPOINT]
+        service = self.endpoint
+        if service is None:
+            remedy = "choose endpoint=local, with endpoint.url and endpoint.model, or openai, azure"
+            return [Problem(one, ENDPOINT, "names no service", remedy) for one in labels]
+        found = service.problems()
+        if not labels:
+            remedy = "write target=endpoint or baseline=endpoint, or leave endpoint out"
+            found.append(Problem("endpoint", service.model, "is asked by nobody", remedy))
+        if self.heldout is not None:
+            what, remedy = "needs the weights, which a service keeps to itself", "use heldout=null"
+            found.append(Problem("heldout", self.heldout, what, remedy))
+        if service.api is not Api.chat and (self.suite.chat_template or self.suite.rubrics):
+            what = f"suite {self.suite.name} holds conversations, which this api does not take"
+            remedy = "use endpoint.api=chat, or suite.chat_template=false"
+            found.append(Problem("endpoint.api", service.api.name, what, remedy))
+        return found
+
     def missing_files(self) -> list[Problem]:
         found = []
         for label, path in self.models().items():
-            if not is_training_run(path):
+            if path != ENDPOINT and not is_training_run(path):
                 found.append(path_problem(label, path))
+        if self.endpoint is not None:
+            found.append(self.endpoint.missing_key())
         if self.heldout is not None and not Path(self.heldout).expanduser().is_file():
             found.append(Problem("heldout", self.heldout, "no such file", "give a JSONL of rows"))
-        folder = self.suite.directory()
+        folder, data = self.suite.directory(), self.suite.data_folder()
+        if data is not None and not data.is_dir():
+            remedy = "give the folder of the benchmarks' files, or null to take rows from the hub"
+            found.append(Problem("suite.data_dir", self.suite.data_dir, "no such folder", remedy))
         if self.training_data is not None:
             try:
                 locate(self.training_data)
@@ -155,7 +190,7 @@ class EvalConfig:
     def _missing_problems(self) -> list[Problem]:
         """HumanEval's file, if it is not there."""
         folder, benchmark = self.suite.data_folder(), BENCHMARKS[HUMANEVAL]
-        if folder is None or benchmark.files(folder):
+        if folder is None or not folder.is_dir() or benchmark.files(folder):
             return []
         what = f"no file {folder / benchmark.pattern}"
         return [Problem("suite.data_dir", self.suite.data_dir, what, "put it there")]

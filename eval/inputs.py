@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from eval.config import EvalConfig
+from eval.config import ENDPOINT, EvalConfig
 from eval.geval.answers import read_rubrics
 from eval.humaneval.config import TASK as HUMANEVAL
 from eval.loading import load_directory
@@ -35,6 +35,8 @@ def input_files(config: EvalConfig, suite: Mapping[str, Path]) -> dict[str, Path
     if config.heldout is not None:
         files["heldout"] = Path(config.heldout).expanduser()
     for label, path in config.models().items():
+        if path == ENDPOINT:
+            continue
         model = Path(load_directory(path))
         found = [file for pattern in MODEL_FILES for file in sorted(model.glob(pattern))]
         files |= {f"{label}/{file.name}": file for file in found}

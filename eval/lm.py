@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections import Counter as Tally
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,7 +22,7 @@ from lm_eval.models.utils import (
     postprocess_generated_text,
 )
 
-from eval.answers import Answers
+from eval.answers import Answers, Asked, numbered
 from eval.attention import can_share, shared_attention
 from eval.certificate import Certificate, drawn_items
 from eval.decoding import Decoder, Draw, Prompt
@@ -54,18 +53,6 @@ Answered = Iterator[list[tuple[int, Any]]]
 """Answers as they come, each with the number of its request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request of the harness, which repeats one of which it wants several answers."""
-
-    request: Instance
-    draw: int
-    """How often it came before."""
-
-    def key(self, kind: str, answers: Answers) -> str:
-        return answers.key(kind, self.request.task_name, self.request.args, self.draw)
-
-
 class SharedContextLM(HFLM):  # type: ignore[misc]
     """HFLM in which a token is computed once for all requests that begin with it.
 
@@ -74,6 +61,8 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
         answers: where answers are kept and looked up; None keeps none.
         certificate: takes what a sample says when it is computed again; None: none is.
     """
+
+    model_source = "hf"
 
     def __init__(
         self,
@@ -127,6 +116,24 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
         """Whether the model's attention is one that can be shared."""
         return can_share(self.model)
 
+    @property
+    def model_args(self) -> dict[str, str]:
+        """What the harness's results say of the model."""
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        return {"pretrained": self.model.name_or_path, "dtype": dtype}
+
+    def known_as(self) -> dict[str, Any] | None:
+        """What answers depend on besides the prompt; None if the model is not known exactly."""
+        commit = getattr(self.model.config, "_commit_hash", None)
+        if not (self.content or commit):
+            return None
+        facts = {"dtype": str(self.model.dtype), "max_length": self.max_length}
+        return {"model": dict(self.content), "commit": commit, **facts}
+
+    def certify(self) -> None:
+        """Compute a sample of what is asked from now on the plain way, too."""
+        self.certificate = Certificate()
+
     # The harness's three kinds of requests, on rank 0.
 
     def loglikelihood(
@@ -166,7 +173,7 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
         visible: bool,
     ) -> list[Any]:
         """The answer to each request: those of an earlier life, and the others computed."""
-        asked = _numbered(requests)
+        asked = numbered(requests)
         known = self.answers
         keys = [one.key(kind, known) if known else "" for one in asked]
         answers = [known.get(key) if known else None for key in keys]
@@ -364,16 +371,6 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
         for part in _parts(requests, GATHER_PASSES * self.batch_size):
             texts = super().generate_until([one for _, one in part], disable_tqdm=True)
             yield [(number, text) for (number, _), text in zip(part, texts, strict=True)]
-
-
-def _numbered(requests: Sequence[Instance]) -> list[Asked]:
-    seen = Tally[str]()
-    asked = []
-    for request in requests:
-        same = repr((request.task_name, request.args))
-        asked.append(Asked(request, seen[same]))
-        seen[same] += 1
-    return asked
 
 
 def _flat(found: Answered) -> Iterator[tuple[int, Any]]:

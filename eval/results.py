@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.answers import Answers
-from eval.certificate import TOLERANCE, Certificate
+from eval.certificate import TOLERANCE
 from eval.config import EvalConfig, Precision
 from eval.parts import whole_folder
 from eval.suites import leaves
@@ -97,17 +97,15 @@ def score_suite(lm: Any, folder: Path, *, tasks: list[Any], config: EvalConfig) 
     """
     from lm_eval.loggers import EvaluationTracker
 
-    lm.certificate = Certificate()
+    lm.certify()
     with keeping_answers(lm, folder, config), whole_folder(folder) as partial:
         # Given a file's name the tracker writes beside it; a folder would get a folder inside.
         tracker = EvaluationTracker(output_path=str(partial / "results.json"))
         results = run_harness(lm, tasks, config.suite, config.limit, config.seed)
-        dtype = str(lm.model.dtype).removeprefix("torch.")
-        model_args = {"pretrained": lm.model.name_or_path, "dtype": dtype}
-        results["config"]["model_args"] = model_args
+        results["config"]["model_args"] = lm.model_args
         tracker.general_config_tracker.log_experiment_args(
-            model_source="hf",
-            model_args=model_args,
+            model_source=lm.model_source,
+            model_args=lm.model_args,
             system_instruction=None,
             chat_template=lm.chat_template(True) if config.suite.chat_template else None,
             fewshot_as_multiturn=True,
@@ -117,14 +115,17 @@ def score_suite(lm: Any, folder: Path, *, tasks: list[Any], config: EvalConfig) 
         for name, lines in samples.items():
             tracker.save_results_samples(task_name=name, samples=lines)
         _check_written(partial, samples)
-        _write_certificate(partial, lm, config)
+        if lm.certificate is not None:
+            _write_certificate(partial, lm, config)
 
 
 @contextmanager
 def keeping_answers(lm: Any, folder: Path, config: EvalConfig) -> Iterator[None]:
     """Keep a model's answers beside a folder until it appears: a killed run asks nothing twice."""
     kept = folder.with_name(f".{folder.name}.answers.jsonl")
-    lm.answers = Answers(kept, asked_of) if (asked_of := _asked_of(lm, config)) else None
+    asked_of = lm.known_as()
+    if asked_of is not None:
+        lm.answers = Answers(kept, {**asked_of, "seed": config.seed})
     yield
     kept.unlink(missing_ok=True)
 
@@ -167,7 +168,7 @@ def _evaluate(
         task_manager=TaskManager(include_defaults=False),
         batch_size=lm.batch_size,
         limit=limit,
-        device=str(lm.device),
+        device=lm.device and str(lm.device),
         use_cache=None,
         cache_requests=False,
         bootstrap_iters=BOOTSTRAP_ITERS,
@@ -182,22 +183,8 @@ def _evaluate(
     return results
 
 
-def _asked_of(lm: Any, config: EvalConfig) -> dict[str, Any] | None:
-    """What every answer depends on besides its prompt; None if the model is not known exactly."""
-    commit = getattr(lm.model.config, "_commit_hash", None)
-    if not (lm.content or commit):
-        return None
-    return {
-        "model": dict(lm.content),
-        "commit": commit,
-        "dtype": str(lm.model.dtype),
-        "max_length": lm.max_length,
-        "seed": config.seed,
-    }
-
-
 def _write_certificate(folder: Path, lm: Any, config: EvalConfig) -> None:
-    certificate: Certificate = lm.certificate
+    certificate = lm.certificate
     facts = {"precision": config.precision.name, "shares_contexts": lm.shares_contexts}
     write_json(folder / "certificate.json", {**facts, **certificate.to_json()})
     if not lm.shares_contexts:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.config import HELDOUT, SCHEMAS, EvalConfig
+from eval.config import ENDPOINT, HELDOUT, SCHEMAS, EvalConfig
 from eval.humaneval.config import TASK as HUMANEVAL
 from pacos.console import set_up_logging
 from pacos.distributed import World
@@ -101,13 +101,16 @@ class Loader:
 
 def _lead(config: EvalConfig, run: RunDir, loader: Loader, stop: StopRequest) -> str | None:
     """Do the parts that are left; returns why it stopped before the last one, if it did."""
+    from eval.endpoint import check_tasks
     from eval.inputs import input_files, record_inputs
     from eval.suites import build_suite
 
     suite = build_suite(config.suite)
     record_inputs(run, input_files(config, suite.files))
+    if config.endpoint is not None:
+        check_tasks(config.endpoint, suite.tasks)
     measures = _measures(config, run, suite.tasks)
-    for label, path in config.models().items():
+    for label in config.models():
         left = {}
         for name, score in measures.items():
             folder = run.eval / name / label
@@ -115,7 +118,7 @@ def _lead(config: EvalConfig, run: RunDir, loader: Loader, stop: StopRequest) ->
                 log.info("%s: %s was finished before and is not repeated", label, name)
             else:
                 left[folder] = score
-        reason = stop.reason(at_once=True) or _measure(path, label, left, run, loader, stop)
+        reason = stop.reason(at_once=True) or _measure(config, label, left, run, loader, stop)
         if reason is not None:
             return _stopped(reason)
     return None
@@ -163,7 +166,7 @@ def _measures(config: EvalConfig, run: RunDir, tasks: list[Any]) -> dict[str, Sc
 
 
 def _measure(
-    path: str,
+    config: EvalConfig,
     label: str,
     left: Mapping[Path, Score],
     run: RunDir,
@@ -173,11 +176,17 @@ def _measure(
     """Do one model's parts; returns why it stopped before the last one, if it did."""
     if not left:
         return None
+    from eval.endpoint import EndpointLM
     from eval.inputs import model_content
 
-    log.info("%s: loading %s", label, path)
-    lm = loader.load(path)
-    lm.content = model_content(run, label)
+    path = config.models()[label]
+    lm: Any
+    if path == ENDPOINT:
+        lm = EndpointLM(config, run.eval / ENDPOINT, stop)
+    else:
+        log.info("%s: loading %s", label, path)
+        lm = loader.load(path)
+        lm.content = model_content(run, label)
     for folder, score in left.items():
         reason = stop.reason(at_once=True)
         if reason is not None:

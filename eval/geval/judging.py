@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
 
+from eval.asking import all_of, unless_stopped
 from eval.config import EvalConfig
 from eval.geval.answers import Answer
 from eval.geval.certificate import certificate
@@ -24,17 +24,9 @@ from pacos.files import write_json, write_jsonl
 from pacos.llm.budget import BudgetReached
 from pacos.llm.service import Service, open_service
 from pacos.run_dir import RunDir
-from pacos.stop import StopRequest
+from pacos.stop import Stopped, StopRequest
 
 log = logging.getLogger("eval.geval")
-
-STOP_POLL_SECONDS = 0.5
-
-T = TypeVar("T")
-
-
-class Stopped(Exception):  # noqa: N818 - no error: it was asked for
-    """The life ends before all is judged; its text says why."""
 
 
 def judge_answers(config: EvalConfig, run: RunDir, stop: StopRequest) -> str | None:
@@ -64,13 +56,7 @@ async def _judge(config: EvalConfig, folder: Path, material: Material, stop: Sto
         log.info("quote: %s", quote(config, endpoint, material, service.spent))
         with progress("judging", wanted, "scores") as bar:
             session = Session(Judge(endpoint, service, config.geval), _counting(bar, service))
-            work = asyncio.create_task(session.judge(material))
-            while not work.done():
-                await asyncio.wait({work}, timeout=STOP_POLL_SECONDS)
-                if (reason := stop.reason()) is not None and not work.done():
-                    work.cancel()
-                    raise Stopped(f"{reason} while judging; every reply is kept")
-        rubrics, judged = work.result()
+            rubrics, judged = await unless_stopped(session.judge(material), stop, "judging")
     with whole_folder(folder) as partial:
         write_jsonl(partial / SCORES, [one.to_json() for one in judged.scores])
         write_jsonl(partial / PAIRS, [one.to_json() for one in judged.pairs])
@@ -112,10 +98,10 @@ class Session:
         Returns:
             The rubrics with the steps that the judge wrote, and what it said.
         """
-        filled = await _all([self._judge.with_steps(one) for one in material.rubrics.values()])
+        filled = await all_of([self._judge.with_steps(one) for one in material.rubrics.values()])
         self._rubrics = {rubric.name: rubric for rubric in filled}
         scores, rated, pairs = await asyncio.gather(
-            _all(
+            all_of(
                 [
                     self._scored(label, answer, criterion.name)
                     for label, answers in material.answers.items()
@@ -123,7 +109,7 @@ class Session:
                     for criterion in self._rubrics[answer.rubric].criteria
                 ]
             ),
-            _all(
+            all_of(
                 [
                     self._rated(name, text, criterion)
                     for name, texts in material.rated.items()
@@ -131,7 +117,7 @@ class Session:
                     for criterion in text.ratings
                 ]
             ),
-            _all([self._pair(mine, other) for mine, other in material.pairs()]),
+            all_of([self._pair(mine, other) for mine, other in material.pairs()]),
         )
         return self._rubrics, Judged(scores, pairs, rated)
 
@@ -171,14 +157,3 @@ class Session:
             baseline_length=len(baseline.output),
             tally=tally + further,
         )
-
-
-async def _all(asked: Sequence[Awaitable[T]]) -> list[T]:
-    """All results; an exception is raised when the others have ended, too."""
-    found = await asyncio.gather(*asked, return_exceptions=True)
-    results = []
-    for one in found:
-        if isinstance(one, BaseException):
-            raise one
-        results.append(one)
-    return results

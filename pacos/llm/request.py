@@ -29,6 +29,8 @@ class Sampling:
     """Token id and what is added to its logit."""
     top_logprobs: int | None = None
     """Alternatives reported for each token of the reply; None asks for none."""
+    echo: bool = False
+    """Whether a text to be completed comes first in the reply, with its tokens' probabilities."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

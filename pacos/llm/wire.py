@@ -112,6 +112,8 @@ def body(request: Request, dialect: Dialect) -> dict[str, Any]:
     if sampling.top_logprobs is not None and dialect.most_logprobs:
         most = min(sampling.top_logprobs, dialect.most_logprobs)
         sent |= {"logprobs": True, "top_logprobs": most} if chat else {"logprobs": most}
+    if sampling.echo:
+        sent["echo"] = True
     if request.schema is not None and dialect.schemas is Schemas.json_schema:
         schema = {"name": "reply", "strict": True, "schema": request.schema}
         sent["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -172,10 +174,9 @@ def _logprobs(
     tokens = tuple(_encodable(token) for token in found.get("tokens") or ())
     if found.get("top_logprobs"):
         return tuple(dict(alternatives or {}) for alternatives in found["top_logprobs"]), tokens
-    pairs = list(zip(tokens, found.get("token_logprobs") or (), strict=True))
+    pairs = zip(tokens, found.get("token_logprobs") or (), strict=True)
     # The first token of an echoed prompt has none.
-    pairs = [(token, logprob) for token, logprob in pairs if logprob is not None]
-    return tuple({token: logprob} for token, logprob in pairs), tuple(token for token, _ in pairs)
+    return tuple({} if logprob is None else {token: logprob} for token, logprob in pairs), tokens
 
 
 def _encodable(text: str) -> str:

@@ -197,6 +197,6 @@ def test_the_program_is_quiet_and_takes_overrides(
         "target: smoke",
         "target: heldout",
     ]
-    assert certificate.startswith("2 items scored again the plain way")
+    assert certificate.startswith("1 item scored again the plain way")
     status = json.loads((tmp_path / "typed" / "status.json").read_text())
     assert status["state"] == "done"

@@ -150,7 +150,8 @@ class ScriptedServer:
     def _rule(self, prompt: str, sent: dict[str, Any]) -> Rule | None:
         for rule in self.rules:
             field = UNKNOWN_FIELD.get(rule.what)
-            if sent.get("top_logprobs", 0) <= MOST_LOGPROBS.get(rule.what, -1):
+            asked = sent.get("top_logprobs", sent.get("logprobs", 0))
+            if asked <= MOST_LOGPROBS.get(rule.what, -1):
                 continue
             form = sent.get("response_format", {}).get("type")
             if form != UNKNOWN_FORM.get(rule.what, form):
