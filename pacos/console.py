@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import time
@@ -55,9 +56,17 @@ class Counter:
             self._bar.update(self._task, completed=self.done, note=f"{speed}  {note}")
         elif now - self._printed >= LINE_EVERY_SECONDS or self.done >= self.total:
             self._printed = now
-            left = max(self.total - self.done, 0) / rate if rate else 0
+            left = max(self.total - self.done, 0) / rate if rate else math.inf
             line = f"{self.label}: {self.done}/{self.total} {self.unit}"
-            print(f"{line}, {rate:.2f}/s, {left:.0f} s left  {note}".rstrip(), flush=True)
+            print(f"{line}, {rate:.2f}/s, {_time(left)} left  {note}".rstrip(), flush=True)
+
+
+def _time(seconds: float) -> str:
+    if math.isinf(seconds):
+        return "? s"
+    if seconds < 600:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5 * 3600 else f"{seconds / 3600:.0f} h"
 
 
 @contextmanager

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pacos.errors import UserError
-from pacos.files import read_jsonl
+
+SHOWN = 10
+"""Bad lines of a seed file that one message names."""
 
 Message = dict[str, str]
 """One turn: `role` (system, user, assistant) and `content`."""
@@ -43,7 +46,10 @@ class SeedTask:
             }
             flag = record["is_classification"]
         except (KeyError, IndexError, TypeError) as error:
-            raise UserError(f"{where}: not a seed task: {error!r} is missing") from error
+            raise UserError(
+                f"{where}: not a seed task: it needs id, name, instruction, is_classification and "
+                "instances, the first of them with input and output"
+            ) from error
         for key, value in texts.items():
             if not isinstance(value, str) or (not value.strip() and key != "input"):
                 raise UserError(f"{where}: {key} = {value!r}: must be a text that is not empty")
@@ -56,15 +62,24 @@ def read_seed_tasks(path: Path) -> list[SeedTask]:
     """Read a seed file, one JSON object a line.
 
     Raises:
-        UserError: the file is absent, or a line is not a seed task.
+        UserError: the file is absent, or lines of it are not seed tasks: the first few are named.
     """
     if not path.is_file():
         raise UserError(f"seeds = {path}: no such file; give the path of a seed file (JSONL)")
-    try:
-        records = list(read_jsonl(path))
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    return [SeedTask.from_json(record, f"{path}:{n}") for n, record in enumerate(records, 1)]
+    tasks, wrong = [], []
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            where = f"{path}:{number}"
+            try:
+                tasks.append(SeedTask.from_json(json.loads(line), where))
+            except ValueError as error:
+                wrong.append(f"{where}: not JSON ({error})")
+            except UserError as error:
+                wrong.append(str(error))
+    if wrong:
+        more = [f"and {len(wrong) - SHOWN} more lines"] if len(wrong) > SHOWN else []
+        raise UserError("\n".join([*wrong[:SHOWN], *more]))
+    return tasks
 
 
 @dataclass(frozen=True, slots=True)

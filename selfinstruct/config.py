@@ -183,6 +183,11 @@ class SelfInstructConfig:
                 remedy = "give the path of a JSONL file of seed tasks, or null for the shipped ones"
                 value = self.seeds.path or lang
                 found.append(Problem("seeds.path", value, "no such seed file", remedy))
+        endpoint = self.generator.endpoint
+        keys = [self.judge.missing_key()]
+        if endpoint is not None:
+            keys.append(endpoint.missing_key("generator.endpoint"))
+        found.extend(key for key in keys if key is not None)
         if self.generator.model is not None:
             model = path_problem("generator.model", self.generator.model)
             found.extend([model] if model else [])

@@ -92,9 +92,11 @@ class Bootstrap:
 
     @property
     def rejections(self) -> list[Rejection]:
-        """What was rejected, up to the last row that was wanted."""
+        """What was rejected, up to the last row that was wanted, in the order of the replies."""
         last = self._last
-        return [one for one in self._rejections if last is None or one.place <= last]
+        kept = [one for one in self._rejections if last is None or one.place <= last]
+        # What later steps reject is found out sooner or later, as the service is quick or slow.
+        return sorted(kept, key=lambda one: one.place)
 
     async def fill(self, stop: StopRequest, report: Callable[[Bootstrap], None]) -> None:
         """Go on until there are the rows that were wanted, or `max_requests` are made.

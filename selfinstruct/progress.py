@@ -67,6 +67,6 @@ class Progress:
         reasons = Counter(str(one.verdict.reason) for one in bootstrap.rejections)
         share = accepted / max(accepted + reasons.total(), 1)
         shown = ", ".join(f"{count} {why}" for why, count in reasons.most_common(REASONS_SHOWN))
-        usd = self._service.counts.usd
+        usd = self._service.spent.usd
         cost = f"${usd:.2f}  " if usd else ""
         return f"{cost}{share:.0%} accepted; rejected: {shown or 'none'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -37,7 +38,8 @@ class Quote:
     def __str__(self) -> str:
         price = NO_PRICE if self.usd is None else f"${self.usd:,.2f}"
         time = "" if self.hours is None else f", {self.hours:.1f} h"
-        requests = f"{self.requests:,} requests, {self.tokens / 1e6:,.1f} M tokens"
+        tokens = f"{self.tokens / 1e6:,.1f} M" if self.tokens >= 1e6 else f"{self.tokens:,}"
+        requests = f"{self.requests:,} requests, {tokens} tokens"
         return f"{self.rows:,} rows: about {requests}, {price}{time}"
 
 
@@ -57,7 +59,7 @@ def guess(config: SelfInstructConfig, pool: Pool, method: Method, price: Price |
     tasks = config.method.tasks_per_request
     one_step = config.method.has_one_step
     reply = tasks * _tokens(pool.seeds, whole=one_step)
-    requests = config.target_rows / (tasks * ACCEPTANCE)
+    requests = math.ceil(config.target_rows / (tasks * ACCEPTANCE))
     prompts, replies = requests * prompt, requests * reply
     if not one_step:
         later = method.further_prompt_tokens(pool.seeds[0].instruction, langs[0])
@@ -66,7 +68,7 @@ def guess(config: SelfInstructConfig, pool: Pool, method: Method, price: Price |
         requests += 2 * config.target_rows
     return Quote(
         rows=config.target_rows,
-        requests=round(requests),
+        requests=requests,
         tokens=round(prompts + replies),
         usd=None if price is None else price.usd(round(prompts), round(replies)),
     )

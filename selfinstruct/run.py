@@ -70,7 +70,10 @@ def _load(arguments: Sequence[str], world: World) -> tuple[SelfInstructConfig, R
 
 
 def work(config: SelfInstructConfig, run: RunDir) -> str | None:
-    """Build, build, build, generate, export; returns why it stopped before that, if it did."""
+    """Build, build, build, generate, export; returns why the run is not at its end, if it is not.
+
+    A pilot, and a run whose budget is spent, export what they have: perhaps nothing follows.
+    """
     pool = Pool(read_seeds(config), config)
     method = build_method(config)
     files = {f"seeds_{lang}": path for lang, path in config.seed_files().items()}
@@ -79,16 +82,17 @@ def work(config: SelfInstructConfig, run: RunDir) -> str | None:
     tracker = open_tracker(config.tracking, run.path, run.metrics, flatten(config), is_main=True)
     stop = StopRequest(run.stop)
     try:
-        bootstrap = asyncio.run(generate(config, run, pool, method, stop, tracker))
-    except (Stopped, BudgetReached) as error:
+        bootstrap, unfinished = asyncio.run(generate(config, run, pool, method, stop, tracker))
+    except Stopped as stopped:
         tracker.close(EXIT_SAVED)
-        return str(error)
+        return str(stopped)
     except BaseException:
         tracker.close(EXIT_CRASH)
         raise
-    tracker.close(EXIT_DONE)
+    tracker.close(EXIT_DONE if unfinished is None else EXIT_SAVED)
     export(run.data, config, pool, bootstrap)
-    return _conclude(config, run, bootstrap)
+    _conclude(run, bootstrap)
+    return unfinished
 
 
 async def generate(
@@ -98,8 +102,12 @@ async def generate(
     method: Method,
     stop: StopRequest,
     tracker: Tracker,
-) -> Bootstrap:
-    """Grow the rows that this life is to make; says what they will cost, or have cost."""
+) -> tuple[Bootstrap, str | None]:
+    """Grow the rows that this life is to make; says what they will cost, or have cost.
+
+    Returns:
+        The rows and all about them, and why there are to be more, if there are.
+    """
     logged = (last_record(run.metrics) or {metrics.STEP: 0})[metrics.STEP]
     endpoint = config.generator.endpoint
     began = time.monotonic()
@@ -117,31 +125,31 @@ async def generate(
             opinion = Opinion(config.judge.endpoint, judge, config.filters)
         bootstrap = Bootstrap(config, pool, method, Judge(config, pool), service, opinion)
         with progress("generating", config.rows_wanted(), "rows") as bar:
-            await bootstrap.fill(stop, Progress(bar, tracker, logged, service).update)
+            try:
+                await bootstrap.fill(stop, Progress(bar, tracker, logged, service).update)
+            except BudgetReached as reached:
+                return bootstrap, str(reached)
         seconds = time.monotonic() - began if is_new else None
         rows, requests = len(bootstrap.rows), bootstrap.requests
         if config.pilot is not None:
             whole = extrapolate(config, rows, requests, service.spent, seconds)
             log.info(f"pilot: {rows} rows from {requests} requests; the whole run: {whole}")
-    return bootstrap
+            if rows < config.target_rows:
+                look = f"look at {run.data / 'data.jsonl'}, and leave pilot out"
+                return bootstrap, f"pilot of {rows} rows: {look}"
+    if rows < config.target_rows:
+        log.warning(f"max_requests reached with {rows} of target_rows={config.target_rows}")
+    return bootstrap, None
 
 
-def _conclude(config: SelfInstructConfig, run: RunDir, bootstrap: Bootstrap) -> str | None:
-    """Write the result and say what came out; returns why the run is not at its end, if it is."""
+def _conclude(run: RunDir, bootstrap: Bootstrap) -> None:
+    """Write the result and say what came out."""
     rows = len(bootstrap.rows)
     candidates = rows + len(bootstrap.rejections)
     rate = rows / candidates if candidates else 0.0
     result = {"rows": rows, "requests": bootstrap.requests, "acceptance_rate": rate}
     write_json(run.result, result)
     log.info(f"{rows} rows of {candidates} candidates from {bootstrap.requests} requests")
-    if config.pilot is not None and rows < config.target_rows:
-        log.info(
-            f"pilot: look at {run.data / 'data.jsonl'}; the same command without pilot goes on"
-        )
-        return f"pilot of {rows} rows"
-    if rows < config.target_rows:
-        log.warning(f"max_requests reached with {rows} of target_rows={config.target_rows}")
-    return None
 
 
 if __name__ == "__main__":

@@ -113,6 +113,5 @@ class Budget:
             needed.append(f"{wanted.tokens} tokens")
         return (
             f"{', '.join(limits)}: reached; {' and '.join(spent)} spent, and the next request may "
-            f"take {' and '.join(needed)}. Every reply is kept: with a larger budget the same "
-            "command goes on"
+            f"take {' and '.join(needed)}; raise it: every reply is kept"
         )

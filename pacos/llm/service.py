@@ -141,8 +141,8 @@ class Replay:
     async def ask(self, request: Request) -> Reply:
         raise UserError(
             f"{self._ledger.path} has no reply to request {request.key[:12]} (model "
-            f"{request.model}): a replay asks no model; use endpoint.mode=live, or the config and "
-            "seed that the ledger was made with"
+            f"{request.model}): a replay asks no model. Use endpoint.mode=live, or the config and "
+            "seed that the ledger was made with; to replay another run's, copy its ledger there"
         )
 
     def stop(self) -> None:

@@ -51,6 +51,12 @@ OPTIONS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY"):
+        monkeypatch.setenv(name, "none")
+
+
 @pytest.fixture
 def required(tmp_path: Path) -> dict[type[StageConfig], list[str]]:
     rows = tmp_path / "rows.jsonl"

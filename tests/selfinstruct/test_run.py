@@ -193,6 +193,22 @@ def test_a_killed_run_comes_to_the_same_rows(tmp_path: Path, method: str, replie
         assert steps == list(range(1, len(steps) + 1))
 
 
+def test_what_is_slow_changes_no_file(tmp_path: Path) -> None:
+    """Rejections of instructions, and of what later steps make of them, come in one order."""
+    more = ["method=self_instruct", "target_rows=40"]
+    refused = Rule("filter", match="for sailors\nIs it classification?")
+    slow = Rule("slow", match="Is it classification?", seconds=0.1)
+    runs = {}
+    with TeacherServer([refused]) as server:
+        for name, rules in (("quick", [refused]), ("slow", [refused, slow])):
+            server.rules = rules
+            code, runs[name] = run_here(server.url, tmp_path, name, *more)
+            assert code == EXIT_DONE
+    for name in FILES:
+        made = [(run.data / name).read_bytes() for run in runs.values()]
+        assert made[0] == made[1], name
+
+
 @pytest.mark.parametrize("request_stop", ["SIGTERM", "SIGUSR1", "SIGINT", "STOP"])
 def test_a_stopped_run_goes_on(tmp_path: Path, request_stop: str) -> None:
     with TeacherServer([Rule("slow", seconds=0.1)]) as server:
@@ -248,6 +264,8 @@ def test_a_budget_stops_a_run_that_goes_on_when_it_is_raised(
     )
     assert start(run).wait(60) == EXIT_SAVED
     assert run.state() is State.saved
+    bought = [row for row in read_jsonl(run.data / "data.jsonl") if row["source"] == "generated"]
+    assert 0 < len(bought) == read_json(run.result)["rows"] < 60
     more = "generator.endpoint.budget_tokens=40000000"
     code, run = run_here(server.url, tmp_path, "budget", more)
     assert code == EXIT_DONE
@@ -272,9 +290,14 @@ def test_a_request_that_always_fails_is_reported_and_loses_nothing_else(tmp_path
 
 
 def test_mistakes_of_the_user_end_with_one_message(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = [f"run.root={tmp_path}", "run.name=wrong"]
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert main([*place, "generator=openai", "judge=openai"]) == EXIT_USER_ERROR
+    message = capsys.readouterr().err
+    assert "generator.endpoint.api_key_env = OPENAI_API_KEY" in message
+    assert "judge.endpoint.api_key_env = OPENAI_API_KEY" in message
     assert main([*place, "seeds.path=nowhere.jsonl", "target_rows=0"]) == EXIT_USER_ERROR
     message = capsys.readouterr().err
     assert "seeds.path = nowhere.jsonl" in message

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rapidfuzz.distance import LCSseq
 
+from pacos.errors import UserError
 from pacos.files import read_jsonl
 from pacos.schemas import SeedTask, read_seed_tasks
 from selfinstruct.config import SHIPPED_SEEDS
@@ -39,6 +40,24 @@ def test_texts_are_clean(seeds: list[SeedTask]) -> None:
         for text in (seed.instruction, seed.input, seed.output):
             assert text == text.strip(), seed.id
             assert "\r" not in text, seed.id
+
+
+def test_bad_lines_of_a_users_file_are_named_by_file_and_number(tmp_path: Path) -> None:
+    lines = EN.read_text(encoding="utf-8").splitlines()[:6]
+    record = json.loads(lines[0])
+    lines[1] = "{'id': 'single quotes'}"
+    lines[2] = json.dumps({key: record[key] for key in record if key != "instances"})
+    lines[3] = json.dumps({**record, "is_classification": "no"})
+    lines[4] = json.dumps({**record, "instruction": " "})
+    lines[5] = lines[5][:-9]
+    own = tmp_path / "own.jsonl"
+    own.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        read_seed_tasks(own)
+    said = str(error.value).splitlines()
+    assert [line.split(": ")[0] for line in said] == [f"{own}:{n}" for n in (2, 3, 4, 5, 6)]
+    assert "instances, the first of them with input and output" in said[1]
+    assert "must be true or false" in said[2]
 
 
 @pytest.mark.parametrize("key", ["id", "name", "instruction"])
