@@ -118,9 +118,10 @@ def _state(run: RunDir, jobs: Jobs | None) -> tuple[str, str]:
         return ("running" if job.state == "RUNNING" else "queued"), str(job)
     if state is State.running:
         return _running(run, jobs)
+    lost = "" if state is State.done else _lost_job(run, jobs)
     if state is State.created:
-        return "not begun", ""
-    return state.value, _last_reason(run)
+        return "not begun", lost
+    return state.value, lost or _last_reason(run)
 
 
 def _running(run: RunDir, jobs: Jobs | None) -> tuple[str, str]:
@@ -141,6 +142,19 @@ def _running(run: RunDir, jobs: Jobs | None) -> tuple[str, str]:
         except OSError:
             return "running", f"process {began.get('pid')}"
     return "killed", "its process is gone"
+
+
+def _lost_job(run: RunDir, jobs: Jobs | None) -> str:
+    """What became of the run's job if it is gone and the ranks never came to the run."""
+    if jobs is None or not run.job_id.is_file():
+        return ""
+    job = run.job_id.read_text().strip()
+    if any(life.get("job") == job for life in run.all_lives()):
+        return ""
+    log = run.path / f"slurm-{job}.log"
+    if log.is_file():
+        return f"job {job} ended before its ranks began, see {log}"
+    return f"job {job} is gone, and never began"
 
 
 def _last_reason(run: RunDir) -> str:

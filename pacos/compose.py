@@ -153,7 +153,8 @@ def _override_problem(
     try:
         parsed = OverridesParser.create().parse_override(override)
     except BAD_CONFIG:
-        return Problem("override", override, "cannot be read", "write it as KEY=VALUE")
+        remedy = "write it as KEY=VALUE, and what Hydra would read otherwise as 'KEY=\"VALUE\"'"
+        return Problem("override", override, "cannot be read", remedy)
     key, value = parsed.key_or_group, parsed.value()
     try:
         if parsed.type is OverrideType.CHANGE and key not in groups and key in _dotted(base):

@@ -56,7 +56,7 @@ def find_gpu(name: str) -> Gpu | None:
     if re.search(r"\bMIG\b", name):
         return None
     for words, gpu in GPUS.items():
-        if re.search(rf"\b{words}\b", name):
+        if re.search(rf"\b{words}\b", name, re.IGNORECASE):
             return gpu
     return None
 

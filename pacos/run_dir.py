@@ -247,9 +247,14 @@ class RunDir:
 
 
 def job_of_this_process() -> dict[str, str | None]:
-    """The Slurm job around this process, how often it was requeued, and its nodes."""
-    names = {"job": "SLURM_JOB_ID", "restart": "SLURM_RESTART_COUNT", "nodes": "SLURM_JOB_NODELIST"}
-    return {key: os.environ.get(name) for key, name in names.items()}
+    """The Slurm job around this process as squeue names it, its requeues, and its nodes."""
+    get = os.environ.get
+    array, task = get("SLURM_ARRAY_JOB_ID"), get("SLURM_ARRAY_TASK_ID")
+    return {
+        "job": get("SLURM_JOB_ID") if array is None else f"{array}_{task}",
+        "restart": get("SLURM_RESTART_COUNT"),
+        "nodes": get("SLURM_JOB_NODELIST"),
+    }
 
 
 def run_path(config: StageConfig) -> Path:

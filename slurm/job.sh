@@ -86,11 +86,13 @@ again() {
     options=("--dependency=afterany:$SLURM_JOB_ID" "--nodes=$SLURM_JOB_NUM_NODES"
         "--partition=$SLURM_JOB_PARTITION" "--time=$limit" ${1:+"--exclude=$1"}
         ${SLURM_ARRAY_TASK_ID:+"--array=$SLURM_ARRAY_TASK_ID"}
-        ${SLURM_JOB_ACCOUNT:+"--account=$SLURM_JOB_ACCOUNT"}
+        ${SLURM_JOB_ACCOUNT:+"--account=$SLURM_JOB_ACCOUNT"} ${SLURM_JOB_QOS:+"--qos=$SLURM_JOB_QOS"}
         ${SLURM_GPUS_ON_NODE:+"--gpus-per-node=$SLURM_GPUS_ON_NODE"})
     id=$(submit "${options[@]}" "$script" "${words[@]}")
     hand_over "${id%%;*}"
-    echo "${id%%;*}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}" >"$run/job.id"
+    # Renamed, so that nobody reads half of it.
+    echo "${id%%;*}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}" >"$run/.job.id"
+    mv "$run/.job.id" "$run/job.id"
     exit 85
 }
 

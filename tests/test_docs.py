@@ -68,7 +68,7 @@ def test_commands_in_the_documents_are_right(document: str) -> None:
         assert not unknown, (name, unknown)
         if stage not in SCHEMA_OF or {"--help", "--rows"} & {*words}:
             continue
-        needs_data = name == "doctor" or "--cfg" in words
+        needs_data = name in ("doctor", "prefetch") or "--cfg" in words
         given = any(word.startswith("data.path=") for word in words)
         extra = ["data.path=rows.jsonl"] if needs_data and stage == "sft" and not given else []
         assert not problems(SCHEMA_OF[stage], [*words, *extra]), (name, words)

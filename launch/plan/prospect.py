@@ -60,7 +60,7 @@ class Prospect:
             reasons=reasons(chosen, epoch, machine) if chosen else [],
             fewest=smallest(config, epoch, machine, offload=False),
             fewest_offloaded=smallest(config, epoch, machine, offload=True),
-            disk=DiskNeed.of(config),
+            disk=DiskNeed.of(config, asked.work.steps),
             problems=problems,
         )
 

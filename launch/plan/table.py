@@ -171,7 +171,7 @@ def _time(prospect: Prospect) -> Iterator[str]:
 def _disk(prospect: Prospect) -> Iterator[str]:
     disk = prospect.disk
     yield (
-        f"disk   {disk.total() / GIB:,.1f} GiB: {disk.checkpoints} checkpoints of "
+        f"disk   {disk.total() / GIB:,.1f} GiB: {_plural(disk.checkpoints, 'checkpoint')} of "
         f"{disk.checkpoint / GIB:,.1f}, model {disk.model / GIB:,.1f}; "
         f"token cache {prospect.token_cache() / GIB:.2g} GiB"
     )

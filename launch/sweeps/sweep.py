@@ -95,7 +95,8 @@ def expand(schema: type[AnyConfig], words: Sequence[str]) -> list[Point]:
         raise ConfigError([Problem("sweep", " ".join(words), what, "use KEY=A,B")]) from error
     ranges = [one for one in overrides if one.is_sweep_override() and not one.is_discrete_sweep()]
     if ranges:
-        what, remedy = "is no list of values", "write A,B,C or range(…), or let sweep=optuna search"
+        what = "is no list of values"
+        remedy = "write A,B,C or range(…), or let search=optuna propose values"
         raise ConfigError(
             [Problem(one.key_or_group, one.get_value_string(), what, remedy) for one in ranges]
         )

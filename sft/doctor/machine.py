@@ -133,7 +133,7 @@ def disks(config: SFTConfig) -> str:
     _free("PACOS_CACHE", cache_directory())
     if config.deepspeed.nvme_path is not None:
         _free("deepspeed.nvme_path", Path(config.deepspeed.nvme_path).expanduser())
-    need = DiskNeed.of(config)
+    need = DiskNeed.of(config, config.max_steps)
     if free < need.total():
         raise UserError(
             f"run.root = {config.run.root}: {_gib(free)} are free, and {need.checkpoints} "

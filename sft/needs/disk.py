@@ -25,12 +25,20 @@ class DiskNeed:
     """Exported, in bf16."""
 
     @classmethod
-    def of(cls, config: SFTConfig) -> DiskNeed:
-        """What lies below run.root; what is offloaded to a disk lies on each machine's own."""
+    def of(cls, config: SFTConfig, steps: int | None) -> DiskNeed:
+        """What lies below run.root; what is offloaded to a disk lies on each machine's own.
+
+        Args:
+            config: of the run.
+            steps: that it makes, if that is known: a short run saves less often than it may keep.
+        """
         parameters = config.model.shape.num_parameters()
+        checkpoints = config.checkpoint.most_copies(measured=config.validation.rows > 0)
+        if steps is not None:
+            checkpoints = min(checkpoints, -(-steps // config.checkpoint.every_steps))
         return cls(
             checkpoint=STATE_BYTES[config.precision] * parameters,
-            checkpoints=config.checkpoint.most_copies(measured=config.validation.rows > 0),
+            checkpoints=checkpoints,
             model=2 * parameters,
         )
 

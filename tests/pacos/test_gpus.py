@@ -21,6 +21,7 @@ from pacos.gpus import peak_flops
         ("NVIDIA A10G", 70.0),
         ("NVIDIA L40S", 362.05),
         ("NVIDIA L4", 121.0),
+        ("h100", 989.4),
         ("NVIDIA GeForce RTX 4090", 165.2),
         ("AMD Instinct MI300X", 1307.4),
     ],

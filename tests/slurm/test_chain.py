@@ -67,3 +67,11 @@ def test_a_refused_link_leaves_no_half_made_chain(site: Site) -> None:
     assert "cluster.nodes = 1 of 9 ranks" in done.stderr
     assert not (site.folder / "runs").exists()
     assert not site.slurm.run("squeue", "--noheader").strip()
+
+
+def test_the_key_of_a_teacher_is_missed_where_the_command_is_typed(site: Site) -> None:
+    teacher = ["generator@selfinstruct.generator=openai"]
+    done = site.pacos("pipeline", *site.pipeline("keyless", *teacher), OPENAI_API_KEY="")
+    assert done.returncode == 2
+    assert "selfinstruct.generator.endpoint.api_key_env = OPENAI_API_KEY" in done.stderr
+    assert not (site.folder / "runs").exists()

@@ -106,6 +106,17 @@ def test_where_slurm_does_not_requeue_a_second_job_goes_on(site: Site) -> None:
     assert steps(run) == list(range(1, 21))
 
 
+def test_a_job_that_ends_before_its_ranks_says_where_to_look(site: Site) -> None:
+    env = site.folder / "env.sh"
+    env.write_text(f"{env.read_text()}echo no such module >&2\nexit 7\n")
+    run, job = site.submit("lost")
+    assert site.wait_for_end(job)["JobState"] == "FAILED"
+    log = run.path / f"slurm-{job}.log"
+    assert "no such module" in log.read_text()
+    shown = site.pacos("status", str(run.path)).stdout
+    assert f"job {job} ended before its ranks began, see {log}" in shown
+
+
 def test_a_script_typed_by_hand_freezes_the_run_with_what_slurm_gave(site: Site) -> None:
     script = ROOT / "slurm" / "sft.sbatch"
     options = ["--nodes=2", "--gpus-per-node=2", "--cpus-per-task=2"]

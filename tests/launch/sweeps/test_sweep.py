@@ -98,7 +98,7 @@ def test_all_points_are_checked_before_anything_is_written(
 
 
 def test_a_range_needs_a_search(words: list[str]) -> None:
-    with pytest.raises(ConfigError, match=r"optimizer\.lr = .*sweep=optuna"):
+    with pytest.raises(ConfigError, match=r"optimizer\.lr = .*search=optuna"):
         expand(SFTConfig, [*words, "optimizer.lr=interval(0,1)"])
 
 
