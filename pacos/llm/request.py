@@ -56,12 +56,15 @@ class Request:
 
     def sent(self) -> dict[str, Any]:
         """Everything that decides the reply, for JSON."""
-        sampling = self.sampling
+        sampling = {name: getattr(self.sampling, name) for name in Sampling.__slots__}
+        # It came later: without it, a request has the key that its reply was bought under.
+        if not self.sampling.echo:
+            del sampling["echo"]
         return {
             "endpoint": self.endpoint,
             "model": self.model,
             "prompt": self.prompt,
-            "sampling": {name: getattr(sampling, name) for name in Sampling.__slots__},
+            "sampling": sampling,
             "schema": self.schema,
             "sample": self.sample,
         }

@@ -36,6 +36,7 @@ BASE = Request(
                 "seed": 1,
                 "logit_bias": ((50256, -100.0),),
                 "top_logprobs": 5,
+                "echo": True,
             }.items()
         ),
     ],
@@ -43,6 +44,11 @@ BASE = Request(
 def test_everything_that_is_sent_is_in_the_key(change: dict[str, Any]) -> None:
     assert replace(BASE, **change).key != BASE.key
     assert replace(BASE).key == BASE.key
+
+
+def test_keys_of_replies_that_were_bought_stay() -> None:
+    """A field that is added to requests must not change those that do without it."""
+    assert BASE.key == "788f668cbffea94c151cad112a72a47b2a6a08fe134ceca11121cb6ebe621867"
 
 
 def test_a_key_survives_half_an_emoji() -> None:
