@@ -16,10 +16,9 @@ NO_OUTPUT = "no output part"
 WRONG_NUMBER = "numbered wrongly"
 NOT_JSON = "not the JSON asked for"
 
-NO_INPUT = frozenset(
-    {"", "none", "no input", "n/a", "<none>", "<noinput>", "noinput", "없음", "입력 없음", "(없음)"}
-)
-"""What a teacher writes, in lower case and without a full stop, where a task has no input."""
+NO_INPUT = frozenset({"none", "noinput", "n/a", "없음", "입력없음"})
+"""What a teacher writes, in lower case and without blanks, brackets and full stop, where a task has
+no input. Weak ones repeat the dots that stand for it in the form that they are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,8 @@ class Candidate:
 def without_input(text: str) -> str:
     """The text of an input; empty where it says that there is none."""
     text = text.strip()
-    return "" if text.casefold().rstrip(".") in NO_INPUT else text
+    bare = text.casefold().strip(" .<>()").replace(" ", "")
+    return "" if bare in NO_INPUT or not text.strip(" .…") else text
 
 
 def _any_of(field: str) -> str:

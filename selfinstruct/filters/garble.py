@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import cache
 
 from selfinstruct.config import FilterConfig
 from selfinstruct.parse import Candidate
+from selfinstruct.wording import WORDINGS
+
+WORD = re.compile(r"\w+")
 
 LEAK = re.compile(
-    r"^[ \t]*#{3,}[ \t]*$|<\|[^|\n]*\|>|</?s>|\[/?INST\]|(?i:<no ?(?:in|out)put>)"
-    r"|^[ *\d.]*(?:#{2,}[ *\d.]*)?(?:Instruction|Input|Output|Response|지시|입력|출력|응답)[ *]*:",
+    r"^[ \t]*#{3,}[ \t]*$|<\|[^|\n]*\|>|</?s>|\[/?INST\]|(?i:< ?no ?(?:in|out)put ?>)"
+    r"|^[ *\d.]*(?:#{2,}[ *\d.]*)?(?:Instruction|Input|Output|Response|지시|입력|출력|응답)[ *]*:"
+    r"|\}\s*,\s*\{\s*\Z",
     re.MULTILINE,
 )
-"""Marks of prompts inside a task: separators, labels at the beginning of a line, special tokens."""
+"""Marks of prompts inside a task: separators, labels at the beginning of a line, special tokens,
+and what stands between two tasks in JSON."""
+
+PARROTED_WORDS = 8
+"""In a row of what the teacher was told: it tells it again instead of writing a task."""
 
 MOJIBAKE = re.compile("[ÂÃâìíëêãä][\x80-¿€™œŒ“”•–—˜šŠžŽŸƒ„†‡ˆ‰‹›]|�")
 """UTF-8 read as Latin-1 or Windows-1252, and what could not be decoded at all."""
@@ -31,7 +42,22 @@ DISTINCT_SHARE = 0.5
 
 def leak(candidate: Candidate, config: FilterConfig) -> str | None:
     """Two tasks run into one, or the prompt itself was repeated."""
-    return "marks of the prompt inside" if any(map(LEAK.search, _parts(candidate))) else None
+    is_leak = any(
+        LEAK.search(text) or not _told().isdisjoint(_runs(text)) for text in _parts(candidate)
+    )
+    return "marks of the prompt inside" if is_leak else None
+
+
+@cache
+def _told() -> frozenset[tuple[str, ...]]:
+    """All runs of words in what teachers are told, in any language."""
+    texts = (text for words in WORDINGS.values() for text in asdict(words).values())
+    return frozenset(run for text in texts for run in _runs(text))
+
+
+def _runs(text: str) -> Iterator[tuple[str, ...]]:
+    words = WORD.findall(text.casefold())
+    return (tuple(words[at : at + PARROTED_WORDS]) for at in range(len(words) - PARROTED_WORDS + 1))
 
 
 def garbled(candidate: Candidate, config: FilterConfig) -> str | None:

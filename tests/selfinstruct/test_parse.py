@@ -158,3 +158,13 @@ def test_a_conversation_that_breaks_off(chat: Conversation) -> None:
     expected = [Candidate("Fix this.", "", "He goes.")]
     assert parse.conversation(f"{asked}He goes.", chat, cut=False) == expected
     assert parse.conversation(f"{asked}He goes.<|im_end|>\nmore", chat, cut=True) == expected
+
+
+@pytest.mark.parametrize("text", ["…", "...", "None.", "< noinput >", "N/A", "(없음)", "입력 없음"])
+def test_an_input_that_says_that_there_is_none(text: str) -> None:
+    assert parse.without_input(text) == ""
+
+
+@pytest.mark.parametrize("text", ["<", "+", "Wait…", "none of them", "3.5"])
+def test_an_input_that_is_one(text: str) -> None:
+    assert parse.without_input(text) == text

@@ -32,6 +32,13 @@ REJECTED = [
     (Candidate("Name the rivers.\nOutput: x", "", "Oder"), "marks of the prompt inside"),
     (Candidate("Name the three rivers", "", "Oder<|im_end|>"), "marks of the prompt inside"),
     (Candidate("Name the three rivers", "<No Input>", "Oder"), "marks of the prompt inside"),
+    (Candidate("Name the three rivers", "2018 },{", "Oder."), "marks of the prompt inside"),
+    (
+        Candidate(
+            "This is about a different matter, and its instruction begins with a word", "", "A"
+        ),
+        "marks of the prompt inside",
+    ),
     (Candidate("Describe what the picture shows", "", "A cat."), "needs more than text"),
     (Candidate("Please Go To the shop", "", "I went."), "needs more than text"),
     (Candidate("Rewrite this sentence in the past", "", "He went."), "input is missing"),
