@@ -24,10 +24,9 @@ from launch.jobs.submit import submit, undone_if_refused
 from launch.local import run_here
 from launch.status import read_status
 from launch.summary import print_summary
-from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, ConfigError, UserError, exit_with
+from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, UserError, exit_with
 from pacos.frozen import load_frozen
 from pacos.run_dir import RunDir, State, open_run
-from selfinstruct.config import SelfInstructConfig
 
 POLL_SECONDS = 10.0
 """Between looks at a job that is waited for."""
@@ -47,7 +46,6 @@ def begin_chain(config: PipelineConfig, run: RunDir) -> int:
     with undone_if_refused(run.path, []):
         open_run(config)
         left = [link for link in read_links(config, run.path) if not link.is_done]
-        _refuse_without_key(left)
         submitted = submit_links([*takewhile(lambda link: link.is_job, left)])
     if not left:
         return conclude(run)
@@ -58,19 +56,6 @@ def begin_chain(config: PipelineConfig, run: RunDir) -> int:
         return _start_keeper(run)
     print(f"  nothing has to stay alive; pacos status {run.path} shows it")
     return EXIT_DONE
-
-
-def _refuse_without_key(left: Sequence[Link]) -> None:
-    """Say here, not in the keeper's log, that the teacher's key is missing.
-
-    Raises:
-        ConfigError: it is. The judge's key is looked for when the config is checked.
-    """
-    for link in left:
-        if isinstance(link.config, SelfInstructConfig) and link.config.generator.endpoint:
-            key = link.config.generator.endpoint.missing_key("selfinstruct.generator.endpoint")
-            if key:
-                raise ConfigError([key])
 
 
 def submit_links(links: Sequence[Link]) -> dict[str, str]:
