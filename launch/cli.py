@@ -11,6 +11,9 @@ from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, UserError, exit_with
 
 STAGES = ("selfinstruct", "sft", "eval", "pipeline")
 
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+"""Ctrl-C where there is nothing to save: what a shell says of a program that it ended."""
+
 
 def main() -> int:
     """Entry point of `pacos`; returns its exit code (see `pacos.errors`)."""
@@ -34,6 +37,9 @@ def main() -> int:
         raise UserError(f"{command}: no such command; choose one of: {known}")
     except UserError as error:
         return exit_with(error)
+    except KeyboardInterrupt:
+        print("\npacos: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
 
 
 def _show_overview() -> int:

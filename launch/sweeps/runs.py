@@ -136,6 +136,9 @@ def _codes(sweep: Sweep, configs: Mapping[int, AnyConfig]) -> list[int]:
             codes.append(dispatch(config))
         except UserError as error:
             codes.append(exit_with(error))
+        # Asked to stop in its last moments, a point is done and yet the next must not begin.
+        if codes[-1] == EXIT_DONE and RunDir(sweep.path / str(number)).stop.exists():
+            codes[-1] = EXIT_SAVED
         if codes[-1] == EXIT_SAVED:
             break
     return codes

@@ -148,6 +148,11 @@ class Batches:
             return outcomes
         except UserError as error:
             raise SystemExit(exit_with(error)) from error
+        except KeyboardInterrupt as interrupt:
+            # Between points, or while jobs are waited for.
+            said = "no longer waiting; its jobs go on, and the same command goes on with it"
+            print(f"\n{said}", file=sys.stderr)
+            raise SystemExit(EXIT_SAVED) from interrupt
 
     def _settle(self, point: Point) -> int:
         """The number of a point: that which an equal one has, or the next."""

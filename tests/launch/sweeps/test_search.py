@@ -77,6 +77,19 @@ def test_a_search_that_is_stopped_goes_on_to_its_last_point(
         search(SFTConfig, [*words, "epochs=7"])
 
 
+def test_ctrl_c_while_jobs_are_waited_for_says_how_to_go_on(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def interrupt(number: int) -> int:
+        raise KeyboardInterrupt
+
+    answer(monkeypatch, interrupt)
+    with pytest.raises(SystemExit) as ended:
+        search(SFTConfig, words)
+    assert ended.value.code == EXIT_SAVED
+    assert "the same command goes on with it" in capsys.readouterr().err
+
+
 def test_a_search_whose_points_all_fail_ends_at_once(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

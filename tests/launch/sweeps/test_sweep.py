@@ -88,6 +88,23 @@ def test_a_stopped_point_stops_the_sweep(
     assert dispatched == ["0"]
 
 
+def test_a_stop_in_the_last_moments_of_a_point_keeps_the_next_from_beginning(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = tmp_path / "runs" / "scan"
+
+    def done_and_asked(config: AnyConfig) -> int:
+        RunDir(sweep / "0").stop.touch()
+        return EXIT_DONE
+
+    first = answer(monkeypatch, done_and_asked)
+    assert begin_sweep(expand(SFTConfig, words)) == EXIT_SAVED
+    assert first == ["0"]
+    second = answer(monkeypatch, lambda config: EXIT_DONE)
+    assert begin_sweep(expand(SFTConfig, words)) == EXIT_DONE
+    assert second == ["1", "2", "3"]
+
+
 def test_all_points_are_checked_before_anything_is_written(
     words: list[str], tmp_path: Path
 ) -> None:
