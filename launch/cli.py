@@ -57,6 +57,9 @@ def _stage(name: str, arguments: Sequence[str]) -> int:
         return EXIT_DONE
     _refuse_ranks(name)
     from launch.stages import run_stage
+    from pacos.terminal import outlive_terminal
+
+    outlive_terminal()
 
     return run_stage(name, arguments)
 

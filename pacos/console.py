@@ -13,12 +13,15 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pacos.terminal import outlive_terminal
+
 LINE_EVERY_SECONDS = 10.0
 """Pause between progress lines where the output is no terminal, such as a job's log."""
 
 
 def set_up_logging(*, is_main: bool) -> None:
     """Log pacos' own lines on rank 0; of others, and of libraries, only warnings and errors."""
+    outlive_terminal()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
     level = logging.INFO if is_main else logging.ERROR
     if not is_main:

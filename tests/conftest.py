@@ -37,7 +37,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @contextlib.contextmanager
 def signals_kept() -> Iterator[None]:
     """Take back the handlers that a program sets for its whole process."""
-    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGPIPE)}
+    before = {
+        number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGPIPE, signal.SIGHUP)
+    }
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

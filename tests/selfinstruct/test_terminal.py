@@ -1,0 +1,36 @@
+"""A run whose terminal is closed goes on to its end."""
+
+from __future__ import annotations
+
+import os
+import pty
+import sys
+import time
+from pathlib import Path
+
+from pacos.files import read_jsonl
+from pacos.run_dir import RunDir, State
+from tests.conftest import ROOT
+from tests.pacos.llm.scripted_server import Rule
+from tests.selfinstruct.teacher_server import TeacherServer
+
+
+def test_a_run_outlives_its_terminal(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "closed")
+    settings = ["generator=server", "generator.terms=none", "generator.endpoint.model=scripted"]
+    settings += ["target_rows=40", "window=4", f"run.root={tmp_path}", "run.name=closed"]
+    with TeacherServer([Rule("slow", seconds=0.2)]) as server:
+        front, terminal = pty.fork()
+        if front == 0:
+            os.chdir(ROOT)
+            command = [sys.executable, "-m", "launch.cli", "selfinstruct", *settings]
+            os.execv(command[0], [*command, f"generator.endpoint.url={server.url}"])
+        until = time.monotonic() + 60
+        while not list(read_jsonl(run.data / "ledger.jsonl")):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        os.close(terminal)
+        _, status = os.waitpid(front, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert run.state() is State.done
+    assert run.lives() == 1
