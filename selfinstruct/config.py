@@ -103,7 +103,7 @@ class SelfInstructConfig:
     window: int = 64
     """Requests for tasks under way at once, fewer towards the end. A prompt shows generated tasks
     as the pool was this many requests before, so that a run comes to the same rows whatever was
-    slow."""
+    slow. A batch of the Batch API holds no more: thousands are right there."""
     pilot: int | None = None
     """Rows after which the run stops to be looked at, with its yield and what the whole will cost;
     the same command without it goes on. Null: the whole run."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from pacos.llm.config import Mode
 from pacos.llm.ledger import Spent
 from pacos.llm.prices import Price
 from pacos.llm.request import estimated_tokens
@@ -34,13 +35,19 @@ class Quote:
     """US dollars; None if the price is not known."""
     hours: float | None = None
     """None where nothing has shown how fast the teacher is."""
+    rounds: int | None = None
+    """Batches that wait for each other; None where requests are sent one by one."""
 
     def __str__(self) -> str:
         price = NO_PRICE if self.usd is None else f"${self.usd:,.2f}"
         time = "" if self.hours is None else f", {self.hours:.1f} h"
         tokens = f"{self.tokens / 1e6:,.1f} M" if self.tokens >= 1e6 else f"{self.tokens:,}"
         requests = f"{self.requests:,} requests, {tokens} tokens"
-        return f"{self.rows:,} rows: about {requests}, {price}{time}"
+        quote = f"{self.rows:,} rows: about {requests}, {price}{time}"
+        if self.rounds is None:
+            return quote
+        many = f"{self.rounds:,} batches one after another, each up to 24 h"
+        return f"{quote}; {many}: raise window for fewer"
 
 
 def guess(config: SelfInstructConfig, pool: Pool, method: Method, price: Price | None) -> Quote:
@@ -61,6 +68,10 @@ def guess(config: SelfInstructConfig, pool: Pool, method: Method, price: Price |
     reply = tasks * _tokens(pool.seeds, whole=one_step)
     requests = math.ceil(config.target_rows / (tasks * ACCEPTANCE))
     prompts, replies = requests * prompt, requests * reply
+    steps = 1 if one_step else 3
+    endpoint = config.generator.endpoint
+    is_batch = endpoint is not None and endpoint.mode is Mode.batch
+    rounds = steps * math.ceil(requests / config.window) if is_batch else None
     if not one_step:
         later = method.further_prompt_tokens(pool.seeds[0].instruction, langs[0])
         prompts += config.target_rows * later
@@ -71,6 +82,7 @@ def guess(config: SelfInstructConfig, pool: Pool, method: Method, price: Price |
         requests=requests,
         tokens=round(prompts + replies),
         usd=None if price is None else price.usd(round(prompts), round(replies)),
+        rounds=rounds,
     )
 
 

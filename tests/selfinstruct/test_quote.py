@@ -40,6 +40,14 @@ def test_further_steps_cost_requests_of_their_own() -> None:
     assert five.usd > one.usd
 
 
+def test_batches_that_wait_for_each_other_are_told() -> None:
+    batch = "generator.endpoint.mode=batch"
+    assert quote(batch).rounds == math.ceil(1000 / 64)
+    assert quote(batch, "method=self_instruct", "window=2000").rounds == 3
+    assert "1 batches one after another" in str(quote(batch, "window=1000"))
+    assert quote().rounds is None
+
+
 def test_tokens_of_korean_cost_more() -> None:
     assert quote("lang=ko").tokens > 0
 
