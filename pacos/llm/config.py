@@ -140,7 +140,9 @@ class EndpointConfig:
     def missing_key(self, at: str = "endpoint") -> Problem | None:
         """The API key, if it is needed and the environment has none."""
         name = self.api_key_env
-        if name is None or self.mode is Mode.replay or os.environ.get(name, "").strip():
+        if name is None or not _is_variable(name) or self.mode is Mode.replay:
+            return None
+        if os.environ.get(name, "").strip():
             return None
         what, remedy = "no such environment variable", f"export {name} with the key of {self.url}"
         return Problem(f"{at}.api_key_env", name, what, remedy)
@@ -175,9 +177,7 @@ class EndpointConfig:
         elif parts.username is not None or parts.query:
             remedy = "give it in the environment variable that api_key_env names"
             found.append(Problem("url", f"…{parts.hostname}…", "must hold no secret", remedy))
-        if self.api_key_env is not None and (
-            KEY_LIKE.match(self.api_key_env) or not VARIABLE.match(self.api_key_env)
-        ):
+        if self.api_key_env is not None and not _is_variable(self.api_key_env):
             what = "must be the name of an environment variable, not a key"
             remedy = "export the key as OPENAI_API_KEY, say, and give that name"
             found.append(Problem("api_key_env", "(not shown)", what, remedy))
@@ -196,3 +196,8 @@ class EndpointConfig:
             )
             return [Problem("budget_usd", self.budget_usd, what, remedy)]
         return []
+
+
+def _is_variable(name: str) -> bool:
+    """Whether it names a variable; a key that was put there instead must not be shown."""
+    return bool(VARIABLE.match(name)) and not KEY_LIKE.match(name)

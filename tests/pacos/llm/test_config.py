@@ -74,6 +74,17 @@ def test_bad_values_are_named(key: str, value: Any) -> None:
     assert not re.search("hunter2|sk-", str(problems[0]))
 
 
+@pytest.mark.parametrize("key", ["sk-hunter2", "hunter2 3", "h" * 40])
+def test_a_key_in_place_of_its_variable_is_not_shown(key: str) -> None:
+    mistaken = endpoint(api_key_env=key)
+    (problem,) = mistaken.problems()
+    assert key not in str(problem)
+    assert mistaken.missing_key() is None, "said once, and without it"
+    missing = endpoint(api_key_env="NO_SUCH_VARIABLE").missing_key()
+    assert missing is not None
+    assert "NO_SUCH_VARIABLE" in missing.remedy
+
+
 def test_negative_prices_are_named() -> None:
     problems = endpoint(prompt_price=-1, completion_price=1).problems()
     assert [problem.key for problem in problems] == ["endpoint.prompt_price"]
