@@ -11,15 +11,19 @@ from launch.config import AnyConfig, PipelineConfig
 from launch.dispatch import is_job
 from launch.jobs.array import array_scripts
 from launch.jobs.links import read_links
-from launch.jobs.submit import run_script, submit_command
+from launch.jobs.submit import run_script, submit_command, waiting_for
 from launch.local import stage_command
 from launch.sweeps.sweep import Point, place, settle
 from pacos.errors import EXIT_DONE
 from pacos.run_dir import find_run
 
 
-def show(config: AnyConfig) -> int:
+def show(config: AnyConfig, after: str | None = None) -> int:
     """Print a checked config, its job script if it is to be a job, and the command.
+
+    Args:
+        config: of a run.
+        after: a job that it has to wait for.
 
     Raises:
         UserError: its directory belongs to another run.
@@ -27,11 +31,13 @@ def show(config: AnyConfig) -> int:
     run = find_run(config)
     _print(str(run.config), OmegaConf.to_yaml(OmegaConf.structured(config)))
     if isinstance(config, PipelineConfig):
+        before = None
         for link in read_links(config, run.path):
-            show(link.config)
+            show(link.config, before)
+            before = f"JOB_OF_{link.name.upper()}" if link.is_job else None
     elif is_job(config):
         _print(str(run.job_script), run_script(config, run))
-        _print("command", shlex.join(submit_command(run.job_script)))
+        _print("command", shlex.join(submit_command(run.job_script, *waiting_for(after))))
     else:
         _print("command", shlex.join(stage_command(config, run)))
     return EXIT_DONE

@@ -58,13 +58,17 @@ def submit(config: JobConfig, after: str | None = None) -> str:
         UserError: the job was not submitted. Whatever was written for it is gone again.
     """
     run = find_run(config)
-    waiting = [f"--dependency=afterok:{after}", "--kill-on-invalid-dep=yes"] if after else []
     with undone_if_refused(run.path, [run.job_script, run.changed_config()]):
         open_run(config)
         atomic_write(run.job_script, run_script(config, run))
-        job_id = sbatch(run.job_script, config, *waiting)
+        job_id = sbatch(run.job_script, config, *waiting_for(after))
     atomic_write(run.job_id, f"{job_id}\n")
     return job_id
+
+
+def waiting_for(job: str | None) -> list[str]:
+    """Options of a job that has to wait for another's success, and ends with its failure."""
+    return [f"--dependency=afterok:{job}", "--kill-on-invalid-dep=yes"] if job else []
 
 
 def run_script(config: JobConfig, run: RunDir) -> str:

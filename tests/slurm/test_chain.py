@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -74,4 +75,13 @@ def test_the_key_of_a_teacher_is_missed_where_the_command_is_typed(site: Site) -
     done = site.pacos("pipeline", *site.pipeline("keyless", *teacher), OPENAI_API_KEY="")
     assert done.returncode == 2
     assert "selfinstruct.generator.endpoint.api_key_env = OPENAI_API_KEY" in done.stderr
+    assert not (site.folder / "runs").exists()
+
+
+def test_a_dry_run_shows_what_waits_for_what_and_does_nothing(site: Site) -> None:
+    done = site.pacos("pipeline", *site.pipeline("shown"), "--dry-run")
+    assert done.returncode == 0, done.stderr
+    commands = [line for line in done.stdout.splitlines() if line.startswith("sbatch ")]
+    waits = [re.findall("afterok:([A-Z_]+)", line) for line in commands]
+    assert waits == [[], ["JOB_OF_SELFINSTRUCT"], ["JOB_OF_SFT"]]
     assert not (site.folder / "runs").exists()
