@@ -54,7 +54,8 @@ def overview() -> str:
 def stage_help(name: str) -> str:
     """The text of `pacos NAME --help`: config groups with their options, and every key."""
     schema = _schema(name)
-    lines = [f"pacos {name}: {ABOUT[name]}", "", f"usage: pacos {name} KEY=VALUE… [-m]", ""]
+    usage = f"usage: pacos {name} KEY=VALUE… [-m] [--dry-run]"
+    lines = [f"pacos {name}: {ABOUT[name]}", "", usage, ""]
     lines += ["Groups, GROUP=OPTION:"]
     lines += [f"  {group:<32}{options}" for group, options in _groups(name)]
     lines += ["", "Keys, KEY=VALUE, with the value that the schema gives them:"]
