@@ -28,6 +28,8 @@ ABOUT_CODE = re.compile(
     re.IGNORECASE,
 )
 
+SCRIPT = {"en": "latin", "ko": "hangul"}
+"""That of instructions in each language."""
 STRAY = {"en": frozenset({"hangul", "han", "kana"}), "ko": frozenset({"han", "kana"})}
 """Scripts that teachers slip into; letters of others stand for quantities and symbols."""
 OTHER_SCRIPTS = frozenset({"cyrillic", "arabic", "hebrew", "devanagari", "thai"})
@@ -43,7 +45,9 @@ def written_in(lang: str) -> Filter:
 
     def other_language(candidate: Candidate, config: FilterConfig) -> str | None:
         asked = f"{candidate.instruction}\n{candidate.input}"
-        if language(candidate.instruction) not in (lang, None):
+        scripts = {script for script, _ in runs(candidate.instruction)}
+        # A few words tell no language, but that of another script is none.
+        if language(candidate.instruction) not in (lang, None) or SCRIPT[lang] not in scripts:
             return "instruction in another language"
         if ABOUT_LANGUAGE.search(asked):
             return None

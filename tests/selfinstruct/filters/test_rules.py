@@ -92,6 +92,7 @@ REJECTED_KOREAN = [
     (Candidate("한국의 강을 세 개 말해 줘", "", "저는 AI라서 몰라요."), "output refuses"),
     (Candidate("한국의 강을 세 개 말해 줘", "", "무엇을 도와드릴까요?"), "output asks back"),
     (Candidate("Name three rivers of Korea", "", "한강"), "instruction in another language"),
+    (Candidate("You are a spy!", "", "한강"), "instruction in another language"),
     (
         Candidate(
             "한국의 강을 세 개 말해 줘", "", "The rivers of Korea are the Han and the Nakdong."
