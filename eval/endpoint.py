@@ -65,8 +65,8 @@ def check_tasks(endpoint: EndpointConfig, tasks: Sequence[Any]) -> None:
     ]
     if scored and endpoint.api is Api.chat:
         raise UserError(
-            f"endpoint.api = chat: conversations have no scores of given texts, which "
-            f"{', '.join(scored[:4])}{' …' if len(scored) > 4 else ''} need; use "
+            "endpoint.api = chat: conversations have no scores of given texts, as tasks need: "
+            f"{', '.join(scored[:4])}{' …' if len(scored) > 4 else ''}; use "
             "endpoint.api=completions, or tasks that generate"
         )
 

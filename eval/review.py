@@ -11,7 +11,7 @@ from pathlib import Path
 from eval.config import EvalConfig
 from eval.geval.answers import read_answers
 from eval.geval.records import CERTIFICATE, PEOPLE, REVIEW, read_judged
-from eval.geval.rubric import read_rubric
+from eval.geval.rubric import RubricError, read_rubric
 from eval.geval.spot_check import SpotCheck
 from pacos.errors import UserError
 from pacos.files import read_json, write_json
@@ -63,11 +63,19 @@ def last_judge(run: RunDir, config: EvalConfig) -> Path:
 
 
 def read_spot_check(folder: Path, config: EvalConfig) -> SpotCheck:
-    """What lies in a judge's folder, and beside it the answers."""
+    """What lies in a judge's folder, and beside it the answers.
+
+    Raises:
+        UserError: a rubric is gone or broken.
+    """
+    try:
+        rubrics = {name: read_rubric(folder / f"{name}.yaml") for name in config.suite.rubrics}
+    except RubricError as error:
+        raise UserError(f"{folder}: its rubrics cannot be read: {error}") from error
     return SpotCheck(
         suite=config.suite.name,
         seed=config.seed,
-        rubrics={name: read_rubric(folder / f"{name}.yaml") for name in config.suite.rubrics},
+        rubrics=rubrics,
         answers={label: read_answers(folder.with_name(label)) for label in config.models()},
         judged=read_judged(folder),
     )

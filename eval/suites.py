@@ -176,13 +176,19 @@ def _load(manager: Any, wanted: str | TaskConfig, name: str) -> list[Any]:
 
 
 def _set_shots(tasks: list[Any], suite: SuiteConfig) -> None:
-    """Give tasks the number of examples that the suite wants."""
-    for name, shots in suite.num_fewshot.items():
+    """Give tasks the number of examples that the suite wants; of two names the longer counts.
+
+    A group's name is the beginning of its tasks' names, so that it is for one of them alone, too.
+    """
+    for name, shots in sorted(suite.num_fewshot.items(), key=lambda item: len(item[0])):
         chosen = [task for task in tasks if name in (getattr(task, "name", None), _name(task))]
-        chosen += [task for task in leaves(tasks) if _name(task) == name]
+        chosen += [task for task in leaves(tasks) if f"{_name(task)}_".startswith(f"{name}_")]
         if not chosen:
             known = ", ".join(dict.fromkeys(map(_name, tasks)))
-            raise UserError(f"suite.num_fewshot.{name}: no such task in the suite; it has {known}")
+            raise UserError(
+                f"suite.num_fewshot.{name}: no such task in the suite; it has {known}; "
+                f"~suite.num_fewshot.{name} takes it away"
+            )
         for task in leaves(chosen):
             task.set_config("num_fewshot", shots)
 

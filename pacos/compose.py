@@ -184,6 +184,11 @@ def _explain(
         what = f"was written for another command ({first_line(error)})"
         return Problem(key, value, what, f"choose one that sets keys of pacos {schema.STAGE}")
     known = [*groups, *_dotted(base)]
+    tree = key if key in known else key.rpartition(".")[0]
+    if isinstance(found_tree := OmegaConf.select(base, tree), DictConfig) and (
+        OmegaConf.get_type(found_tree) is dict
+    ):
+        return Problem(key, value, f"is not in {tree} yet", f"write it as +{tree}.NAME=VALUE")
     if key in known:
         return Problem(key, value, first_line(error.__cause__ or error), usage)
     near = [name for name in groups if name.split("@")[0] == key]

@@ -23,7 +23,8 @@ class SuiteConfig:
     """Names of tasks: YAML files in `folder`, with `*` for several; tasks, groups and tags of the
     harness; or `humaneval` (docs/sandbox.md)."""
     num_fewshot: dict[str, int] = field(default_factory=dict)
-    """Examples in each prompt, by task or group; others have what their own files say."""
+    """Examples in each prompt, by task or group, `mmlu` for `mmlu_anatomy` too; others have what
+    their own files say. A name that is not there yet is added: `+suite.num_fewshot.NAME=5`."""
     rubrics: list[str] = field(default_factory=list)
     """Names of rubrics, each a YAML file in `folder`: a model answers their prompts and a judge
     scores the answers, as docs/geval.md says."""

@@ -41,6 +41,8 @@ class Judge:
     """Replies that came with them."""
     _replies: int = field(init=False, default=0)
     _scored: int = field(init=False, default=0)
+    _last: str = field(init=False, default="")
+    """What the latest reply said."""
     _useless: str | None = field(init=False, default=None)
     _turn: asyncio.Semaphore = field(init=False)
     """Keeps what need not be asked from being sent; a batch takes all at once."""
@@ -131,13 +133,22 @@ class Judge:
     def _noted(self, verdict: Verdict, reply: Reply) -> Verdict:
         self._replies += verdict.tally.replies
         self._scored += verdict.tally.replies - verdict.tally.failures
-        if self._scored == 0 and self._replies >= PATIENCE:
-            shown = reply.error or reply.text[:80]
-            tokens = self.config.reply_tokens
-            cut = f"; geval.reply_tokens = {tokens} cut it off" if verdict.tally.cut else ""
+        tokens = self.config.reply_tokens
+        cut = f"; geval.reply_tokens = {tokens} cut it off" if verdict.tally.cut else ""
+        self._last = f"{reply.error or reply.text[:80]!r}{cut}"
+        if self._replies >= PATIENCE:
+            self.see_that_it_scores()
+        return verdict
+
+    def see_that_it_scores(self) -> None:
+        """See that some reply held a score, if there was any.
+
+        Raises:
+            UselessJudge: none did.
+        """
+        if self._replies and not self._scored:
             self._useless = (
                 f"judge {self.endpoint.model}: its first {self._replies} replies hold no score, "
-                f"such as {shown!r}{cut}; choose another judge. Every reply is kept"
+                f"such as {self._last}; choose another judge. Every reply is kept"
             )
             raise UselessJudge(self._useless)
-        return verdict

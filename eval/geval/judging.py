@@ -55,8 +55,10 @@ async def _judge(config: EvalConfig, folder: Path, material: Material, stop: Sto
     async with open_service(endpoint, folder.with_name("judging")) as service:
         log.info("quote: %s", quote(config, endpoint, material, service.spent))
         with progress("judging", wanted, "scores") as bar:
-            session = Session(Judge(endpoint, service, config.geval), _counting(bar, service))
+            judge = Judge(endpoint, service, config.geval)
+            session = Session(judge, _counting(bar, service))
             rubrics, judged = await unless_stopped(session.judge(material), stop, "judging")
+            judge.see_that_it_scores()
     with whole_folder(folder) as partial:
         write_jsonl(partial / SCORES, [one.to_json() for one in judged.scores])
         write_jsonl(partial / PAIRS, [one.to_json() for one in judged.pairs])

@@ -173,10 +173,10 @@ def _is_scale(scale: Any) -> bool:
 
 
 def write_rubric(rubric: Rubric, folder: Path) -> Path:
-    """Write a rubric so that `read_rubric` takes it again, prompts left out; returns the file.
+    """Write a rubric, with its prompts beside it, so that it can be read again; returns its file.
 
     A rubric whose steps a judge wrote is kept this way: with `suite.folder` set to the folder,
-    later runs are judged by the same steps.
+    later runs are judged by the same steps, on whatever machine the folder is by then.
     """
     words = {key: getattr(rubric, key) for key in WORDS if key != "prompts"}
     values = {
@@ -192,7 +192,8 @@ def write_rubric(rubric: Rubric, folder: Path) -> Path:
         },
     }
     if rubric.prompts is not None:
-        values["prompts"] = str(rubric.prompts)
+        values["prompts"] = f"{rubric.name}.prompts.jsonl"
+        atomic_write(folder / values["prompts"], rubric.prompts.read_text(encoding="utf-8"))
     path = folder / f"{rubric.name}.yaml"
     atomic_write(path, yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=100))
     return path

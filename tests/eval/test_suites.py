@@ -112,6 +112,20 @@ def test_a_suite_says_how_many_examples_a_task_has(tmp_path: Path) -> None:
         build_suite(replace(suite, num_fewshot={"yours": 3}))
 
 
+def test_examples_of_a_group_are_for_one_of_its_tasks_too(tmp_path: Path) -> None:
+    """`mmlu: 5` is for `mmlu_anatomy` alone, too, unless that is named itself."""
+    suite = own_suite(tmp_path)
+    text = (tmp_path / "mine.yaml").read_text()
+    (tmp_path / "mine_own.yaml").write_text(text.replace("task: mine", "task: mine_own"))
+    (tmp_path / "mines.yaml").write_text(text.replace("task: mine", "task: mines"))
+    both = replace(suite, tasks=["mine_own", "mines"], num_fewshot={"mine": 3, "mines": 1})
+    assert [task.config.num_fewshot for task in build_suite(both).tasks] == [3, 1]
+    both = replace(both, num_fewshot={"mine_own": 2, "mine": 3})
+    own, other = build_suite(both).tasks
+    assert own.config.num_fewshot == 2
+    assert other.config.num_fewshot != 3
+
+
 def test_an_unknown_task_is_told_with_names_that_are_near(tmp_path: Path) -> None:
     suite = own_suite(tmp_path)
     with pytest.raises(UserError, match=r"suite\.tasks = hellaswagg: .* did you mean hellaswag"):

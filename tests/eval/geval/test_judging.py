@@ -12,6 +12,7 @@ import pytest
 
 from eval.answers import Answers
 from eval.config import EvalConfig
+from eval.geval import judge
 from eval.geval.answers import read_answers
 from eval.geval.config import Scoring
 from eval.geval.records import CERTIFICATE, Judged, read_judged
@@ -91,9 +92,13 @@ def test_steps_are_written_once_and_can_be_used_again(
     assert folder is not None
     kept = read_rubric(folder / "short.yaml")
     assert [one.steps for one in kept.criteria] == [STEPS, "1. Feel."]
-    again = read_rubric(folder / "short.yaml")
+    elsewhere = folder.parent.rename(folder.parent.with_name("moved")) / folder.name
+    again = read_rubric(elsewhere / "short.yaml")
     assert again.criteria == kept.criteria
-    assert again.prompts == read_rubric(config.suite.directory() / "short.yaml").prompts
+    prompts = read_rubric(config.suite.directory() / "short.yaml").prompts
+    assert prompts is not None
+    assert again.prompts is not None
+    assert again.prompts.read_text() == prompts.read_text()
 
 
 def test_a_service_without_probabilities_is_asked_for_samples(
@@ -146,6 +151,20 @@ def test_garbage_ends_the_run_early_and_keeps_what_is_there(
 
     server.says = lambda score: f"{score:g}"
     assert live(judged_by(answered, server, model="other"))[1] == EXIT_DONE
+
+
+def test_garbage_about_a_few_answers_is_no_result(
+    answered: EvalConfig,
+    server: JudgeServer,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(judge, "PATIENCE", 1000)
+    server.says = lambda score: "lorem ipsum"
+    run, code = live(judged_by(answered, server))
+    assert code == EXIT_USER_ERROR
+    assert "hold no score, such as 'lorem ipsum'" in capsys.readouterr().err
+    assert not run.result.exists()
 
 
 def test_failures_are_counted_and_never_0(answered: EvalConfig, server: JudgeServer) -> None:
