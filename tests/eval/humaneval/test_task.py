@@ -274,7 +274,9 @@ def test_a_broken_row_is_named_by_file_and_line(
     assert said in told
 
 
-def test_every_problem_of_the_config_is_named_at_once(problems_config: EvalConfig) -> None:
+def test_every_problem_of_the_config_is_named_at_once(
+    problems_config: EvalConfig, tmp_path: Path
+) -> None:
     wrong = replace(
         problems_config,
         suite=replace(problems_config.suite, data_dir=None),
@@ -288,8 +290,9 @@ def test_every_problem_of_the_config_is_named_at_once(problems_config: EvalConfi
         *("humaneval.sandbox.timeout_seconds", "suite.data_dir"),
     ]
     assert HumanEvalConfig(temperature=-1.0).problems()[0].key == "humaneval.temperature"
-    absent = replace(problems_config, suite=replace(problems_config.suite, data_dir="/nowhere"))
-    assert "no file /nowhere/humaneval/HumanEval.jsonl.gz" in str(absent.missing_files()[0])
+    suite = replace(problems_config.suite, data_dir=str(tmp_path))
+    absent = replace(problems_config, suite=suite)
+    assert f"no file {tmp_path}/humaneval/HumanEval.jsonl.gz" in str(absent.missing_files()[0])
     assert wrong.missing_files() == []
 
 
