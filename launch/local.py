@@ -25,6 +25,9 @@ from sft.config import SFTConfig
 STOP_POLL_SECONDS = 1.0
 """How often the front looks for the STOP file of a pipeline."""
 
+ENDING_SECONDS = 5.0
+"""For ranks whose launcher was killed: they end with it, but a moment later."""
+
 
 def stage_command(config: StageConfig, run: RunDir) -> list[str]:
     """The command that does the work of a stage on this machine."""
@@ -82,7 +85,8 @@ def run_here(config: StageConfig, run: RunDir, stop: Path | None = None) -> int:
     command = stage_command(config, run)
     print(f"{config.STAGE}: {run.path}\n  $ {shlex.join(command)}", flush=True)
     returned = _wait(command, child_environment(config), run, stop)
-    run.end_killed_life(f"ended without a word, exit code {returned}")
+    patience = ENDING_SECONDS if returned < 0 else 0.0
+    run.end_killed_life(f"ended without a word, exit code {returned}", patience)
     ended = run.end_of_life(lives + 1)
     if returned == EXIT_USER_ERROR:
         # Whoever refused has said why.

@@ -198,9 +198,17 @@ class RunDir:
         finally:
             self._leave()
 
-    def end_killed_life(self, reason: str) -> None:
-        """Record, from outside, the end of a life whose process is gone without a word."""
-        if self._take_lock():
+    def end_killed_life(self, reason: str, patience: float = 0.0) -> None:
+        """Record, from outside, the end of a life whose process is gone without a word.
+
+        Args:
+            reason: to be recorded, where there is none.
+            patience: seconds for what is left of its processes to end.
+        """
+        until = time.monotonic() + patience
+        while not (is_free := self._take_lock()) and time.monotonic() < until:
+            time.sleep(0.05)
+        if is_free:
             self._end_killed_life(reason)
             self._leave()
 

@@ -103,15 +103,20 @@ Meddle = Callable[[RunDir, list[Any]], None]
 
 
 def mortal_life(config: SFTConfig, plant: Plant, meddle: Meddle | None = None) -> list[int]:
-    """One life over 2 ranks; returns exit codes. When one rank dies the others are killed."""
+    """One life over 2 ranks; returns exit codes.
+
+    When one rank dies the others are killed, as by a launcher; when one refuses to work, they have
+    a while to say their part.
+    """
     run = open_run(config)
     ranks = start_processes(2, _exit_with_code, config, run.path, plant)
     if meddle:
         meddle(run, ranks)
     alive = list(ranks)
     while alive:
-        connection.wait([rank.sentinel for rank in alive])
-        if any(rank.exitcode is not None and rank.exitcode < 0 for rank in alive):
+        is_failing = any(rank.exitcode for rank in ranks)
+        ended = connection.wait([rank.sentinel for rank in alive], 30 if is_failing else None)
+        if not ended or any((rank.exitcode or 0) < 0 for rank in ranks):
             for rank in alive:
                 rank.kill()
         alive = [rank for rank in alive if rank.exitcode is None]

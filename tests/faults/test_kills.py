@@ -24,6 +24,7 @@ from pacos.run_dir import RunDir, State
 from sft.checkpoint_config import CheckpointConfig
 from sft.checkpoints.manifest import Manifest
 from sft.checkpoints.store import damage
+from sft.health import HealthConfig
 from tests.faults.kill_points import DieAt, Meddle, Record, mortal_life, run_config
 from tests.sft.small_runs import Plant, write_rows
 from tests.sft.test_checkpoints import assert_same_bits
@@ -45,7 +46,13 @@ class Trial:
 
     def __init__(self, folder: Path, **changes: Any) -> None:
         self._folder = folder
-        self._changes = {"checkpoint": CheckpointConfig(every_steps=EVERY), **changes}
+        # Some lives in a row come to nothing here: they are to go on all the same.
+        health = HealthConfig(fruitless_lives=1000)
+        self._changes = {
+            "checkpoint": CheckpointConfig(every_steps=EVERY),
+            "health": health,
+            **changes,
+        }
         record = Record(folder)
         assert self._live("straight", record) == [0, 0]
         self.straight = RunDir(folder / "runs" / "straight")
