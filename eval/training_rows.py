@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ import yaml
 from pacos.data.rows import RowError, read_example, reader_for
 from pacos.data.sources import Source, open_source
 from pacos.errors import UserError
+from pacos.files import read_json
+from pacos.run_dir import RunDir
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +49,17 @@ def training_sources(target: str, given: str | None) -> list[Source]:
     return found
 
 
-def _paths_of_run(run: Path) -> list[str]:
-    config = run / "config.yaml"
-    if not config.is_file():
+def _paths_of_run(folder: Path) -> list[str]:
+    run = RunDir(folder)
+    if not run.manifest.is_file():
         return []
-    data = yaml.safe_load(config.read_text(encoding="utf-8")).get("data")
+    data = yaml.safe_load(run.config.read_text(encoding="utf-8")).get("data")
     if not isinstance(data, Mapping) or "path" not in data:
         return []
-    return [str(data["path"]), *map(str, data.get("mix") or {})]
+    # Its relative paths start from where its command was typed.
+    began_in = Path(read_json(run.manifest)["folder"])
+    paths = [str(data["path"]), *map(str, data.get("mix") or {})]
+    return [str(began_in / path) if (began_in / path).exists() else path for path in paths]
 
 
 def training_rows(source: Source) -> Iterator[TrainingRow]:
@@ -67,20 +72,18 @@ def training_rows(source: Source) -> Iterator[TrainingRow]:
             messages = read_example(record, reader).messages
         except RowError:
             continue
-
-        def said(messages: list[dict[str, str]], key: str, assistant: bool) -> str:
-            return "\n".join(
-                text
-                for message in messages
-                if (message["role"] == "assistant") is assistant and (text := message.get(key))
-            )
-
+        asked = [message for message in messages if message["role"] != "assistant"]
+        answers = [message for message in messages if message["role"] == "assistant"]
         yield TrainingRow(
             place=source.place(number),
-            instruction=said(messages, "content", assistant=False),
-            input=said(messages, "input", assistant=False),
-            output=said(messages, "content", assistant=True),
+            instruction=_texts(asked, "content"),
+            input=_texts(asked, "input"),
+            output=_texts(answers, "content"),
         )
+
+
+def _texts(messages: Sequence[Mapping[str, str]], key: str) -> str:
+    return "\n".join(text for message in messages if (text := message.get(key)))
 
 
 def identity(source: Source) -> dict[str, Any]:

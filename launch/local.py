@@ -87,11 +87,10 @@ def run_here(config: StageConfig, run: RunDir, stop: Path | None = None) -> int:
     returned = _wait(command, child_environment(config), run, stop)
     patience = ENDING_SECONDS if returned < 0 else 0.0
     run.end_killed_life(f"ended without a word, exit code {returned}", patience)
-    ended = run.end_of_life(lives + 1)
     if returned == EXIT_USER_ERROR:
         # Whoever refused has said why.
         return EXIT_USER_ERROR
-    code, reason = ended or (EXIT_CRASH, f"exit code {returned}")
+    code, reason = run.end_of_life(lives + 1) or (EXIT_CRASH, f"exit code {returned}")
     words = {
         EXIT_SAVED: f"{config.STAGE}: stopped and saved ({reason}); the same command goes on",
         EXIT_CRASH: f"{config.STAGE}: crashed ({reason}); the same command goes on from what is "

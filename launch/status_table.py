@@ -12,10 +12,10 @@ from rich.table import Table
 
 from launch.config import PipelineConfig
 from launch.jobs.queue import jobs
-from launch.report.page import duration
 from launch.report.stages import STAGES
 from launch.status import Jobs, Status, find, named, read_status
 from launch.sweeps.sweep import Sweep, short
+from pacos.duration import duration
 from pacos.run_dir import RunDir
 
 WIDE = 240

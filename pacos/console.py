@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import sys
 import time
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pacos.duration import duration
 from pacos.terminal import outlive_terminal
 
 LINE_EVERY_SECONDS = 10.0
@@ -20,7 +20,10 @@ LINE_EVERY_SECONDS = 10.0
 
 
 def set_up_logging(*, is_main: bool) -> None:
-    """Log pacos' own lines on rank 0; of others, and of libraries, only warnings and errors."""
+    """Log pacos' own lines on rank 0; of others, and of libraries, only warnings and errors.
+
+    Where they are said may end before the work: see `outlive_terminal`.
+    """
     outlive_terminal()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
     level = logging.INFO if is_main else logging.ERROR
@@ -53,23 +56,14 @@ class Counter:
         self.done += count
         now = time.monotonic()
         rate = (self.done - self._skipped) / max(now - self._started, 1e-9)
+        speed = f"{rate:.2f}/s" if rate >= 1 else f"{1 / rate:.1f} s each" if rate else "…"
         if self._bar is not None and self._task is not None:
-            slow = f"{1 / rate:.1f} s/{self.unit}" if rate else "…"
-            speed = f"{rate:.2f} {self.unit}/s" if rate >= 1 else slow
             self._bar.update(self._task, completed=self.done, note=f"{speed}  {note}")
         elif now - self._printed >= LINE_EVERY_SECONDS or self.done >= self.total:
             self._printed = now
-            left = max(self.total - self.done, 0) / rate if rate else math.inf
+            left = duration(max(self.total - self.done, 0) / rate) if rate else "?"
             line = f"{self.label}: {self.done}/{self.total} {self.unit}"
-            print(f"{line}, {rate:.2f}/s, {_time(left)} left  {note}".rstrip(), flush=True)
-
-
-def _time(seconds: float) -> str:
-    if math.isinf(seconds):
-        return "? s"
-    if seconds < 600:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5 * 3600 else f"{seconds / 3600:.0f} h"
+            print(f"{line}, {speed}, {left} left  {note}".rstrip(), flush=True)
 
 
 @contextmanager

@@ -26,13 +26,9 @@ def array_scripts(sweep: Sweep, points: Points) -> list[tuple[Path, str, Points]
     for number, config in points.items():
         groups.setdefault(tuple(job_options(config)), {})[number] = config
     return [
-        (sweep.path / f"job{suffix}.sbatch", _script(sweep, group), group)
-        for suffix, group in zip(_suffixes(len(groups)), groups.values(), strict=True)
+        (sweep.path / f"job{f'-{number}' if number > 1 else ''}.sbatch", _script(sweep, of), of)
+        for number, of in enumerate(groups.values(), start=1)
     ]
-
-
-def _suffixes(count: int) -> list[str]:
-    return ["", *(f"-{number}" for number in range(2, count + 1))]
 
 
 def _script(sweep: Sweep, points: Points) -> str:

@@ -19,6 +19,7 @@ from launch.report.provenance import Provenance, read_provenance
 from launch.report.results import NLL, Results, read_results
 from launch.report.stages import StageFacts, read_stages
 from launch.report.training import Training, read_training
+from pacos.duration import duration
 from pacos.files import atomic_write
 from pacos.run_dir import RunDir
 from selfinstruct.config import SelfInstructConfig
@@ -175,19 +176,6 @@ def breakable(name: str) -> Markup:
 def moment(seconds: float) -> str:
     """A point in time, in UTC so that the page does not depend on where it is made."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def duration(seconds: float) -> str:
-    """A length of time in its two largest units."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours} h {minutes} min"
-    return f"{hours // 24} d {hours % 24} h"
 
 
 def quantity(count: float) -> str:

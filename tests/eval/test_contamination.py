@@ -13,7 +13,7 @@ from eval.run import main
 from eval.training_rows import TrainingRow, training_rows, training_sources
 from pacos.benchmarks.items import CodeProblem, MultipleChoice, OpenQuestion, SentencePair
 from pacos.errors import EXIT_DONE
-from pacos.files import read_json, write_jsonl
+from pacos.files import read_json, write_json, write_jsonl
 from pacos.run_dir import open_run
 from pacos.suite import SHIPPED_SUITES
 
@@ -80,12 +80,16 @@ def test_documents_are_read_as_items(doc: dict[str, Any], kind: type) -> None:
 
 
 def test_the_rows_of_a_run_are_those_that_its_config_names(tmp_path: Path) -> None:
+    """One path is relative: to the folder where the run's command was typed."""
     write_jsonl(tmp_path / "a.jsonl", [{"instruction": "I", "input": "N", "output": "O"}])
     turns = [{"role": "user", "content": "U"}, {"role": "assistant", "content": "A"}]
     write_jsonl(tmp_path / "b.jsonl", [{"messages": turns}, {"messages": []}])
-    data = {"path": str(tmp_path / "a.jsonl"), "mix": {str(tmp_path / "b.jsonl"): 1.0}}
-    (tmp_path / "config.yaml").write_text(json.dumps({"data": data}))
-    sources = training_sources(str(tmp_path), None)
+    data = {"path": str(tmp_path / "a.jsonl"), "mix": {"b.jsonl": 1.0}}
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text(json.dumps({"data": data}))
+    write_json(run / "manifest.json", {"folder": str(tmp_path)})
+    sources = training_sources(str(run), None)
     rows = [
         (each.instruction, each.input, each.output)
         for one in sources

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from launch.config import AnyConfig
+from launch.dry_run import show_points
 from launch.resubmit import resubmit
 from launch.status import read_status
 from launch.sweeps import runs as sweep_runs
@@ -49,6 +50,17 @@ def answer(monkeypatch: pytest.MonkeyPatch, code: Callable[[AnyConfig], int]) ->
 
     monkeypatch.setattr(sweep_runs, "dispatch", dispatch)
     return dispatched
+
+
+def test_a_dry_run_shows_every_point_and_writes_nothing(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    assert show_points(expand(SFTConfig, words)) == EXIT_DONE
+    shown = capsys.readouterr().out
+    assert [shown.count(f"lr: {rate}") for rate in ("1.0e-05", "2.0e-05")] == [2, 2]
+    assert shown.count("-m sft.train --config") == 4
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_every_combination_is_a_run_in_the_sweeps_folder(

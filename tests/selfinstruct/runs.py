@@ -1,0 +1,54 @@
+"""Runs of the stage with a scripted teacher, in this process and in their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from pacos.compose import compose_checked
+from pacos.files import read_jsonl
+from pacos.run_dir import RunDir, open_run
+from selfinstruct.config import SCHEMAS, SelfInstructConfig
+from selfinstruct.run import main
+from tests.conftest import ROOT
+
+SETTINGS = [
+    "generator=server",
+    "generator.terms=none",
+    "generator.endpoint.model=scripted",
+    "seeds.heldout=25",
+    "target_rows=60",
+    "max_requests=200",
+    "window=8",
+]
+
+FILES = ("data.jsonl", "heldout.jsonl", "rejected.jsonl", "README.md")
+"""What a run comes to."""
+
+
+def compose(url: str, root: Path, name: str, *more: str) -> SelfInstructConfig:
+    where = [f"run.root={root}", f"run.name={name}", f"generator.endpoint.url={url}"]
+    return compose_checked(SelfInstructConfig, SCHEMAS, [*SETTINGS, *where, *more])
+
+
+def run_here(url: str, root: Path, name: str, *more: str) -> tuple[int, RunDir]:
+    run = open_run(compose(url, root, name, *more))
+    return main(["--config", str(run.config_of_next_life())]), run
+
+
+def start(run: RunDir) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "selfinstruct.run", "--config", str(run.config)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, text=True)
+
+
+def answered(run: RunDir) -> set[str]:
+    return {record["key"] for record in read_jsonl(run.data / "ledger.jsonl")}
+
+
+def wait_for(run: RunDir, replies: int) -> None:
+    until = time.monotonic() + 60
+    while len(answered(run)) < replies:
+        assert time.monotonic() < until
+        time.sleep(0.02)
