@@ -20,7 +20,7 @@ from selfinstruct.config import SelfInstructConfig
 from selfinstruct.generator import GeneratorConfig
 from selfinstruct.own_server import serving
 from selfinstruct.run import main
-from tests.selfinstruct.test_run import compose
+from tests.selfinstruct.runs import compose
 
 
 def free_port() -> int:
