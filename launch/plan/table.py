@@ -13,7 +13,7 @@ from launch.plan.prospect import Prospect
 from sft.config import SFTConfig
 from sft.engine_config import Offload
 from sft.needs.held import Amount
-from sft.needs.memory import GPU_FRAGMENTS
+from sft.needs.memory import GPU_FRAGMENTS, kernels_of
 from sft.needs.speed import TWICE, WIRE
 
 GIB = 2**30
@@ -195,7 +195,9 @@ def _optimum(prospect: Prospect) -> Iterator[str]:
 
 def _assumptions(prospect: Prospect) -> Iterator[str]:
     if prospect.machine.gpu is None:
-        yield "Memory of a CPU rank is its process's, with products of bf16 numbers made in fp32."
+        yield "Memory of a CPU rank is its whole process's."
+        if kernels_of(prospect.config, gpu=False).widened:
+            yield "This CPU makes products of bf16 numbers in fp32."
         return
     twice = TWICE[prospect.config.activation_checkpointing]
     yield (

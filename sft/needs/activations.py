@@ -80,7 +80,7 @@ def head_kept(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
 def head_moment(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
     """Bytes of the last norm and of `sft.head.chunked_nll` at its fullest, beside `head_kept`."""
     norm = (4 + 2 * kernels.width) * shape.hidden_size * tokens
-    logits = min(CHUNK_LOGITS, tokens * shape.vocab_size)
+    logits = _logits(shape, tokens)
     if kernels.width == 4:
         # Logits and their slopes; products go into the sum, which is the gradient itself.
         return norm + 2 * 4 * logits
@@ -88,4 +88,15 @@ def head_moment(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
         # Likewise, with the weight and the sum in fp32.
         return norm + 8 * shape.embedding() + 2 * 4 * logits
     # The sum in fp32, logits in both formats; at the end the sum is rounded.
-    return norm + 4 * shape.embedding() + (4 + kernels.width) * logits
+    return norm + 4 * shape.embedding() + logits_of_two_widths(shape, tokens, kernels)
+
+
+def logits_of_two_widths(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
+    """Bytes of a chunk's logits where the product has one format and the loss another; else 0."""
+    if kernels.product == 4:
+        return 0.0
+    return (4 + kernels.product) * _logits(shape, tokens)
+
+
+def _logits(shape: LlamaShape, tokens: float) -> float:
+    return min(CHUNK_LOGITS, tokens * shape.vocab_size)

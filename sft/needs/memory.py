@@ -16,6 +16,7 @@ from sft.needs.activations import (
     head_moment,
     layer_kept,
     layer_moment,
+    logits_of_two_widths,
 )
 from sft.needs.held import Amount, Held, Widths, held
 from sft.needs.workload import Workload
@@ -82,8 +83,12 @@ def rank_memory(config: SFTConfig, work: Workload, *, gpu: bool) -> RankMemory:
         fragments=0.0,
         process=GPU_PROCESS if gpu else CPU_PROCESS,
     )
-    share = GPU_FRAGMENTS if gpu else CPU_FRAGMENTS
-    return dataclasses.replace(parts, fragments=share * parts.tensors())
+    if gpu:
+        return dataclasses.replace(parts, fragments=GPU_FRAGMENTS * parts.tensors())
+    # CPU ranks have all tensors in one heap (launch/environment.py), where large blocks of two
+    # sizes that take turns come to lie side by side: 0.25 GiB with 0.38 GiB of logits.
+    holes = logits_of_two_widths(shape, tokens, kernels)
+    return dataclasses.replace(parts, fragments=CPU_FRAGMENTS * parts.tensors() + holes)
 
 
 def kernels_of(config: SFTConfig, *, gpu: bool) -> Kernels:
