@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import json
 import threading
 from pathlib import Path
@@ -225,47 +226,46 @@ class PeakAnonymous:
         return 1024 * (int(found["RssAnon"]) + int(found["RssShmem"]))
 
 
-MIDDLE = LlamaShape(
-    vocab_size=2000,
-    hidden_size=1024,
-    intermediate_size=4096,
-    num_hidden_layers=12,
-    num_attention_heads=16,
-    num_key_value_heads=16,
-)
+def middle_shape(layers: int) -> LlamaShape:
+    """In bf16 34 MB a layer; the largest matrix is 8 MB."""
+    return LlamaShape(
+        vocab_size=2000,
+        hidden_size=1024,
+        intermediate_size=4096,
+        num_hidden_layers=layers,
+        num_attention_heads=16,
+        num_key_value_heads=16,
+    )
 
 
 MMAP_THRESHOLD = -3
 """Number of the option in malloc.h."""
 
 
-def peak_of_loading(folder: Path, stage: int) -> int:
+def peak_of_loading(folder: Path, layers: int, stage: int) -> int:
     world = World.from_env()
     device = start_ranks(world)
     config = config_of(folder, stage, Precision.bf16)
-    config.model.shape = MIDDLE
+    config.model.shape = middle_shape(layers)
     # Whatever is freed goes back at once: the holes that malloc keeps are no part of the model.
     ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, 65_536)
     with PeakAnonymous() as memory:
-        model = build_model(config, Vocabulary(MIDDLE.vocab_size), device)
+        model = build_model(config, Vocabulary(config.model.shape.vocab_size), device)
     assert model is not None
     return memory.peak - memory.first
 
 
 @pytest.mark.slow
 def test_under_zero_3_no_process_ever_holds_the_whole_model(tmp_path: Path) -> None:
-    """205M parameters in bf16 are 411 MB; the largest matrix is 8 MB."""
-    config = LlamaConfig(
-        vocab_size=MIDDLE.vocab_size,
-        hidden_size=MIDDLE.hidden_size,
-        intermediate_size=MIDDLE.intermediate_size,
-        num_hidden_layers=MIDDLE.num_hidden_layers,
-        num_attention_heads=MIDDLE.num_attention_heads,
-        num_key_value_heads=MIDDLE.num_key_value_heads,
-    )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(tmp_path, max_shard_size="100MB")
-    whole = 2 * MIDDLE.num_parameters()
-    for peak in run_ranks(2, peak_of_loading, tmp_path, 2):
-        assert peak > 0.95 * whole
-    for peak in run_ranks(2, peak_of_loading, tmp_path, 3):
-        assert peak < 0.5 * whole + 40 * 2**20
+    """Twelve more layers cost a rank of two half of what they weigh, with nothing on top."""
+    peaks = {}
+    for layers in (12, 24):
+        config = LlamaConfig(**dataclasses.asdict(middle_shape(layers)))
+        folder = tmp_path / str(layers)
+        LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder, max_shard_size="100MB")
+        peaks[layers] = run_ranks(2, peak_of_loading, folder, layers, 3)
+    weigh = 2 * (middle_shape(24).num_parameters() - middle_shape(12).num_parameters())
+    for fewer, more in zip(peaks[12], peaks[24], strict=True):
+        assert more - fewer < 0.52 * weigh
+    for peak in run_ranks(2, peak_of_loading, tmp_path / "12", 12, 2):
+        assert peak > 0.95 * 2 * middle_shape(12).num_parameters()
