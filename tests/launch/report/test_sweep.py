@@ -12,7 +12,7 @@ from launch.sweeps.sweep import Sweep, expand, place, settle
 from pacos.files import write_json
 from pacos.run_dir import RunDir, State, open_run
 from sft.config import SFTConfig
-from tests.launch.report.test_page import Page
+from tests.launch.report.reading import Page
 
 LOSSES = {0: 0.7, 2: 0.25}
 """Of the points that came to an end; point 1 fails."""

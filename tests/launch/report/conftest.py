@@ -1,0 +1,35 @@
+"""A finished pipeline run with little in it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from launch.config import SCHEMAS, PipelineConfig
+from pacos.compose import compose_checked
+from pacos.run_dir import RunDir, State, open_run
+from tests.launch.report.made_up import fill_data, fill_results, fill_training
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished pipeline run with little in it, made once."""
+    root = tmp_path_factory.mktemp("runs")
+    overrides = [f"run.root={root}", "run.name=small", "selfinstruct.seeds.heldout=1"]
+    config = compose_checked(PipelineConfig, SCHEMAS, overrides)
+    run = open_run(config)
+    fills = (fill_data, fill_training, fill_results)
+    for stage, fill in zip(config.stages(run.path), fills, strict=True):
+        part = open_run(stage)
+        part.begin_life()
+        fill(part)
+        part.end_life(State.done, "all done", 0)
+    return run.path
+
+
+@pytest.fixture
+def pipeline(finished: Path, tmp_path: Path) -> RunDir:
+    """A copy of the finished run, to be changed by one test."""
+    return RunDir(shutil.copytree(finished, tmp_path / finished.name))

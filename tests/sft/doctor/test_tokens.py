@@ -1,0 +1,126 @@
+"""The tokenizer and the first rows: proofs hold, and fail on the fault that they are for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pacos.config import PromptFormat
+from pacos.prompts import FORMATS, Format
+from pacos.proofs import Finding, Outcome, prove
+from sft.config import SFTConfig
+from sft.data_config import OnError
+from sft.doctor import tokens
+from tests.sft.byte_tokenizer import byte_tokenizer
+from tests.sft.small_runs import write_rows
+
+
+def look(config: SFTConfig) -> dict[str, Finding]:
+    """What the proofs about tokens find, as the program makes them."""
+    found = tokens.Tokens(config)
+    findings = {}
+    for name, proof in {
+        "tokenizer": found.tokenizer,
+        "mask": found.mask,
+        "stop token": found.stop_token,
+    }.items():
+        findings[name] = prove(name, proof)
+        if findings[name].outcome is Outcome.failed:
+            break
+    return findings
+
+
+def first_fault(config: SFTConfig) -> str:
+    last = list(look(config).values())[-1]
+    assert last.outcome is Outcome.failed, last
+    return f"{last.proof}: {last.what}"
+
+
+def test_rows_as_they_should_be(config: SFTConfig) -> None:
+    found = look(config)
+    assert {finding.outcome for finding in found.values()} == {Outcome.ok}
+    assert "<|im_end|> ends an answer, <|endoftext|> pads" in found["tokenizer"].what
+    assert "tokens in 40 rows carry loss" in found["mask"].what
+    assert found["stop token"].what == "<|im_end|> carries loss after each of 40 answers"
+
+
+def test_a_pad_token_that_ends_answers(config: SFTConfig) -> None:
+    config.model.pad_token = "<|im_end|>"
+    assert "tokenizer: model.pad_token = <|im_end|>: <|im_end|> also ends" in first_fault(config)
+
+
+def test_a_tokenizer_without_a_pad_token(config: SFTConfig) -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(config.model.path)
+    config.model.pad_token = None
+    assert "has no pad token; name an unused one" in first_fault(config)
+    config.model.pad_token = "<pad>"
+    assert "model.pad_token = <pad>: not in the tokenizer's vocabulary" in first_fault(config)
+
+
+def test_a_format_whose_stop_token_the_tokenizer_lacks(config: SFTConfig) -> None:
+    config.model.prompt_format = PromptFormat.llama3
+    assert "its stop token <|eot_id|> is not in the tokenizer's vocabulary" in first_fault(config)
+
+
+MARKS = "{% generation %}{{ m['content'] + '<|im_end|>' }}{% endgeneration %}"
+
+
+@pytest.mark.parametrize(
+    ("instead", "said"),
+    [
+        ("{{ m['content'] + '<|im_end|>' }}", "mask: model.prompt_format = chatml:"),
+        ("{{ m['content'] + '<|im_end|>' }}", "rows.jsonl:1 carries no loss: the mask is empty"),
+        (
+            "{% generation %}{{ m['content'] }}{% endgeneration %}{{ '<|im_end|>' }}",
+            "stop token: model.prompt_format = chatml:",
+        ),
+        (
+            "{{ m['content'][:1] }}{% generation %}"
+            "{{ m['content'][1:] + '<|im_end|>' }}{% endgeneration %}",
+            "learns '<|im_end|>' in place of '0'",
+        ),
+        (
+            "{% generation %}{{ m['content'] + '<|im_end|><|im_end|>' }}{% endgeneration %}",
+            "learns <|im_end|> 2 times after an answer, not once",
+        ),
+    ],
+)
+def test_a_template_that_marks_answers_wrongly(
+    config: SFTConfig, monkeypatch: pytest.MonkeyPatch, instead: str, said: str
+) -> None:
+    plain = FORMATS[PromptFormat.chatml]
+    assert MARKS in plain.template
+    wrong = Format(plain.template.replace(MARKS, instead), plain.stop_token)
+    monkeypatch.setitem(FORMATS, PromptFormat.chatml, wrong)
+    lines = write_rows(Path(config.data.path)).read_text().splitlines(keepends=True)
+    # The first answer is one letter, "0".
+    lines.insert(0, lines.pop(8))
+    Path(config.data.path).write_text("".join(lines))
+    assert said in first_fault(config)
+
+
+def test_a_template_that_marks_only_the_last_answer(
+    config: SFTConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = FORMATS[PromptFormat.chatml]
+    last = "{% if loop.last %}" + MARKS + "{% else %}{{ m['content'] + '<|im_end|>' }}{% endif %}"
+    monkeypatch.setitem(
+        FORMATS,
+        PromptFormat.chatml,
+        Format(plain.template.replace(MARKS, last), plain.stop_token),
+    )
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}] * 2
+    Path(config.data.path).write_text(json.dumps({"messages": turns}) + "\n")
+    assert "rows.jsonl:1 has 2 answers, of which 1 carry loss" in first_fault(config)
+
+
+def test_rows_that_cannot_be_used(config: SFTConfig) -> None:
+    path = Path(config.data.path)
+    path.write_text('{"instruction": "Sing."}\n' + path.read_text())
+    assert "rows.jsonl:1: output = None" in first_fault(config)
+    config.data.on_error = OnError.quarantine
+    assert {finding.outcome for finding in look(config).values()} == {Outcome.ok}
