@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.provenance import provenance
+from launch.environment import ALLOCATOR
 from pacos import metrics
 from pacos.config import PromptFormat
 from pacos.data.sources import open_source
@@ -69,8 +70,7 @@ def environment() -> dict[str, str]:
         "OMP_NUM_THREADS": threads,
         "TOKENIZERS_PARALLELISM": "true",
         # As pacos sets for its ranks: without them the peers take a sixth longer on a CPU.
-        "MALLOC_MMAP_THRESHOLD_": str(2**32),
-        "MALLOC_TRIM_THRESHOLD_": str(2**34),
+        **ALLOCATOR,
     }
 
 

@@ -88,14 +88,13 @@ def head_moment(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
         # Likewise, with the weight and the sum in fp32.
         return norm + 8 * shape.embedding() + 2 * 4 * logits
     # The sum in fp32, logits in both formats; at the end the sum is rounded.
-    return norm + 4 * shape.embedding() + logits_of_two_widths(shape, tokens, kernels)
+    wide = 4 * (shape.embedding() + logits)
+    return norm + wide + slopes_in_bf16(shape, tokens, kernels)
 
 
-def logits_of_two_widths(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
-    """Bytes of a chunk's logits where the product has one format and the loss another; else 0."""
-    if kernels.product == 4:
-        return 0.0
-    return (4 + kernels.product) * _logits(shape, tokens)
+def slopes_in_bf16(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
+    """Bytes of a chunk's logits, then of their slopes, where products take bf16; else 0."""
+    return 0.0 if kernels.product == 4 else kernels.product * _logits(shape, tokens)
 
 
 def _logits(shape: LlamaShape, tokens: float) -> float:

@@ -16,7 +16,7 @@ from sft.needs.activations import (
     head_moment,
     layer_kept,
     layer_moment,
-    logits_of_two_widths,
+    slopes_in_bf16,
 )
 from sft.needs.held import Amount, Held, Widths, held
 from sft.needs.workload import Workload
@@ -29,8 +29,8 @@ HOST_PROCESS = 4 * 2**30
 """Of a GPU rank in host memory, beside what is offloaded: libraries, CUDA, a file of weights."""
 GPU_FRAGMENTS = 0.05
 """Share of a GPU's tensors that the allocator cannot use, with expandable segments."""
-CPU_FRAGMENTS = 0.08
-"""Likewise of CPU ranks, where glibc keeps what is freed."""
+CPU_FRAGMENTS = 0.05
+"""Likewise of CPU ranks, where glibc keeps blocks of up to 32 MB that are freed."""
 ALL_REDUCE = 5 * 10**8
 """Elements that DeepSpeed sends at a time where no stage of ZeRO divides them."""
 
@@ -85,10 +85,9 @@ def rank_memory(config: SFTConfig, work: Workload, *, gpu: bool) -> RankMemory:
     )
     if gpu:
         return dataclasses.replace(parts, fragments=GPU_FRAGMENTS * parts.tensors())
-    # CPU ranks have all tensors in one heap (launch/environment.py), where large blocks of two
-    # sizes that take turns come to lie side by side: 0.25 GiB with 0.38 GiB of logits.
-    holes = logits_of_two_widths(shape, tokens, kernels)
-    return dataclasses.replace(parts, fragments=CPU_FRAGMENTS * parts.tensors() + holes)
+    # Measured beside live tensors: as much again as a chunk's slopes, 0.15 GiB with 67 M of them.
+    scratch = slopes_in_bf16(shape, tokens, kernels)
+    return dataclasses.replace(parts, fragments=CPU_FRAGMENTS * parts.tensors() + scratch)
 
 
 def kernels_of(config: SFTConfig, *, gpu: bool) -> Kernels:
@@ -114,12 +113,10 @@ def _buffers(config: SFTConfig, *, gpu: bool) -> float:
     # What the CPU never writes to takes no memory.
     bucket = width.weight * (BUCKET if gpu else min(BUCKET, parameters))
     ranks = config.cluster.world_size()
-    # gloo gathers updated weights into a copy, and glibc keeps its memory for the next pass.
-    copy = 0 if gpu or ranks == 1 else width.weight * parameters
     offloaded = zero.offload_optimizer is not Offload.none
     mixed = width.summed != width.weight
     if zero.stage == 0 or (zero.stage == 1 and mixed and not offloaded):
-        return copy
+        return 0.0
     if zero.stage == 3:
         gathered = min(parameters, max(LIVE_PARAMETERS, shape.embedding()))
         return 2 * bucket + width.weight * gathered
@@ -127,7 +124,7 @@ def _buffers(config: SFTConfig, *, gpu: bool) -> float:
     # This rank's part of the sum, a second time, while the last pass is reduced.
     own = width.summed * parameters / ranks if zero.stage == 1 and mixed else 0
     # One is filled while the other is sent, from a copy.
-    return (2 if config.compile else 3) * bucket + largest + own + copy
+    return (2 if config.compile else 3) * bucket + largest + own
 
 
 def _update(config: SFTConfig) -> float:
