@@ -169,8 +169,9 @@ def _norm_in_fp64(
 ) -> torch.Tensor:
     """Norm of all ranks' gradients, to more digits than the factor that they are clipped by has.
 
-    ZeRO-3 has it so. Of ZeRO-1 and -2 DeepSpeed 0.19 sums squares in fp32: the last digit of the
-    factor, and after five steps in bf16 the losses, depend on the stage (by 4e-3 within 20 steps).
+    ZeRO-3 has it so. Of ZeRO-2, and ZeRO-1 in fp32, DeepSpeed 0.19 sums squares in fp32: the last
+    digit of the factor, and then losses in bf16, depend on the stage (by 4e-3 within 20 steps).
+    With the optimizer offloaded DeepSpeed takes another way, which stays as it is.
     """
     squares = torch.zeros((), dtype=torch.float64, device=optimizer.device)
     for gradient in gradients:

@@ -257,7 +257,7 @@ def peak_of_loading(folder: Path, layers: int, stage: int) -> int:
 
 @pytest.mark.slow
 def test_under_zero_3_no_process_ever_holds_the_whole_model(tmp_path: Path) -> None:
-    """Twelve more layers cost a rank of two half of what they weigh, with nothing on top."""
+    """Twelve more layers cost a rank of two half of what they weigh; scratch memory is small."""
     peaks = {}
     for layers in (12, 24):
         config = LlamaConfig(**dataclasses.asdict(middle_shape(layers)))
@@ -267,5 +267,6 @@ def test_under_zero_3_no_process_ever_holds_the_whole_model(tmp_path: Path) -> N
     weigh = 2 * (middle_shape(24).num_parameters() - middle_shape(12).num_parameters())
     for fewer, more in zip(peaks[12], peaks[24], strict=True):
         assert more - fewer < 0.52 * weigh
+        assert more < 0.6 * 2 * middle_shape(24).num_parameters()
     for peak in run_ranks(2, peak_of_loading, tmp_path / "12", 12, 2):
         assert peak > 0.95 * 2 * middle_shape(12).num_parameters()
