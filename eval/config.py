@@ -20,7 +20,7 @@ from pacos.errors import Problem, UserError
 from pacos.files import sha256
 from pacos.judge_config import JudgeConfig
 from pacos.llm.config import Api, EndpointConfig
-from pacos.model_paths import path_problem
+from pacos.model_paths import exported_model, path_problem
 from pacos.suite import SuiteConfig
 
 ENDPOINT = "endpoint"
@@ -161,7 +161,7 @@ class EvalConfig:
     def missing_files(self) -> list[Problem]:
         found = []
         for label, path in self.models().items():
-            if path != ENDPOINT and not is_training_run(path):
+            if path != ENDPOINT and exported_model(path) is None:
                 found.append(path_problem(label, path))
         if self.endpoint is not None:
             found.append(self.endpoint.missing_key())
@@ -221,11 +221,6 @@ class EvalConfig:
         """Whether this config's judge has still to be asked about a run that is done."""
         folder = self.judged_folder(evaluation)
         return folder is not None and not folder.is_dir()
-
-
-def is_training_run(path: str) -> bool:
-    """Whether a path is a run directory that holds an exported model."""
-    return (Path(path).expanduser() / "model" / "config.json").is_file()
 
 
 SCHEMAS = {

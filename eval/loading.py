@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from eval.config import EvalConfig, Precision, is_training_run
+from eval.config import EvalConfig, Precision
 from eval.lm import SharedContextLM
 from eval.team import Team
 from pacos.config import Device, PromptFormat
 from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.frozen import first_line
+from pacos.model_paths import exported_model
 from pacos.models import model_directory
 from pacos.prompts import FORMATS, stop_token_id
 
@@ -22,9 +22,7 @@ DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16}
 
 def load_directory(path: str) -> str:
     """What transformers can load of a target: of a run, its exported model."""
-    if is_training_run(path):
-        return str(Path(path).expanduser() / "model")
-    return model_directory(path, key="target")
+    return str(exported_model(path) or model_directory(path, key="target"))
 
 
 def build_lm(path: str, config: EvalConfig, team: Team | None = None) -> SharedContextLM:

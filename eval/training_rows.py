@@ -14,6 +14,7 @@ from pacos.data.rows import RowError, read_example, reader_for
 from pacos.data.sources import Source, open_source
 from pacos.errors import UserError
 from pacos.files import read_json
+from pacos.model_paths import exported_model
 from pacos.run_dir import RunDir
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,9 @@ def training_sources(target: str, given: str | None) -> list[Source]:
         target: the model; a run of pacos sft names its data itself.
         given: a data set that the config of the evaluation names instead.
     """
-    paths = [given] if given is not None else _paths_of_run(Path(target).expanduser())
+    model = exported_model(target)
+    run = Path(target).expanduser() if model is None else model.parent
+    paths = [given] if given is not None else _paths_of_run(run)
     found = []
     for path in paths:
         try:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from eval.config import EvalConfig, is_training_run
+from eval.config import EvalConfig
 from launch.config import SCHEMA_OF, SCHEMAS, AnyConfig, JobConfig, PipelineConfig
 from launch.local import child_environment
 from pacos.compose import compose_with_problems
@@ -20,7 +20,7 @@ from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, ConfigError, UserError
 from pacos.files import read_json
 from pacos.frozen import freeze, load_frozen
 from pacos.hub import DATA_FILES, TOKENIZER_FILES, WEIGHT_FILES, Repository, fetch, files_of
-from pacos.model_paths import EMBEDDED, looks_local
+from pacos.model_paths import EMBEDDED, exported_model, looks_local
 from pacos.run_dir import RunDir
 from sft.config import SFTConfig
 from sft.model_config import Attention
@@ -111,7 +111,7 @@ def repositories(config: JobConfig) -> Iterator[Repository]:
                 yield Repository(key, name, revision, DATA_FILES, "dataset")
     elif isinstance(config, EvalConfig):
         for path in config.models().values():
-            if _on_hub(path) and not is_training_run(path):
+            if _on_hub(path) and exported_model(path) is None:
                 yield Repository("target", path)
     elif config.generator.model is not None and _on_hub(config.generator.model):
         yield Repository("generator.model", config.generator.model)

@@ -14,6 +14,13 @@ EMBEDDED_MODELS = {
 """Name after `embedded:` to the Python package and the file in it."""
 
 
+def exported_model(path: str) -> Path | None:
+    """The model that a run of `pacos sft` has exported, or a pipeline's run of it; else None."""
+    folder = Path(path).expanduser()
+    models = [run / "model" for run in (folder, folder / "sft")]
+    return next((model for model in models if (model / "config.json").is_file()), None)
+
+
 def path_problem(key: str, path: str) -> Problem | None:
     """What is wrong with a model path as far as this machine's files tell; None for a hub id."""
     if path.startswith(EMBEDDED):
@@ -29,7 +36,10 @@ def path_problem(key: str, path: str) -> Problem | None:
     folder = Path(path).expanduser()
     if not folder.is_dir():
         return Problem(key, path, "no such model directory", "give a directory or a hub id")
-    if (folder / "attempts.jsonl").is_file():
+    model = exported_model(path)
+    if model is not None:
+        return Problem(key, path, "a run, where a model directory is wanted", f"give {model}")
+    if (folder / "manifest.json").is_file():
         return Problem(key, path, "a run that has no model yet", "its pacos sft command goes on")
     if not (folder / "config.json").is_file():
         return Problem(key, path, "holds no config.json", "give a directory saved by transformers")

@@ -8,19 +8,15 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Generator, Iterator, Sequence
-from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 from pacos.console import set_up_logging
 from pacos.errors import EXIT_DONE, UserError, exit_with
-from pacos.files import read_json
 from pacos.frozen import first_line
-from pacos.model_paths import path_problem
+from pacos.model_paths import exported_model, path_problem
 from pacos.models import model_directory
-from pacos.run_dir import RunDir
 from pacos.schemas import Message
-from sft.config import SFTConfig
 
 RESET = "/reset"
 PROMPT = "> "
@@ -209,12 +205,9 @@ def find_model(path: str) -> str:
     Raises:
         UserError: there is nothing, or the run has no model yet.
     """
-    folder = Path(path).expanduser()
-    for run in (folder, folder / SFTConfig.STAGE):
-        if RunDir(run).manifest.is_file() and read_json(RunDir(run).manifest)["stage"] == "sft":
-            if not RunDir(run).model.is_dir():
-                raise UserError(f"{path}: has no model yet; the same pacos sft command goes on")
-            return str(RunDir(run).model)
+    model = exported_model(path)
+    if model is not None:
+        return str(model)
     problem = path_problem("model", path)
     if problem is not None:
         raise UserError(str(problem))
