@@ -47,6 +47,8 @@ def work(config: SFTConfig, run: RunDir, world: World, said: dict[str, str]) -> 
         write_json(run.path / "seen.json", {**seen, "cpus": os.environ["SLURM_CPUS_PER_TASK"]})
     for step in range(done + 1, last + 1):
         if config.optimizer.lr >= 1 and not (here / "mended").exists():
+            if not world.is_main:
+                time.sleep(600)  # As in a collective, until the launcher ends what is left.
             raise UserError("the loss is not finite")
         if (here / f"kill-{platform.node()}").exists():
             os.kill(os.getpid(), signal.SIGKILL)
