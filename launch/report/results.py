@@ -40,6 +40,7 @@ class Difference:
     difference: float
     interval: tuple[float, float]
     p: float
+    """Of a line among several, after the correction for their number: what the verdict goes by."""
     verdict: str
     overall: bool
     """Whether the line speaks of everything and not of one task."""
@@ -153,7 +154,7 @@ def _difference(line: Mapping[str, Any], suite: str, reach: float) -> Difference
         after=line["after"],
         difference=line["difference"],
         interval=(low, high),
-        p=line["p"],
+        p=line["p"] if line["corrected_p"] is None else line["corrected_p"],
         verdict=line["verdict"],
         overall=line["name"].partition("/")[0] in (HELDOUT, suite),
         drawn=Interval(place(low), place(high), place(line["difference"])),

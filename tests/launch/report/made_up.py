@@ -116,8 +116,10 @@ def fill_results(run: RunDir) -> None:
         both_filters = [generated, {**generated, "filter": "other"}]
         write_jsonl(folder / "samples_words_2026-01-01T00-00-00.1.jsonl", both_filters)
         write_jsonl(folder / "samples_choice_2026-01-01T00-00-00.1.jsonl", [chosen])
-    lines = [("words/exact_match", True, 0.1, [-0.1, 0.3], "cannot tell")]
-    lines += [("heldout/nll", False, -0.5, [-0.6, -0.4], "better")]
+    lines = [
+        ("words/exact_match", True, 0.1, [0.01, 0.3], 0.0421, 0.2526, "cannot tell"),
+        ("heldout/nll", False, -0.5, [-0.6, -0.4], 0.0001, None, "better"),
+    ]
     differences = [
         {
             "name": name,
@@ -127,10 +129,11 @@ def fill_results(run: RunDir) -> None:
             "after": 2.0 + difference,
             "difference": difference,
             "interval": interval,
-            "p": 0.0001,
+            "p": p,
+            "corrected_p": corrected,
             "verdict": verdict,
         }
-        for name, higher, difference, interval, verdict in lines
+        for name, higher, difference, interval, p, corrected, verdict in lines
     ]
     facts = {"before": "base", "after": "tuned", "suite": "smoke", "limit": None}
     numbers = {"confidence": 0.95, "resamples": 10_000, "seed": 42}

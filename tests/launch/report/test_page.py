@@ -24,6 +24,7 @@ def test_whole_pipeline(pipeline: RunDir) -> None:
     for shown in (
         "2.000 → 1.500",
         "words/exact_match",
+        "0.253",
         "−0.600 … −0.400",
         "Held-out NLL is the mean",
         "20 generated rows and 1 human-written seeds",
@@ -41,6 +42,7 @@ def test_whole_pipeline(pipeline: RunDir) -> None:
         "selfinstruct/data/data.jsonl",
     ):
         assert shown in page.text, shown
+    assert "0.042" not in page.text, "p of one line where the verdict goes by the corrected one"
 
 
 def test_is_the_same_each_time(pipeline: RunDir) -> None:
