@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from eval.geval.config import GEvalConfig, Scoring
@@ -52,19 +53,23 @@ class Judge:
         self._turn = asyncio.Semaphore(self.endpoint.concurrency if is_live else sys.maxsize)
         self._asks_logprobs = self.config.scoring is Scoring.auto
 
-    async def with_steps(self, rubric: Rubric) -> Rubric:
+    async def with_steps(self, rubric: Rubric, count: Callable[[], None]) -> Rubric:
         """The rubric with evaluation steps, which the judge writes where the file has none.
+
+        Args:
+            rubric: as its file has it.
+            count: told of each criterion whose steps are written.
 
         Raises:
             UserError: it wrote none.
         """
-        missing = [criterion for criterion in rubric.criteria if criterion.steps is None]
-        written = await asyncio.gather(*(self._steps(rubric, one) for one in missing))
+        missing = rubric.without_steps()
+        written = await asyncio.gather(*(self._steps(rubric, one, count) for one in missing))
         return rubric.with_steps(
             {criterion.name: steps for criterion, steps in zip(missing, written, strict=True)}
         )
 
-    async def _steps(self, rubric: Rubric, criterion: Criterion) -> str:
+    async def _steps(self, rubric: Rubric, criterion: Criterion, count: Callable[[], None]) -> str:
         tokens = STEPS_TOKENS + self.config.reply_tokens
         reply = await self._ask(steps_prompt(rubric, criterion), self._sampling(tokens))
         steps = reply.text.strip()
@@ -77,6 +82,7 @@ class Judge:
                 f"{criterion.name} ({reply.error or reply.finish}); write steps into the rubric's "
                 "file, or choose another judge"
             )
+        count()
         return steps
 
     async def score(self, rubric: Rubric, criterion: Criterion, text: Text) -> Verdict:

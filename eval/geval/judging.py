@@ -17,7 +17,7 @@ from eval.geval.material import Material, quote
 from eval.geval.rated import RatedText
 from eval.geval.records import CERTIFICATE, PAIRS, RATED, SCORES, Judged, Pair, Rated, Scored
 from eval.geval.rubric import Rubric, write_rubric
-from eval.geval.weighting import Verdict
+from eval.geval.weighting import Tally, Verdict
 from eval.parts import whole_folder
 from pacos.console import Counter, progress
 from pacos.files import write_json, write_jsonl
@@ -50,14 +50,15 @@ def judge_answers(config: EvalConfig, run: RunDir, stop: StopRequest) -> str | N
 async def _judge(config: EvalConfig, folder: Path, material: Material, stop: StopRequest) -> None:
     endpoint = config.judge.endpoint
     assert endpoint is not None
-    wanted = sum(criteria for _, _, criteria in material.texts())
+    wanted = sum(criteria for _, _, criteria in material.texts()) + len(material.pairs())
     # One ledger for all judges of a run: a request names its model.
     async with open_service(endpoint, folder.with_name("judging")) as service:
         log.info("quote: %s", quote(config, endpoint, material, service.spent))
-        with progress("judging", wanted, "scores") as bar:
-            judge = Judge(endpoint, service, config.geval)
-            session = Session(judge, _counting(bar, service))
-            rubrics, judged = await unless_stopped(session.judge(material), stop, "judging")
+        judge = Judge(endpoint, service, config.geval)
+        rubrics = await unless_stopped(_with_steps(judge, material), stop, "writing steps")
+        with progress("judging", wanted, "judgements") as bar:
+            session = Session(judge, rubrics, _counting(bar, service))
+            judged = await unless_stopped(session.judge(material), stop, "judging")
             judge.see_that_it_scores()
     with whole_folder(folder) as partial:
         write_jsonl(partial / SCORES, [one.to_json() for one in judged.scores])
@@ -68,15 +69,24 @@ async def _judge(config: EvalConfig, folder: Path, material: Material, stop: Sto
         write_json(partial / CERTIFICATE, certificate(config, rubrics, judged, service.spent))
 
 
-def _counting(bar: Counter, service: Service) -> Callable[[Verdict], None]:
+async def _with_steps(judge: Judge, material: Material) -> dict[str, Rubric]:
+    missing = sum(len(rubric.without_steps()) for rubric in material.rubrics.values())
+    with progress("writing steps", missing, "criteria", visible=missing > 0) as bar:
+        filled = await all_of(
+            [judge.with_steps(one, bar.advance) for one in material.rubrics.values()]
+        )
+    return {rubric.name: rubric for rubric in filled}
+
+
+def _counting(bar: Counter, service: Service) -> Callable[[Tally], None]:
     failures = 0
 
-    def count(verdict: Verdict) -> None:
+    def count(tally: Tally) -> None:
         nonlocal failures
-        failures += verdict.tally.failures
+        failures += tally.failures
         usd = service.counts.usd
         cost = f"${usd:.2f}  " if usd else ""
-        bar.advance(1, note=f"{cost}{failures} replies without a score")
+        bar.advance(1, note=f"{cost}{failures} replies that cannot be read")
 
     return count
 
@@ -86,22 +96,19 @@ class Session:
 
     Args:
         judge: who is asked.
-        count: told of each score.
+        rubrics: with their evaluation steps, by name.
+        count: told of each score and each pair.
     """
 
-    def __init__(self, judge: Judge, count: Callable[[Verdict], None]) -> None:
+    def __init__(
+        self, judge: Judge, rubrics: Mapping[str, Rubric], count: Callable[[Tally], None]
+    ) -> None:
         self._judge = judge
+        self._rubrics = rubrics
         self._count = count
-        self._rubrics: Mapping[str, Rubric] = {}
 
-    async def judge(self, material: Material) -> tuple[Mapping[str, Rubric], Judged]:
-        """Steps first, then all else at once: the service's own limits set the pace.
-
-        Returns:
-            The rubrics with the steps that the judge wrote, and what it said.
-        """
-        filled = await all_of([self._judge.with_steps(one) for one in material.rubrics.values()])
-        self._rubrics = {rubric.name: rubric for rubric in filled}
+    async def judge(self, material: Material) -> Judged:
+        """What the judge says of everything, at once: the service's own limits set the pace."""
         scores, rated, pairs = await asyncio.gather(
             all_of(
                 [
@@ -121,12 +128,12 @@ class Session:
             ),
             all_of([self._pair(mine, other) for mine, other in material.pairs()]),
         )
-        return self._rubrics, Judged(scores, pairs, rated)
+        return Judged(scores, pairs, rated)
 
     async def _score(self, rubric: str, criterion: str, text: Text) -> Verdict:
         known = self._rubrics[rubric]
         verdict = await self._judge.score(known, known.criterion(criterion), text)
-        self._count(verdict)
+        self._count(verdict.tally)
         return verdict
 
     async def _scored(self, label: str, answer: Answer, criterion: str) -> Scored:
@@ -150,6 +157,7 @@ class Session:
             self._judge.prefer(rubric, target.text, baseline.output),
             self._judge.prefer(rubric, baseline.text, target.output),
         )
+        self._count(tally + further)
         return Pair(
             rubric=target.rubric,
             id=target.id,
