@@ -69,7 +69,7 @@ def environment() -> dict[str, str]:
         "PATH": path,
         "OMP_NUM_THREADS": threads,
         "TOKENIZERS_PARALLELISM": "true",
-        # As pacos sets for its ranks: without them the peers take a sixth longer on a CPU.
+        # As pacos sets for its ranks: all ways under the same allocator, which helps the peers.
         **ALLOCATOR,
     }
 

@@ -61,11 +61,15 @@ class Difference:
         return self.after - self.before
 
     @property
+    def deciding_p(self) -> float:
+        """The p that the verdict goes by: of a line among several, the corrected one."""
+        return self.p if self.corrected_p is None else self.corrected_p
+
+    @property
     def verdict(self) -> Verdict:
         """Both must agree: of few items the bootstrap alone is too sure."""
         low, high = self.interval
-        p = self.p if self.corrected_p is None else self.corrected_p
-        if low <= 0 <= high or p > 1 - CONFIDENCE:
+        if low <= 0 <= high or self.deciding_p > 1 - CONFIDENCE:
             return Verdict.cannot_tell
         return Verdict.better if (self.difference > 0) == self.higher_is_better else Verdict.worse
 

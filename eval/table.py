@@ -47,7 +47,7 @@ def comparison_table(differences: Sequence[Difference], caption: str) -> Table:
 
 
 def _shown_p(found: Difference) -> str:
-    p = found.p if found.corrected_p is None else found.corrected_p
+    p = found.deciding_p
     return f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 

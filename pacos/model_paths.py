@@ -40,7 +40,8 @@ def path_problem(key: str, path: str) -> Problem | None:
     if model is not None:
         return Problem(key, path, "a run, where a model directory is wanted", f"give {model}")
     if (folder / "manifest.json").is_file():
-        return Problem(key, path, "a run that has no model yet", "its pacos sft command goes on")
+        remedy = "give one whose training is done; one that is not goes on by its own command"
+        return Problem(key, path, "a run that has no model yet", remedy)
     if not (folder / "config.json").is_file():
         return Problem(key, path, "holds no config.json", "give a directory saved by transformers")
     return None

@@ -63,7 +63,7 @@ class Judge:
         Raises:
             UserError: it wrote none.
         """
-        missing = rubric.without_steps()
+        missing = rubric.lacking_steps()
         written = await asyncio.gather(*(self._steps(rubric, one, count) for one in missing))
         return rubric.with_steps(
             {criterion.name: steps for criterion, steps in zip(missing, written, strict=True)}

@@ -70,7 +70,7 @@ async def _judge(config: EvalConfig, folder: Path, material: Material, stop: Sto
 
 
 async def _with_steps(judge: Judge, material: Material) -> dict[str, Rubric]:
-    missing = sum(len(rubric.without_steps()) for rubric in material.rubrics.values())
+    missing = sum(len(rubric.lacking_steps()) for rubric in material.rubrics.values())
     with progress("writing steps", missing, "criteria", visible=missing > 0) as bar:
         filled = await all_of(
             [judge.with_steps(one, bar.advance) for one in material.rubrics.values()]

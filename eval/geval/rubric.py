@@ -71,7 +71,7 @@ class Rubric:
     def criterion(self, name: str) -> Criterion:
         return next(criterion for criterion in self.criteria if criterion.name == name)
 
-    def without_steps(self) -> list[Criterion]:
+    def lacking_steps(self) -> list[Criterion]:
         """The criteria whose evaluation steps a judge has to write."""
         return [criterion for criterion in self.criteria if criterion.steps is None]
 
