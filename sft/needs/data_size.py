@@ -101,6 +101,8 @@ def _lengths(path: str) -> tuple[Ints, str]:
     if location.kind is Kind.hub:
         raise UserError(f"{path}: lies on the hub")
     rows, sample = _READERS[location.kind](location.path)
+    if not any(sample):
+        raise UserError(f"{path}: has no text at its beginning to estimate the rest by")
     mean = float(np.mean(sample))
     lengths = _repeated([size / BYTES_A_TOKEN + TEMPLATE_TOKENS for size in sample], rows)
     return lengths, f"estimated from its size, {mean:,.0f} bytes of text a row"
@@ -139,6 +141,8 @@ def _json_rows(path: Path) -> tuple[int, list[int]]:
     sample, end = [], 0
     for row, end in _objects(text):  # noqa: B007  # where the last one ends is used below
         sample.append(_text_bytes(row))
+    if not sample:
+        return 0, sample
     whole = len(text[:end].encode()) / len(sample)
     return max(len(sample), round(path.stat().st_size / whole)), sample
 
@@ -159,8 +163,8 @@ def _parquet_rows(path: Path) -> tuple[int, list[int]]:
     from pyarrow import parquet
 
     file = parquet.ParquetFile(path)
-    batch = next(file.iter_batches(SAMPLE_ROWS))
-    return file.metadata.num_rows, _sizes(batch.to_pylist())
+    batch = next(file.iter_batches(SAMPLE_ROWS), None)
+    return file.metadata.num_rows, [] if batch is None else _sizes(batch.to_pylist())
 
 
 def _saved_rows(path: Path) -> tuple[int, list[int]]:
@@ -170,10 +174,13 @@ def _saved_rows(path: Path) -> tuple[int, list[int]]:
     files = [
         folder / entry["filename"] for entry in read_json(folder / "state.json")["_data_files"]
     ]
+    if not files:
+        return 0, []
     with ipc.open_stream(files[0]) as stream:
-        sample = _sizes(stream.read_next_batch().slice(0, SAMPLE_ROWS).to_pylist())
+        batch = next(iter(stream), None)
+    sample = [] if batch is None else _sizes(batch.slice(0, SAMPLE_ROWS).to_pylist())
     size = sum(file.stat().st_size for file in files)
-    return round(size / np.mean(sample)), sample
+    return round(size / np.mean(sample)) if any(sample) else 0, sample
 
 
 def _sizes(rows: Iterable[Any]) -> list[int]:

@@ -26,19 +26,19 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PACOS_CACHE", str(tmp_path / "cache"))
 
 
-def write(path: Path) -> Path:
+def write(path: Path, rows: list[dict[str, str]] = ROWS) -> Path:
     if path.suffix == ".json":
-        path.write_text(json.dumps(ROWS, indent=4))
+        path.write_text(json.dumps(rows, indent=4))
     elif path.suffix == ".parquet":
         from datasets import Dataset
 
-        Dataset.from_list(ROWS).to_parquet(str(path))
+        Dataset.from_list(rows).to_parquet(str(path))
     elif path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     else:
         from datasets import Dataset
 
-        Dataset.from_list(ROWS).save_to_disk(str(path))
+        Dataset.from_list(rows).save_to_disk(str(path))
     return path
 
 
@@ -93,6 +93,21 @@ def test_what_is_not_there_is_assumed_and_said(tmp_path: Path) -> None:
         found = data_size(DataConfig(path=path))
         assert len(found.lengths) > 50_000
         assert "assumed" in found.source
+
+
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl", "rows.parquet", "saved"])
+@pytest.mark.parametrize("rows", [[], [{"instruction": "", "output": ""}]], ids=["none", "empty"])
+def test_files_without_text_are_left_to_the_run_to_refuse(
+    name: str, rows: list[dict[str, str]], tmp_path: Path
+) -> None:
+    found = data_size(DataConfig(path=str(write(tmp_path / name, rows))))
+    assert "assumed" in found.source
+
+
+def test_a_beginning_without_a_whole_row_is_no_estimate(tmp_path: Path) -> None:
+    path = tmp_path / "long.jsonl"
+    path.write_text(json.dumps({"instruction": "a" * 2**21, "output": "b"}) + "\n")
+    assert "assumed" in data_size(DataConfig(path=str(path))).source
 
 
 def test_the_user_may_say_it() -> None:
