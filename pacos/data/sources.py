@@ -86,6 +86,9 @@ def _load_table(path: str, location: Location) -> Any:
             table = datasets.load_dataset(
                 name, revision=revision, split="train", keep_in_memory=False
             )
+    except IndexError as error:
+        # datasets cannot load what it saved of a data set without rows.
+        raise UserError(f"{path}: holds no rows; give a data set that does") from error
     except (OSError, ValueError, RuntimeError) as error:
         remedy = REMEDY
         if location.kind is Kind.hub:
