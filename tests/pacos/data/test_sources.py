@@ -134,6 +134,12 @@ def test_a_damaged_parquet_file_is_told(tmp_path: Path) -> None:
         list(open_source(str(path)).records())
 
 
+def test_a_saved_data_set_without_rows_is_refused(tmp_path: Path) -> None:
+    datasets.Dataset.from_list(ROWS).select([]).save_to_disk(tmp_path / "d")
+    with pytest.raises(UserError, match="holds no rows"):
+        open_source(str(tmp_path / "d"))
+
+
 def test_a_saved_data_set_without_a_train_split_is_refused(tmp_path: Path) -> None:
     datasets.DatasetDict(test=datasets.Dataset.from_list(ROWS)).save_to_disk(tmp_path / "d")
     with pytest.raises(UserError, match="no split train but test"):
