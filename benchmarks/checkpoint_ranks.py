@@ -16,20 +16,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pacos.compose import compose_checked
+from pacos.configs.compose import compose_checked
 from pacos.distributed import World
-from pacos.models import load_tokenizer
-from pacos.run_dir import RunDir
-from sft.batch import Batch
+from pacos.model.loading import load_tokenizer
+from pacos.run.directory import RunDir
 from sft.checkpoints.manifest import Manifest
 from sft.checkpoints.protocol import Checkpoints
 from sft.checkpoints.store import damage
 from sft.config import SCHEMAS, SFTConfig
-from sft.device import choose_device
 from sft.doctor.gradients import proof_rows
-from sft.engine import backward, build_engine, start_ranks
-from sft.loss import nll_sum
-from sft.model import build_model
+from sft.engine.deepspeed import backward, build_engine, start_ranks
+from sft.engine.device import choose_device
+from sft.model.build import build_model
+from sft.model.loss import nll_sum
+from sft.steps.batch import Batch
 
 TAG = "engine"
 """DeepSpeed's name of a checkpoint."""

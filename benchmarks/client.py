@@ -24,8 +24,8 @@ from typing import Any
 from benchmarks.provenance import provenance
 from pacos.errors import UserError, exit_with
 from pacos.files import write_json
-from pacos.llm.client import Client
 from pacos.llm.config import EndpointConfig
+from pacos.llm.http.client import Client
 from pacos.llm.request import Request, Sampling
 from pacos.llm.service import open_service
 

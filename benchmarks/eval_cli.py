@@ -26,12 +26,12 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from benchmarks.provenance import provenance
-from eval.certificate import Certificate
-from eval.encoding import Encoder
-from eval.plan import make_units
-from eval.results import SuiteResult, read_suite
+from eval.engine.certificate import Certificate
+from eval.engine.encoding import Encoder
+from eval.engine.plan import make_units
+from eval.harness.results import SuiteResult, read_suite
 from pacos.files import read_json, write_json, write_jsonl
-from pacos.models import model_directory
+from pacos.model.loading import model_directory
 
 MODEL = "embedded:smollm2-135m-instruct"
 WHOLE = ("abstract_algebra", "management", "medical_genetics", "computer_security")

@@ -22,14 +22,14 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from benchmarks.provenance import provenance
-from eval.certificate import Certificate
 from eval.config import EvalConfig
-from eval.lm import SharedContextLM
-from eval.loading import build_lm
-from eval.suites import build_suite, leaves
-from pacos.config import ClusterConfig, Device
+from eval.engine.certificate import Certificate
+from eval.engine.lm import SharedContextLM
+from eval.engine.loading import build_lm
+from eval.harness.suites import build_suite, leaves
+from pacos.configs.shared import ClusterConfig, Device
+from pacos.configs.suite import SuiteConfig
 from pacos.files import write_json
-from pacos.suite import SuiteConfig
 
 MODEL = "embedded:smollm2-135m-instruct"
 SUBJECTS = ("anatomy", "us_foreign_policy")

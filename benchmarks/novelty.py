@@ -35,7 +35,7 @@ from typing import Any
 from benchmarks.provenance import provenance
 from pacos.errors import UserError, exit_with
 from pacos.files import read_json, write_json
-from selfinstruct.novelty import FLOOR, NoveltyIndex
+from selfinstruct.pool.novelty import FLOOR, NoveltyIndex
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data" / "alpaca" / "alpaca_5000.json"
@@ -149,7 +149,9 @@ def main() -> int:
     """Measure and print; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pool", type=int, nargs="+", default=[52_000], help="entries")
-    parser.add_argument("--floor", type=float, default=FLOOR, help="see selfinstruct/novelty.py")
+    parser.add_argument(
+        "--floor", type=float, default=FLOOR, help="see selfinstruct/pool/novelty.py"
+    )
     parser.add_argument("--data", type=Path, default=DATA, help="rows with an instruction")
     parser.add_argument("--out", type=Path, help="JSON file for the result")
     options = parser.parse_args()

@@ -23,17 +23,17 @@ from typing import Any, TypeVar
 import numpy as np
 
 from benchmarks.provenance import provenance
-from pacos.config import PromptFormat
 from pacos.data.sources import open_source
 from pacos.errors import UserError, exit_with
 from pacos.files import write_json
-from pacos.llama import LlamaShape
-from pacos.models import load_tokenizer
-from pacos.prompts import Encoder
+from pacos.model.formats import PromptFormat
+from pacos.model.loading import load_tokenizer
+from pacos.model.prompts import Encoder
+from pacos.model.shape import LlamaShape
 from pacos.schemas import Row
-from sft.batch_config import BatchConfig, Layout
-from sft.packing import Ints, pack_rows
-from sft.step_plan import StepPlan
+from sft.configs.batch import BatchConfig, Layout
+from sft.steps.packing import Ints, pack_rows
+from sft.steps.plan import StepPlan
 
 WINDOW = 1000
 MANY = 10_000_000

@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.provenance import provenance
+from eval.configs.sandbox import SandboxConfig
 from eval.sandbox.box import Sandbox
-from eval.sandbox.config import SandboxConfig
 from eval.sandbox.grade import grade
 from eval.sandbox.pool import Pool
 from pacos.benchmarks.catalogue import read_benchmarks

@@ -25,7 +25,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
 from pacos.files import read_jsonl
-from pacos.prompts import IGNORE
+from pacos.model.prompts import IGNORE
 
 
 class Clock(TrainerCallback):

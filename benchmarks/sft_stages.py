@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.provenance import provenance
-from pacos import metrics
 from pacos.data.sources import open_source
 from pacos.errors import UserError, exit_with
 from pacos.files import read_jsonl, write_json
-from pacos.run_dir import RunDir
+from pacos.run.directory import RunDir
+from pacos.tracking import metrics
 
 RANKS = 2
 FIRST = 20

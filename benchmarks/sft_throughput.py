@@ -27,15 +27,15 @@ import numpy as np
 
 from benchmarks.provenance import provenance
 from launch.environment import ALLOCATOR
-from pacos import metrics
-from pacos.config import PromptFormat
 from pacos.data.sources import open_source
 from pacos.errors import UserError, exit_with
 from pacos.files import read_jsonl, write_json, write_jsonl
-from pacos.models import load_tokenizer, model_directory
-from pacos.prompts import Encoder
-from pacos.run_dir import RunDir
+from pacos.model.formats import PromptFormat
+from pacos.model.loading import load_tokenizer, model_directory
+from pacos.model.prompts import Encoder
+from pacos.run.directory import RunDir
 from pacos.schemas import Row
+from pacos.tracking import metrics
 
 MODEL = "embedded:smollm2-135m-instruct"
 RANKS = 2

@@ -24,17 +24,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.provenance import provenance
-from pacos.config import PromptFormat
 from pacos.data.sources import open_source
 from pacos.distributed import World
 from pacos.errors import UserError, exit_with
 from pacos.files import write_json, write_jsonl
-from pacos.models import load_tokenizer
-from pacos.prompts import FORMATS
+from pacos.model.formats import PromptFormat
+from pacos.model.loading import load_tokenizer
+from pacos.model.prompts import FORMATS
 from pacos.schemas import Row
 from sft.config import SFTConfig
-from sft.data_config import OnError
-from sft.mixture import load_data
+from sft.configs.data import OnError
+from sft.data.mixture import load_data
 
 SAMPLE = 4000
 """Rows for transformers' own way."""

@@ -10,18 +10,19 @@ from enum import Enum
 from pathlib import Path
 from typing import ClassVar
 
-from eval.geval.config import GEvalConfig
-from eval.humaneval.config import TASK as HUMANEVAL
-from eval.humaneval.config import HumanEvalConfig
+from eval.configs.geval import GEvalConfig
+from eval.configs.humaneval import TASK as HUMANEVAL
+from eval.configs.humaneval import HumanEvalConfig
 from pacos.benchmarks.catalogue import BENCHMARKS
-from pacos.config import ClusterConfig, PromptFormat, RunConfig, TrackingConfig
+from pacos.configs.judge import JudgeConfig
+from pacos.configs.shared import ClusterConfig, RunConfig, TrackingConfig
+from pacos.configs.suite import SuiteConfig
 from pacos.data.location import REMEDY, locate
 from pacos.errors import Problem, UserError
 from pacos.files import sha256
-from pacos.judge_config import JudgeConfig
 from pacos.llm.config import Api, EndpointConfig
-from pacos.model_paths import exported_model, path_problem
-from pacos.suite import SuiteConfig
+from pacos.model.formats import PromptFormat
+from pacos.model.paths import exported_model, path_problem
 
 ENDPOINT = "endpoint"
 """What `target` and `baseline` say for the model behind `EvalConfig.endpoint`."""

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from eval.config import ENDPOINT, EvalConfig
+from eval.configs.humaneval import TASK as HUMANEVAL
+from eval.engine.loading import load_directory
 from eval.geval.answers import read_rubrics
-from eval.humaneval.config import TASK as HUMANEVAL
-from eval.loading import load_directory
 from pacos.benchmarks.catalogue import BENCHMARKS
 from pacos.errors import UserError
 from pacos.files import read_json, sha256
-from pacos.run_dir import RunDir
+from pacos.run.directory import RunDir
 
 MODEL_FILES = ("config.json", "*.safetensors", "*.bin", "tokenizer.json", "tokenizer.model")
 

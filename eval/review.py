@@ -11,15 +11,15 @@ from pathlib import Path
 from eval.config import EvalConfig
 from eval.geval.answers import read_answers
 from eval.geval.records import CERTIFICATE, PEOPLE, REVIEW, read_judged
-from eval.geval.rubric import RubricError, read_rubric
 from eval.geval.spot_check import SpotCheck
+from eval.rubrics.rubric import RubricError, read_rubric
+from pacos.configs.frozen import load_frozen
 from pacos.errors import UserError
 from pacos.files import read_json, write_json
-from pacos.frozen import load_frozen
 from pacos.review.items import Ratings
 from pacos.review.program import main
 from pacos.review.server import ReviewServer, serve
-from pacos.run_dir import RunDir
+from pacos.run.directory import RunDir
 
 
 def review(run: RunDir, port: int | None) -> None:

@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.config import ENDPOINT, HELDOUT, SCHEMAS, EvalConfig
-from eval.humaneval.config import TASK as HUMANEVAL
+from eval.configs.humaneval import TASK as HUMANEVAL
 from pacos.console import set_up_logging
 from pacos.distributed import World
 from pacos.errors import ConfigError, UserError, exit_with
-from pacos.program import live, load_program
 from pacos.rank import end_with_parent, is_rank
-from pacos.run_dir import RunDir
-from pacos.stop import Stopped, StopRequest
+from pacos.run.directory import RunDir
+from pacos.run.program import live, load_program
+from pacos.run.stop import Stopped, StopRequest
 
 if TYPE_CHECKING:
-    from eval.lm import SharedContextLM
-    from eval.team import Team
+    from eval.engine.lm import SharedContextLM
+    from eval.engine.rank_workers import Team
 
 log = logging.getLogger("eval.run")
 
@@ -58,7 +58,7 @@ def _load(arguments: Sequence[str], world: World) -> tuple[EvalConfig, RunDir]:
 
 def evaluate(config: EvalConfig, run: RunDir, world: World) -> str | None:
     """Have every rank do its part; returns why it stopped before the end, if it did."""
-    from eval.team import Team, join_ranks
+    from eval.engine.rank_workers import Team, join_ranks
 
     stop = StopRequest(run.stop)
     join_ranks(world)
@@ -92,7 +92,7 @@ class Loader:
         return self._lm
 
     def _load(self, path: str) -> Generator[list[Any], None, None]:
-        from eval.loading import build_lm
+        from eval.engine.loading import build_lm
 
         self._lm = None  # The one before goes first: there may be no room for two.
         self._lm = build_lm(path, self._config, self._team)
@@ -101,9 +101,9 @@ class Loader:
 
 def _lead(config: EvalConfig, run: RunDir, loader: Loader, stop: StopRequest) -> str | None:
     """Do the parts that are left; returns why it stopped before the last one, if it did."""
-    from eval.endpoint import check_tasks
+    from eval.harness.endpoint import check_tasks
+    from eval.harness.suites import build_suite
     from eval.inputs import input_files, record_inputs
-    from eval.suites import build_suite
 
     suite = build_suite(config.suite)
     record_inputs(run, input_files(config, suite.files))
@@ -126,7 +126,7 @@ def _lead(config: EvalConfig, run: RunDir, loader: Loader, stop: StopRequest) ->
 
 def _finish(config: EvalConfig, run: RunDir, stop: StopRequest) -> str | None:
     """Have a judge score answers, if there is one, and compare: no other rank is needed."""
-    from eval.outcome import conclude
+    from eval.conclude import conclude
 
     if config.judge.endpoint is not None:
         from eval.geval.judging import judge_answers
@@ -146,9 +146,9 @@ def _stopped(reason: str) -> str:
 def _measures(config: EvalConfig, run: RunDir, tasks: list[Any]) -> dict[str, Score]:
     """What every model is measured on, by the name of its folder."""
     from eval.geval.answers import asked, read_rubrics, write_answers
-    from eval.heldout import read_rows, score_heldout
+    from eval.harness.heldout import read_rows, score_heldout
+    from eval.harness.results import score_suite
     from eval.humaneval.task import build_humaneval
-    from eval.results import score_suite
 
     measures: dict[str, Score] = {}
     if HUMANEVAL in config.suite.tasks:
@@ -176,7 +176,7 @@ def _measure(
     """Do one model's parts; returns why it stopped before the last one, if it did."""
     if not left:
         return None
-    from eval.endpoint import EndpointLM
+    from eval.harness.endpoint import EndpointLM
     from eval.inputs import model_content
 
     path = config.models()[label]

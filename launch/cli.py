@@ -56,7 +56,7 @@ def _stage(name: str, arguments: Sequence[str]) -> int:
         print(stage_help(name))
         return EXIT_DONE
     _refuse_ranks(name)
-    from launch.stages import run_stage
+    from launch.commands.stage import run_stage
     from pacos.terminal import outlive_terminal
 
     outlive_terminal()
@@ -85,8 +85,8 @@ def _report(arguments: Sequence[str]) -> int:
 
     from launch.report.page import write_report
     from launch.report.sweep import write_sweep_report
-    from launch.status import named
-    from launch.sweeps.sweep import Sweep
+    from launch.status.read import named
+    from launch.sweep import Sweep
 
     for found in [named(Path(word)) for word in arguments]:
         if isinstance(found, Sweep):
@@ -119,13 +119,13 @@ def _doctor(arguments: Sequence[str]) -> int:
             "resume. Without data.path it looks at rows of its own."
         )
         return EXIT_DONE
-    from launch.doctor import run_doctor
+    from launch.commands.doctor import run_doctor
 
     return run_doctor(arguments)
 
 
 def _plan(arguments: Sequence[str]) -> int:
-    from launch.plan.command import USAGE, run_plan
+    from launch.commands.plan import USAGE, run_plan
 
     if "--help" in arguments or "-h" in arguments:
         print(USAGE)
@@ -134,7 +134,7 @@ def _plan(arguments: Sequence[str]) -> int:
 
 
 def _prefetch(arguments: Sequence[str]) -> int:
-    from launch.prefetch import USAGE, run_prefetch
+    from launch.commands.prefetch import USAGE, run_prefetch
 
     if "--help" in arguments or "-h" in arguments:
         print(USAGE)
@@ -149,7 +149,7 @@ def _status(arguments: Sequence[str]) -> int:
         return EXIT_DONE if wants_help else EXIT_USER_ERROR
     from pathlib import Path
 
-    from launch.status_table import show
+    from launch.status.table import show
 
     show(Path(arguments[0]) if arguments else None)
     return EXIT_DONE
@@ -165,8 +165,8 @@ def _resubmit(arguments: Sequence[str]) -> int:
         return EXIT_DONE if wants_help else EXIT_USER_ERROR
     from pathlib import Path
 
-    from launch.resubmit import resubmit
-    from launch.status import named
+    from launch.commands.resubmit import resubmit
+    from launch.status.read import named
 
     return resubmit(named(Path(arguments[0])))
 
@@ -183,7 +183,7 @@ def _review(arguments: Sequence[str]) -> int:
         return EXIT_DONE if wants_help else EXIT_USER_ERROR
     from pathlib import Path
 
-    from launch.review import review
+    from launch.commands.review import review
 
     return review(Path(arguments[0]), arguments[1:])
 
@@ -196,7 +196,7 @@ def _sync(arguments: Sequence[str]) -> int:
         )
         return EXIT_DONE if arguments else EXIT_USER_ERROR
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-    os.execve(sys.executable, [sys.executable, "-m", "pacos.upload", *arguments], environment)
+    os.execve(sys.executable, [sys.executable, "-m", "pacos.sync", *arguments], environment)
 
 
 OTHERS = {

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from eval.config import SCHEMAS as EVAL_SCHEMAS
 from eval.config import EvalConfig
-from pacos.config import RunConfig, StageConfig
+from pacos.configs.shared import RunConfig, StageConfig
 from pacos.errors import Problem
 from selfinstruct.config import SCHEMAS as SELFINSTRUCT_SCHEMAS
 from selfinstruct.config import SelfInstructConfig

@@ -5,9 +5,9 @@ from __future__ import annotations
 from launch.config import AnyConfig, PipelineConfig
 from launch.jobs.submit import submit_run
 from launch.local import run_here
-from launch.pipeline import run_pipeline
-from pacos.config import Launcher
-from pacos.run_dir import open_run
+from launch.pipeline.run import run_pipeline
+from pacos.configs.shared import Launcher
+from pacos.run.directory import open_run
 
 
 def is_job(config: AnyConfig) -> bool:

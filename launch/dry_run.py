@@ -9,13 +9,13 @@ from omegaconf import OmegaConf
 
 from launch.config import AnyConfig, PipelineConfig
 from launch.dispatch import is_job
-from launch.jobs.array import array_scripts
-from launch.jobs.links import read_links
 from launch.jobs.submit import run_script, submit_command, waiting_for
 from launch.local import stage_command
-from launch.sweeps.sweep import Point, place, settle
+from launch.pipeline.parts import read_links
+from launch.sweep import Point, place, settle
+from launch.sweeps.array import array_scripts
 from pacos.errors import EXIT_DONE
-from pacos.run_dir import find_run
+from pacos.run.directory import find_run
 
 
 def show(config: AnyConfig, after: str | None = None) -> int:

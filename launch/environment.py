@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from eval.config import EvalConfig
-from pacos.config import Device, StageConfig
+from pacos.configs.shared import Device, StageConfig
 from sft.config import SFTConfig
 
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**34)}

@@ -10,7 +10,7 @@ from enum import Enum
 from importlib.resources import files
 from typing import Any, get_args, get_type_hints
 
-from pacos.config import StageConfig
+from pacos.configs.shared import StageConfig
 
 ABOUT = {
     "selfinstruct": "grow instruction data from seed tasks with a language model",

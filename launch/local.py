@@ -15,11 +15,11 @@ from types import FrameType
 
 from eval.config import EvalConfig
 from launch.environment import stage_environment
-from pacos.config import ClusterConfig, StageConfig
+from pacos.configs.shared import ClusterConfig, StageConfig
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
 from pacos.rank import end_with_parent
-from pacos.run_dir import RunDir, State
-from pacos.stop import SIGNALS
+from pacos.run.directory import RunDir, State
+from pacos.run.stop import SIGNALS
 from sft.config import SFTConfig
 
 STOP_POLL_SECONDS = 1.0
@@ -41,7 +41,7 @@ def stage_command(config: StageConfig, run: RunDir) -> list[str]:
 def rank_command(cluster: ClusterConfig, program: str, run: RunDir) -> list[str]:
     """`accelerate launch` of a program's ranks on this machine; it only starts them."""
     return [
-        *(sys.executable, "-m", "sft.ranks"),
+        *(sys.executable, "-m", "sft.engine.launcher"),
         *("--use_deepspeed", "--num_machines", "1", "--machine_rank", "0"),
         *("--num_processes", str(cluster.ranks_per_node)),
         *("--main_process_port", str(_free_port())),

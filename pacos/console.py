@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pacos.duration import duration
 from pacos.terminal import outlive_terminal
+from pacos.text.duration import duration
 
 LINE_EVERY_SECONDS = 10.0
 """Pause between progress lines where the output is no terminal, such as a job's log."""

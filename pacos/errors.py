@@ -80,3 +80,9 @@ def exit_with(error: UserError) -> int:
     """Print the error for a person and return the exit code for it."""
     print(f"pacos: {error}", file=sys.stderr)
     return EXIT_USER_ERROR
+
+
+def first_line(error: BaseException) -> str:
+    """The part of a library's message that says what is wrong."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

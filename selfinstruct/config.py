@@ -7,15 +7,15 @@ from enum import Enum
 from pathlib import Path
 from typing import ClassVar
 
-from pacos.config import ClusterConfig, RunConfig, TrackingConfig
+from pacos.configs.judge import JudgeConfig
+from pacos.configs.shared import ClusterConfig, RunConfig, TrackingConfig
+from pacos.configs.suite import SuiteConfig
 from pacos.errors import Problem
-from pacos.judge_config import JudgeConfig
 from pacos.llm.config import EndpointConfig
-from pacos.model_paths import path_problem
-from pacos.suite import SuiteConfig
-from pacos.words import WordRule
-from selfinstruct.generator import GeneratorConfig
-from selfinstruct.method import MethodConfig
+from pacos.model.paths import path_problem
+from pacos.text.words import WordRule
+from selfinstruct.configs.generator import GeneratorConfig
+from selfinstruct.configs.method import MethodConfig
 
 SHIPPED_SEEDS = Path(__file__).parent / "seeds"
 """Folder of the seed pools that come with pacos, one file a language."""

@@ -17,15 +17,15 @@ from typing import TypeVar
 from pacos.errors import UserError
 from pacos.llm.request import Reply
 from pacos.llm.service import Service
+from pacos.run.stop import Stopped, StopRequest
 from pacos.schemas import Row, SeedTask
-from pacos.stop import Stopped, StopRequest
 from selfinstruct.config import SelfInstructConfig
-from selfinstruct.filters.rules import Verdict
 from selfinstruct.methods import Completed, Draw, Method
-from selfinstruct.opinion import Opinion
 from selfinstruct.parse import Candidate
-from selfinstruct.pool import Pool
-from selfinstruct.verdicts import Judge
+from selfinstruct.pool.pool import Pool
+from selfinstruct.screening.llm_judge import Opinion
+from selfinstruct.screening.rules import Verdict
+from selfinstruct.screening.screen import Judge
 
 T = TypeVar("T")
 

@@ -7,17 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from pacos.llm.request import Reply, Request, Sampling
-from pacos.models import load_tokenizer
-from pacos.run_dir import derived_seed
+from pacos.model.loading import load_tokenizer
 from pacos.schemas import Message
-from selfinstruct import parse, prompts
+from pacos.seeds import derived_seed
+from selfinstruct import parse
 from selfinstruct.config import SelfInstructConfig
-from selfinstruct.method import MethodConfig, StepConfig
+from selfinstruct.configs.method import MethodConfig, StepConfig
 from selfinstruct.parse import Candidate
-from selfinstruct.pool import Examples
-from selfinstruct.prompts import Conversation, Prompt, Style
-from selfinstruct.shots import load as load_shots
-from selfinstruct.wording import WORDINGS
+from selfinstruct.pool.pool import Examples
+from selfinstruct.requests import prompts
+from selfinstruct.requests.prompts import Conversation, Prompt, Style
+from selfinstruct.requests.shots import load as load_shots
+from selfinstruct.requests.wording import WORDINGS
 
 FAILED = "request failed"
 SEEDS = 2**31

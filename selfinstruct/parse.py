@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from selfinstruct.prompts import Conversation
-from selfinstruct.wording import WORDINGS
+from selfinstruct.requests.prompts import Conversation
+from selfinstruct.requests.wording import WORDINGS
 
 CUT = "cut by the token limit"
 NO_OUTPUT = "no output part"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-from pacos import metrics
 from pacos.console import Counter as Bar
 from pacos.llm.service import Service
-from pacos.tracking import Tracker
+from pacos.tracking import metrics
+from pacos.tracking.protocol import Tracker
 from selfinstruct.generate import Bootstrap
 
 REQUESTS_A_RECORD = 16

@@ -14,7 +14,7 @@ from pacos.llm.request import estimated_tokens
 from pacos.schemas import SeedTask
 from selfinstruct.config import SelfInstructConfig
 from selfinstruct.methods import Method
-from selfinstruct.pool import Pool
+from selfinstruct.pool.pool import Pool
 
 SAMPLE = 32
 """Requests that are written out to know how long their prompts are."""

@@ -9,16 +9,16 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from pacos.configs.frozen import load_frozen
 from pacos.errors import UserError
 from pacos.files import read_jsonl, write_json
-from pacos.frozen import load_frozen
-from pacos.language import language
 from pacos.proportion import proportion
 from pacos.review.items import Choice, Drawn, Item, Question, Rating, Ratings, queue
 from pacos.review.program import main
 from pacos.review.server import ReviewServer, serve
-from pacos.run_dir import RunDir
+from pacos.run.directory import RunDir
 from pacos.schemas import Row
+from pacos.text.language import language
 from selfinstruct.config import HIGHEST, SelfInstructConfig
 
 MOST_ITEMS = 1000

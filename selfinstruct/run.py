@@ -14,31 +14,32 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
-from pacos import metrics
-from pacos.config import flatten
+from pacos.configs.shared import flatten
 from pacos.console import progress, set_up_logging
 from pacos.distributed import World
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, ConfigError, UserError, exit_with
 from pacos.files import write_json
-from pacos.history import last_record
 from pacos.llm.budget import BudgetReached
 from pacos.llm.ledger import Spent
 from pacos.llm.service import open_service
-from pacos.program import live, load_program
-from pacos.run_dir import RunDir
-from pacos.stop import Stopped, StopRequest
-from pacos.tracking import Tracker, open_tracker
+from pacos.run.directory import RunDir
+from pacos.run.program import live, load_program
+from pacos.run.stop import Stopped, StopRequest
+from pacos.tracking import metrics
+from pacos.tracking.history import last_record
+from pacos.tracking.open import open_tracker
+from pacos.tracking.protocol import Tracker
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
 from selfinstruct.dataset.export import export, read_seeds, seed_terms
 from selfinstruct.generate import Bootstrap
+from selfinstruct.generators.open import open_teacher
+from selfinstruct.generators.own_server import serving
 from selfinstruct.methods import Method, build_method
-from selfinstruct.opinion import Opinion
-from selfinstruct.own_server import serving
-from selfinstruct.pool import Pool
+from selfinstruct.pool.pool import Pool
 from selfinstruct.progress import Progress
 from selfinstruct.quote import extrapolate, guess
-from selfinstruct.teachers import open_teacher
-from selfinstruct.verdicts import Judge
+from selfinstruct.screening.llm_judge import Opinion
+from selfinstruct.screening.screen import Judge
 
 log = logging.getLogger("selfinstruct.run")
 

@@ -12,10 +12,9 @@ from threading import Event, Thread
 from typing import Any
 
 from pacos.console import set_up_logging
-from pacos.errors import EXIT_DONE, UserError, exit_with
-from pacos.frozen import first_line
-from pacos.model_paths import exported_model, path_problem
-from pacos.models import model_directory
+from pacos.errors import EXIT_DONE, UserError, exit_with, first_line
+from pacos.model.loading import model_directory
+from pacos.model.paths import exported_model, path_problem
 from pacos.schemas import Message
 
 RESET = "/reset"
@@ -99,7 +98,7 @@ class Chat:
         import torch
         import transformers
 
-        from sft import cpu_bf16
+        from sft.model import cpu_bf16
 
         transformers.utils.logging.disable_progress_bar()
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

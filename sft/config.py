@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from pacos.config import ClusterConfig, Device, ModelConfig, RunConfig, TrackingConfig
+from pacos.configs.shared import ClusterConfig, Device, ModelConfig, RunConfig, TrackingConfig
+from pacos.configs.suite import SuiteConfig
 from pacos.errors import Problem
-from pacos.model_paths import path_problem
-from pacos.suite import SuiteConfig
-from sft.batch_config import BatchConfig
-from sft.checkpoint_config import CheckpointConfig
-from sft.data_config import DataConfig
-from sft.engine_config import DeepSpeedConfig, Offload
-from sft.health import HealthConfig
-from sft.inloop_config import InLoopConfig
-from sft.model_config import Attention, Checkpointing, Precision
-from sft.optimizer_config import OptimizerConfig, ScheduleConfig
-from sft.validation_config import ValidationConfig
+from pacos.model.paths import path_problem
+from sft.configs.batch import BatchConfig
+from sft.configs.checkpoint import CheckpointConfig
+from sft.configs.data import DataConfig
+from sft.configs.engine import DeepSpeedConfig, Offload
+from sft.configs.health import HealthConfig
+from sft.configs.inloop import InLoopConfig
+from sft.configs.model import Attention, Checkpointing, Precision
+from sft.configs.optimizer import OptimizerConfig, ScheduleConfig
+from sft.configs.validation import ValidationConfig
 
 
 @dataclass(kw_only=True, slots=True)

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pacos.configs.frozen import load_frozen
 from pacos.data.location import Kind, locate
 from pacos.errors import EXIT_DONE, UserError, exit_with
-from pacos.frozen import load_frozen
 from sft.config import SFTConfig
-from sft.model_config import Attention
+from sft.configs.model import Attention
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -7,24 +7,25 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 
-from pacos import metrics
-from pacos.config import flatten
+from pacos.configs.shared import flatten
 from pacos.distributed import World
 from pacos.errors import EXIT_CRASH, EXIT_DONE
 from pacos.files import read_jsonl, write_json, write_jsonl
 from pacos.gpus import peak_flops
-from pacos.history import cut_after
-from pacos.run_dir import RunDir
-from pacos.stop import Stopped
-from pacos.tracking import NullTracker, Record, Tracker, open_tracker
+from pacos.run.directory import RunDir
+from pacos.run.stop import Stopped
+from pacos.tracking import metrics
+from pacos.tracking.history import cut_after
+from pacos.tracking.open import NullTracker, open_tracker
+from pacos.tracking.protocol import Record, Tracker
 from sft.config import SFTConfig
-from sft.health import WINDOW, Health
-from sft.mixture import Mixture
-from sft.model_card import model_card
-from sft.model_config import Precision
-from sft.step_plan import StepPlan
-from sft.step_record import StepRecord
-from sft.wall_time import WallTime
+from sft.configs.model import Precision
+from sft.data.mixture import Mixture
+from sft.export.card import model_card
+from sft.monitor.health import WINDOW, Health
+from sft.monitor.wall_time import WallTime
+from sft.steps.plan import StepPlan
+from sft.steps.record import StepRecord
 
 log = logging.getLogger(__name__)
 

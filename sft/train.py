@@ -12,16 +12,16 @@ from functools import partial
 from pacos.console import set_up_logging
 from pacos.distributed import World
 from pacos.errors import EXIT_USER_ERROR, UserError, exit_with
-from pacos.program import live, load_program
 from pacos.rank import end_with_parent, is_rank
-from pacos.run_dir import RunDir
-from pacos.stop import StopRequest
+from pacos.run.directory import RunDir
+from pacos.run.program import live, load_program
+from pacos.run.stop import StopRequest
 from sft.config import SCHEMAS, SFTConfig
-from sft.device import choose_device
+from sft.data.tokenizer import build_tokenizer
+from sft.engine.device import choose_device
+from sft.monitor.wall_time import WallTime
+from sft.monitor.watchdog import Watchdog
 from sft.records import Records
-from sft.tokenizer import build_tokenizer
-from sft.wall_time import WallTime
-from sft.watchdog import Watchdog
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -52,15 +52,16 @@ def train(config: SFTConfig, run: RunDir, world: World, request: StopRequest) ->
     """
     wall = WallTime()
     from sft.checkpoints.protocol import Checkpoints
-    from sft.engine import build_engine, start_ranks
-    from sft.export import export_model
-    from sft.inloop import InLoop
-    from sft.loop import Trainer
-    from sft.mixture import load_data
-    from sft.model import build_model
-    from sft.step_plan import StepPlan
-    from sft.stopping import Stopping
-    from sft.validation import Validation, hold_out
+    from sft.data.hold_out import hold_out
+    from sft.data.mixture import load_data
+    from sft.engine.deepspeed import build_engine, start_ranks
+    from sft.export.model import export_model
+    from sft.model.build import build_model
+    from sft.monitor.stopping import Stopping
+    from sft.steps.plan import StepPlan
+    from sft.trainer import Trainer
+    from sft.validation.heldout import Validation
+    from sft.validation.inloop import InLoop
 
     device = start_ranks(world)
     watchdog = Watchdog.of(run, world, config.health.hang_seconds)

@@ -22,7 +22,7 @@ run='' ranks='' grace='' PACOS_CONFIG=''
 # four above and the environment of the ranks.
 begin() {
     local settings hosts
-    settings=$(alone python -m launch.jobs.job begin "$@")
+    settings=$(alone python -m launch.on_node begin "$@")
     eval "$settings"
     hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
     MASTER_ADDR=${hosts%%$'\n'*}
@@ -50,7 +50,7 @@ live() {
         sleep 1
     done
     wait "$step" || code=$?
-    decision=$(alone python -m launch.jobs.job end "$run" "$code" "$said" "$asked")
+    decision=$(alone python -m launch.on_node end "$run" "$code" "$said" "$asked")
     rm -f "$said"
     eval "$decision"
     [[ $next == again ]] || exit "$code"
@@ -64,7 +64,7 @@ live_as_ranks() {
     # shellcheck disable=SC2016
     live srun --ntasks-per-node=1 --kill-on-bad-exit=1 --wait=60 "${PACOS_SRUN[@]}" \
         bash -c 'exec "$@" --machine_rank "$SLURM_NODEID" -m "$0" --config "$PACOS_CONFIG"' "$1" \
-        "${PACOS_RUN[@]}" python -m sft.ranks --use_deepspeed --deepspeed_multinode_launcher standard \
+        "${PACOS_RUN[@]}" python -m sft.engine.launcher --use_deepspeed --deepspeed_multinode_launcher standard \
         --num_machines "$SLURM_JOB_NUM_NODES" --num_processes "$ranks" \
         --main_process_ip "$MASTER_ADDR" --main_process_port "$MASTER_PORT" \
         --rdzv_backend static --max_restarts 0 --mixed_precision no --dynamo_backend no

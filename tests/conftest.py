@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pacos.stop import SIGNALS
+from pacos.run.stop import SIGNALS
 
 ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -83,6 +83,6 @@ def pacos(tmp_path: Path) -> Pacos:
 @pytest.fixture(scope="session")
 def tokenizer() -> object:
     """SmolLM2's tokenizer, from the embedded model."""
-    from pacos.models import load_tokenizer
+    from pacos.model.loading import load_tokenizer
 
     return load_tokenizer("embedded:smollm2-135m-instruct", pad_token="<|endoftext|>")

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,11 @@ SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglo
     "module",
     [
         "launch.cli",
-        "launch.stages",
+        "launch.commands.stage",
         "launch.report.page",
-        "launch.plan.command",
-        "pacos.compose",
-        "pacos.run_dir",
+        "launch.commands.plan",
+        "pacos.configs.compose",
+        "pacos.run.directory",
     ]
     + [f"{stage}.config" for stage in ("selfinstruct", "sft", "eval", "launch")],
 )
@@ -71,7 +72,12 @@ def test_the_wheel_holds_the_packages_with_their_data(tmp_path: Path) -> None:
         "hydra_plugins",
     }
     shipped = ["conf/**/*.yaml", "slurm/*.sbatch", "slurm/*.sh", "eval/suites/**/*.*"]
-    shipped += ["selfinstruct/seeds/*.jsonl", "launch/report/*.j2", "launch/accelerate/*.yaml"]
+    shipped += [
+        "selfinstruct/seeds/*.jsonl",
+        "selfinstruct/requests/shots/*/*.jsonl",
+        "launch/report/*.j2",
+        "launch/accelerate/*.yaml",
+    ]
     shipped += ["pacos/review/*.html"]
     for pattern in shipped:
         files = [path for path in ROOT.glob(pattern) if "__pycache__" not in path.parts]
@@ -88,3 +94,8 @@ def test_files_and_functions_keep_their_size() -> None:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None
                 assert node.end_lineno - node.lineno < 80, f"{path}: {node.name}"
+
+
+def test_a_folder_holds_at_most_15_loose_modules() -> None:
+    loose = Counter(path.parent for path in SOURCES if path.name != "__init__.py")
+    assert {str(folder): count for folder, count in loose.items() if count > 15} == {}

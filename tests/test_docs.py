@@ -12,7 +12,7 @@ import pytest
 from launch.cli import OTHERS
 from launch.config import SCHEMA_OF, SCHEMAS, AnyConfig
 from launch.sweeps.search import sampled
-from pacos.compose import compose_checked
+from pacos.configs.compose import compose_checked
 from pacos.errors import ConfigError
 from tests.conftest import ROOT
 

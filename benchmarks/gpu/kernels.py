@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from pacos.llama import LlamaShape
-from sft.attention import PackedAttention, candidates
-from sft.head import chunked_nll, liger_nll
-from sft.model_config import Attention
-from sft.proof import TOLERANCE, pack_difference
+from pacos.model.shape import LlamaShape
+from sft.configs.model import Attention
+from sft.model.attention import PackedAttention, candidates
+from sft.model.attention_check import TOLERANCE, pack_difference
+from sft.model.head import chunked_nll, liger_nll
 
 SLACK = 1.5
 SIZE, DRY_SIZE = (2048, 1024, 32_000), (64, 32, 500)

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gpu.step import STEPS, WARM_UP, start, timed_step
-from pacos.compose import compose_checked
-from pacos.prompts import IGNORE, TokenizedRow
-from sft.batch import Batch
+from pacos.configs.compose import compose_checked
+from pacos.model.prompts import IGNORE, TokenizedRow
 from sft.config import SCHEMAS, SFTConfig
+from sft.steps.batch import Batch
 
 PADDED_ROWS = 4
 """Of a pass: Alpaca's."""

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from pacos.compose import compose_checked
+from pacos.configs.compose import compose_checked
 from pacos.distributed import World
 from pacos.gpus import peak_flops
-from pacos.prompts import IGNORE, TokenizedRow
-from sft.batch import Batch
+from pacos.model.prompts import IGNORE, TokenizedRow
 from sft.config import SCHEMAS, SFTConfig
-from sft.device import choose_device
+from sft.engine.device import choose_device
+from sft.steps.batch import Batch
 
 WARM_UP = 3
 STEPS = 6
@@ -57,8 +57,8 @@ def start(config: SFTConfig, accumulation: int) -> tuple[Any, World]:
     os.environ.update(alone, MASTER_PORT=str(_free_port()))
     world = World.from_env()
     choose_device(config.cluster)
-    from sft.engine import build_engine, start_ranks
-    from sft.model import build_model
+    from sft.engine.deepspeed import build_engine, start_ranks
+    from sft.model.build import build_model
 
     device = start_ranks(world)
     return build_engine(build_model(config, Vocabulary(), device), config, accumulation), world
@@ -66,8 +66,8 @@ def start(config: SFTConfig, accumulation: int) -> tuple[Any, World]:
 
 def timed_step(engine: Any, world: World, passes: Sequence[Batch]) -> tuple[float, float]:
     """Seconds of one update, and its loss."""
-    from sft.engine import backward
-    from sft.loss import nll_sum
+    from sft.engine.deepspeed import backward
+    from sft.model.loss import nll_sum
 
     supervised = sum(len(batch.targets) for batch in passes)
     total = 0.0

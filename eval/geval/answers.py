@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from eval.config import EvalConfig
-from eval.geval.form import Text
-from eval.geval.prompts import Prompt, read_prompts
-from eval.geval.rubric import Rubric, read_rubric
-from eval.parts import whole_folder
+from eval.geval.judge.judge_prompts import Text
+from eval.harness.parts import whole_folder
+from eval.rubrics.prompts import Prompt, read_prompts
+from eval.rubrics.rubric import Rubric, read_rubric
+from pacos.configs.suite import SuiteConfig
 from pacos.errors import UserError
 from pacos.files import read_jsonl, write_json, write_jsonl
-from pacos.suite import SuiteConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def write_answers(
     """
     from lm_eval.api.instance import Instance
 
-    from eval.results import keeping_answers
+    from eval.harness.results import keeping_answers
 
     sampled = config.geval.temperature > 0
     settings = {

@@ -7,24 +7,24 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from eval.asking import all_of, unless_stopped
 from eval.config import EvalConfig
 from eval.geval.answers import Answer
-from eval.geval.certificate import certificate
-from eval.geval.form import Text
-from eval.geval.judge import Judge
+from eval.geval.findings.certificate import certificate
+from eval.geval.judge.judge import Judge
+from eval.geval.judge.judge_prompts import Text
+from eval.geval.judge.weighting import Tally, Verdict
 from eval.geval.material import Material, quote
 from eval.geval.rated import RatedText
 from eval.geval.records import CERTIFICATE, PAIRS, RATED, SCORES, Judged, Pair, Rated, Scored
-from eval.geval.rubric import Rubric, write_rubric
-from eval.geval.weighting import Tally, Verdict
-from eval.parts import whole_folder
+from eval.harness.asking import all_of, unless_stopped
+from eval.harness.parts import whole_folder
+from eval.rubrics.rubric import Rubric, write_rubric
 from pacos.console import Counter, progress
 from pacos.files import write_json, write_jsonl
 from pacos.llm.budget import BudgetReached
 from pacos.llm.service import Service, open_service
-from pacos.run_dir import RunDir
-from pacos.stop import Stopped, StopRequest
+from pacos.run.directory import RunDir
+from pacos.run.stop import Stopped, StopRequest
 
 log = logging.getLogger("eval.geval")
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from eval.config import EvalConfig
+from eval.configs.geval import Scoring
 from eval.geval.answers import Answer, read_answers, read_rubrics
-from eval.geval.config import Scoring
-from eval.geval.form import Text, score_prompt
+from eval.geval.judge.judge_prompts import Text, score_prompt
 from eval.geval.rated import RatedText, read_rated
-from eval.geval.rubric import Criterion, Rubric
+from eval.rubrics.rubric import Criterion, Rubric
 from pacos.llm.config import EndpointConfig
 from pacos.llm.ledger import Spent
 from pacos.llm.request import estimated_tokens
-from pacos.run_dir import RunDir
+from pacos.run.directory import RunDir
 
 STEPS_TOKENS = 200
 """Guessed for evaluation steps that are not written yet."""

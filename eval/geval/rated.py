@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.geval.form import Text
-from eval.geval.rubric import Rubric
+from eval.geval.judge.judge_prompts import Text
+from eval.rubrics.rubric import Rubric
 from pacos.errors import UserError
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.geval.reply import Preference
-from eval.geval.weighting import Tally, Verdict
+from eval.geval.judge.reply import Preference
+from eval.geval.judge.weighting import Tally, Verdict
 from pacos.files import read_jsonl
 
 SCORES, PAIRS, RATED = "scores.jsonl", "pairs.jsonl", "rated.jsonl"

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
-from eval.geval.agreement import Point, agreements
 from eval.geval.answers import Answer
-from eval.geval.figures import OVERALL, WIN_RATE
-from eval.geval.people import corrected_mean
+from eval.geval.findings.agreement import Point, agreements
+from eval.geval.findings.figures import OVERALL, WIN_RATE
+from eval.geval.findings.people import corrected_mean
 from eval.geval.records import BASELINE, TARGET, TIE, WON, Judged, Pair, Scored
-from eval.geval.rubric import Criterion, Rubric
+from eval.rubrics.rubric import Criterion, Rubric
 from pacos.review.items import Choice, Drawn, Item, Question, Rating, queue, woven
 
 MISSING = 10.0

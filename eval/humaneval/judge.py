@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.config import EvalConfig
-from eval.humaneval.config import TASK
+from eval.configs.humaneval import TASK
 from eval.humaneval.pass_at_k import KS, interval, pass_at_k
 from eval.humaneval.prompts import completed, replied
 from eval.humaneval.verdicts import Verdicts

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eval.compare import bootstrap_interval
-from pacos.run_dir import derived_seed
+from eval.findings.compare import bootstrap_interval
+from pacos.seeds import derived_seed
 
 KS = (1, 10, 100)
 """Those that are reported, each if there are as many answers."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.config import EvalConfig
-from eval.humaneval.config import TASK
+from eval.configs.humaneval import TASK
 from eval.humaneval.judge import Judge, Judged, pass_at_each
 from eval.humaneval.pass_at_k import KS
 from eval.humaneval.prompts import REQUEST, STOPS

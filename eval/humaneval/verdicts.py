@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.sandbox.config import SandboxConfig
+from eval.configs.sandbox import SandboxConfig
 from eval.sandbox.isolation import Isolation
 from eval.sandbox.pool import Pool, Task
 from eval.sandbox.verdict import Outcome, Verdict

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from eval.configs.sandbox import SandboxConfig
 from eval.sandbox.candidate import Candidate
 from eval.sandbox.channel import MAX_REPLY, Channel, EndedError, LateError
-from eval.sandbox.config import SandboxConfig
 from eval.sandbox.isolation import Isolation
 from eval.sandbox.program import Plan
 from eval.sandbox.server import BEGIN, END

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from eval.configs.sandbox import SandboxConfig
 from eval.sandbox import worker
 from eval.sandbox.box import ROOT, SandboxError
-from eval.sandbox.config import SandboxConfig
 from eval.sandbox.isolation import Isolation
 from eval.sandbox.verdict import Outcome, Verdict
 from pacos.benchmarks.items import CodeProblem

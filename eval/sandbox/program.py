@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
-from eval.sandbox import kernel, landlock, namespaces, seccomp
 from eval.sandbox.channel import MAX_REQUEST, Channel
 from eval.sandbox.values import pack, unpack
+from eval.sandbox.walls import kernel, landlock, namespaces, seccomp
 
 CHANNEL = 3
 """Descriptor of the channel, after the three standard ones, which are /dev/null."""

@@ -16,8 +16,8 @@ import socket
 import sys
 from typing import NoReturn
 
-from eval.sandbox import kernel, namespaces
 from eval.sandbox.program import IN_FORCE, OPEN_FILES, Plan, run
+from eval.sandbox.walls import kernel, namespaces
 
 PRELOADED = (
     *("bisect", "collections", "copy", "datetime", "decimal", "fractions", "functools", "hashlib"),

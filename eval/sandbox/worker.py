@@ -14,10 +14,10 @@ import sys
 from dataclasses import asdict
 from typing import IO, Any
 
-from eval.sandbox import kernel
+from eval.configs.sandbox import SandboxConfig
 from eval.sandbox.box import Sandbox, SandboxError
-from eval.sandbox.config import SandboxConfig
 from eval.sandbox.grade import grade
+from eval.sandbox.walls import kernel
 from pacos.benchmarks.items import CodeProblem
 
 TESTS_MEMORY = 4 << 30

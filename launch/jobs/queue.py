@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pacos.run_dir import RunDir
+from pacos.run.directory import RunDir
 
 PATIENCE_SECONDS = 120
 """For an answer of Slurm's controller."""

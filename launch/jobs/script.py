@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from launch.config import JobConfig
-from pacos.config import Device
+from pacos.configs.shared import Device
 
 SCRIPTS = Path(str(files("slurm")))
 """Where the static scripts are installed."""

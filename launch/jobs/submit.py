@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from launch.config import JobConfig
-from launch.jobs.job import blamed_nodes
+from launch.jobs.blame import blamed_nodes
 from launch.jobs.queue import PATIENCE_SECONDS, job_of, partitions, run_command
 from launch.jobs.script import job_options, render
 from launch.local import is_done
 from pacos.errors import EXIT_DONE, ConfigError, Problem, UserError
 from pacos.files import atomic_write
-from pacos.run_dir import RunDir, config_path, find_run, open_run
+from pacos.run.directory import RunDir, config_path, find_run, open_run
 
 REFUSALS = {
     r"partition": "partition",

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from launch.config import SCHEMAS, AnyConfig, PipelineConfig
-from launch.plan.choice import best, words
+from launch.plan.estimate import Option, Verdict, alternatives
+from launch.plan.forecast import Prospect
 from launch.plan.machine import Machine, machine_of
-from launch.plan.option import Option, Verdict, alternatives
-from launch.plan.prospect import Prospect
-from pacos.compose import compose_checked
+from launch.plan.recommend import best, words
+from pacos.configs.compose import compose_checked
 from pacos.errors import ConfigError, Problem
 from sft.config import SFTConfig
-from sft.engine_config import Offload
-from sft.model_config import Precision
-from sft.needs.data_size import DataSize, data_size
-from sft.needs.workload import Epoch
+from sft.configs.engine import Offload
+from sft.configs.model import Precision
+from sft.estimate.data_size import DataSize, data_size
+from sft.estimate.workload import Epoch
 
 GIB = 2**30
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
-from launch.plan.choice import words
-from launch.plan.option import Verdict
-from launch.plan.prospect import Prospect
+from launch.plan.estimate import Verdict
+from launch.plan.forecast import Prospect
+from launch.plan.recommend import words
 from sft.config import SFTConfig
-from sft.engine_config import Offload
-from sft.needs.held import Amount
-from sft.needs.memory import GPU_FRAGMENTS, kernels_of
-from sft.needs.speed import TWICE, WIRE
+from sft.configs.engine import Offload
+from sft.estimate.held import Amount
+from sft.estimate.memory import GPU_FRAGMENTS, kernels_of
+from sft.estimate.speed import TWICE, WIRE
 
 GIB = 2**30
 WIDTH = 100
@@ -201,7 +201,8 @@ def _assumptions(prospect: Prospect) -> Iterator[str]:
         return
     twice = TWICE[prospect.config.activation_checkpointing]
     yield (
-        f"Assumed: {prospect.machine.name} reach what is published for FSDP (sft/needs/speed.py), "
+        f"Assumed: {prospect.machine.name} reach what is published for FSDP "
+        "(sft/estimate/speed.py), "
         f"x{twice:.2f} compute for checkpointing; links {prospect.machine.gpu.link:g} GB/s in a "
         f"node and {prospect.config.cluster.network_gbps:g} Gbit/s between nodes, {WIRE:.0%} of it "
         f"used; FlashAttention; {GPU_FRAGMENTS:.0%} of memory lost to fragments. Fast: the network "

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from launch.report.charts import Curve, Figure, curve_chart, length_chart, similarity_chart
-from launch.report.stages import StageFacts, flat_texts
-from pacos import metrics
+from launch.status.facts import StageFacts, flat_texts
 from pacos.files import read_json, read_jsonl
-from pacos.history import last_record
 from pacos.llm.ledger import HEAD, Spent
 from pacos.schemas import Row
+from pacos.tracking import metrics
+from pacos.tracking.history import last_record
 
 SEED_SAMPLES, GENERATED_SAMPLES = 6, 54
 REJECTED_SAMPLES = 5

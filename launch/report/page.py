@@ -17,11 +17,11 @@ from launch.config import PipelineConfig
 from launch.report.data import Data, read_data
 from launch.report.provenance import Provenance, read_provenance
 from launch.report.results import NLL, Results, read_results
-from launch.report.stages import StageFacts, read_stages
 from launch.report.training import Training, read_training
-from pacos.duration import duration
+from launch.status.facts import StageFacts, read_stages
 from pacos.files import atomic_write
-from pacos.run_dir import RunDir
+from pacos.run.directory import RunDir
+from pacos.text.duration import duration
 from selfinstruct.config import SelfInstructConfig
 from sft.config import SFTConfig
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch.report.stages import StageFacts, flat_texts
+from launch.status.facts import StageFacts, flat_texts
 
 SHOWN_APART = ("stage", "created", "inputs", "lineage")
 """Parts of a manifest that other parts of the page show."""

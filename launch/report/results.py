@@ -10,7 +10,7 @@ from typing import Any
 
 from eval.config import HELDOUT
 from launch.report.judge import JudgeFacts, read_judge, read_scores
-from launch.report.stages import StageFacts
+from launch.status.facts import StageFacts
 from pacos.files import read_json, read_jsonl
 
 NLL = f"{HELDOUT}/nll"

@@ -11,10 +11,10 @@ from typing import Any
 
 from launch.jobs.queue import jobs
 from launch.report.page import breakable, template
-from launch.status import Jobs, Status, read_status
-from launch.sweeps.sweep import Sweep, short
+from launch.status.read import Jobs, Status, read_status
+from launch.sweep import Sweep, short
 from pacos.files import atomic_write, read_json
-from pacos.run_dir import RunDir
+from pacos.run.directory import RunDir
 
 
 @dataclass(frozen=True, slots=True)

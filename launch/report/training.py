@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from launch.report.charts import Curve, Figure, curve_chart, smoothing_width
-from launch.report.stages import StageFacts
-from pacos import metrics
+from launch.status.facts import StageFacts
 from pacos.files import read_jsonl
+from pacos.tracking import metrics
 
 ROWS_SHOWN = 8
 """Of a step that health.jsonl lists; all of them are there."""

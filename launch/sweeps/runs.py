@@ -7,15 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 
 from launch.config import AnyConfig, JobConfig, PipelineConfig
 from launch.dispatch import dispatch, is_job
-from launch.jobs.array import submit_array
 from launch.jobs.queue import jobs
 from launch.jobs.submit import undone_if_refused
 from launch.report.sweep import write_sweep_report
-from launch.status import read_status
-from launch.status_table import show_sweep
-from launch.sweeps.sweep import Point, Sweep, place, settle
+from launch.status.read import read_status
+from launch.status.table import show_sweep
+from launch.sweep import Point, Sweep, place, settle
+from launch.sweeps.array import submit_array
 from pacos.errors import EXIT_DONE, EXIT_SAVED, UserError, exit_with
-from pacos.run_dir import RunDir, State, find_run, open_run
+from pacos.run.directory import RunDir, State, find_run, open_run
 
 POLL_SECONDS = 5.0
 """Between looks at the jobs that a search waits for."""

@@ -18,15 +18,15 @@ from omegaconf import DictConfig
 from launch.config import SCHEMAS, AnyConfig
 from launch.jobs.queue import jobs
 from launch.report.sweep import write_sweep_report
-from launch.status_table import show_sweep
+from launch.status.table import show_sweep
+from launch.sweep import Point, Sweep, check_points, fixed_words, settle
 from launch.sweeps.runs import do_points
 from launch.sweeps.study import Study
-from launch.sweeps.sweep import Point, Sweep, check_points, fixed_words, settle
-from pacos.compose import compose_checked, hydra_settings, register
-from pacos.config import identity
+from pacos.configs.compose import compose_checked, hydra_settings, register
+from pacos.configs.shared import identity
 from pacos.errors import EXIT_DONE, EXIT_SAVED, UserError, exit_with
 from pacos.files import read_json
-from pacos.run_dir import RunDir, State, open_run
+from pacos.run.directory import RunDir, State, open_run
 
 
 def is_search(words: Sequence[str]) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from launch.sweeps.sweep import Sweep, short
+from launch.sweep import Sweep, short
 from pacos.errors import UserError
 
 if TYPE_CHECKING:

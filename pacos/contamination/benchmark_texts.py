@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pacos.benchmarks.items import Item
 from pacos.contamination.code_shape import functions
-from pacos.words import tokenize
+from pacos.text.words import tokenize
 
 UNKNOWN = -1
 """The number of a word that no item has."""

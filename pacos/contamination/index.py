@@ -18,7 +18,7 @@ from pacos.contamination.benchmark_texts import UNKNOWN, BenchmarkTexts
 from pacos.contamination.code_shape import functions
 from pacos.contamination.evidence import Evidence, Kind, Overlap
 from pacos.contamination.shared_runs import GRAM, Run, RunIndex
-from pacos.words import tokenize
+from pacos.text.words import tokenize
 
 UNITS = re.compile(r"[.?!:;)]\s+|[。？！\n]|\s+(?=\(?\w[.)]\s)")
 """Between sentences, lines, and choices: `A) Lima B) Quito` is Lima and Quito."""

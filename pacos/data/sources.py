@@ -10,9 +10,8 @@ from typing import Any
 
 from pacos.data.json_rows import Numbered, is_list, read_lines, read_list
 from pacos.data.location import REMEDY, Kind, Location, locate
-from pacos.errors import UserError
+from pacos.errors import UserError, first_line
 from pacos.files import sha256
-from pacos.frozen import first_line
 
 ROWS_AT_ONCE = 1000
 """Rows of a table that are turned into Python objects at a time."""

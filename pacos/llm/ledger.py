@@ -14,7 +14,7 @@ from types import TracebackType
 
 from pacos.errors import UserError
 from pacos.files import append_jsonl, fsync_folder, json_line
-from pacos.llm.index import OffsetIndex
+from pacos.llm.offset_index import OffsetIndex
 from pacos.llm.request import Reply, Request
 
 HEAD = re.compile(

@@ -174,8 +174,8 @@ async def _open_teacher(
 ) -> Teacher:
     if config.mode is Mode.replay:
         return Replay(ledger)
-    from pacos.llm.batch import Batch
-    from pacos.llm.client import Client
+    from pacos.llm.batch.service import Batch
+    from pacos.llm.http.client import Client
 
     if config.mode is Mode.batch:
         return await stack.enter_async_context(Batch(config, folder / "batches.jsonl", ledger))

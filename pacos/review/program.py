@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pacos.errors import EXIT_DONE, UserError, exit_with
-from pacos.run_dir import RunDir
+from pacos.run.directory import RunDir
 
 Review = Callable[[RunDir, int | None], None]
 """Shows a run's items at a port, None for any, until it is ended, and writes what came of it."""

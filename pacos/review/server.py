@@ -14,7 +14,7 @@ from typing import Any
 
 from pacos.errors import UserError
 from pacos.review.items import Item, Question, Rating, Ratings
-from pacos.stop import SIGNALS
+from pacos.run.stop import SIGNALS
 
 PORT = 8765
 """Tried first, so that a tunnel can be set up before; the next free one if it is taken."""

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from pacos.run_dir import derived_seed
-from pacos.words import tokenize
+from pacos.seeds import derived_seed
+from pacos.text.words import tokenize
 from selfinstruct.dataset.verb_objects import english, korean
-from selfinstruct.novelty import self_similarity
+from selfinstruct.pool.novelty import self_similarity
 
 DRAWN = 1000
 """Instructions of a language that wording and verbs are counted in; Korean costs 2 ms each."""

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from pacos.files import atomic_write, write_json, write_jsonl
-from pacos.language import language
 from pacos.schemas import Row, SeedTask, read_seed_tasks
+from pacos.text.language import language
 from selfinstruct.config import SelfInstructConfig
 from selfinstruct.dataset.card import card
 from selfinstruct.dataset.measures import measure
 from selfinstruct.dataset.requirements import requirements
 from selfinstruct.generate import Bootstrap, Rejection
-from selfinstruct.pool import Pool
+from selfinstruct.pool.pool import Pool
 
 SHIPPED_TERMS = "Apache-2.0 (pacos)"
 

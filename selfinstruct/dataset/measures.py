@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from pacos.run_dir import derived_seed
 from pacos.schemas import Row
+from pacos.seeds import derived_seed
 from selfinstruct.config import SelfInstructConfig
 from selfinstruct.dataset.diversity import Diversity, diversity
 from selfinstruct.filters.personal_data import personal_data
-from selfinstruct.filters.rules import FORMS, Filter
 from selfinstruct.filters.safety import unsafe
 from selfinstruct.parse import Candidate
+from selfinstruct.screening.rules import FORMS, Filter
 
 CHECKED = 2000
 """Generated rows that are looked at again, 2 ms each. If none of them is bad, then with 95 %

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from pacos.language import language, prose, runs
+from pacos.text.language import language, prose, runs
 from selfinstruct.config import FilterConfig
 from selfinstruct.parse import Candidate
 

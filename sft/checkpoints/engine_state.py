@@ -20,7 +20,7 @@ from deepspeed.runtime.zero.stage3 import DeepSpeedZeroOptimizer_Stage3
 from deepspeed.runtime.zero.stage_1_and_2 import DeepSpeedZeroOptimizer
 
 from pacos.distributed import World
-from sft.engine import elements
+from sft.engine.parameters import elements
 
 WEIGHT = "weight"
 MOMENTS = ("exp_avg", "exp_avg_sq")

@@ -14,11 +14,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pacos.config import Tracker, identity
+from pacos.configs.shared import Tracker, identity
 from pacos.distributed import World
 from pacos.errors import UserError
-from pacos.run_dir import RunDir
-from pacos.wandb_tracker import run_id
+from pacos.run.directory import RunDir
+from pacos.tracking.wandb import run_id
 from sft.checkpoints import random_state
 from sft.checkpoints.engine_state import EngineState
 from sft.checkpoints.host_memory import HostCopy

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pacos.errors import UserError
 from pacos.files import atomic_write, fsync_folder, sha256
-from sft.checkpoint_config import CheckpointConfig
 from sft.checkpoints.manifest import Manifest
 from sft.checkpoints.shards import FileFacts
+from sft.configs.checkpoint import CheckpointConfig
 
 log = logging.getLogger(__name__)
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from pacos.config import Init
+from pacos.configs.shared import Init
 from pacos.distributed import World
 from pacos.errors import UserError
-from pacos.llama import LlamaShape
-from pacos.models import load_tokenizer
-from pacos.prompts import IGNORE, TokenizedRow
-from sft.batch_config import BatchConfig
+from pacos.model.loading import load_tokenizer
+from pacos.model.prompts import IGNORE, TokenizedRow
+from pacos.model.shape import LlamaShape
 from sft.config import SFTConfig
-from sft.engine_config import Offload
-from sft.model_config import Attention, Checkpointing, Precision
+from sft.configs.batch import BatchConfig
+from sft.configs.engine import Offload
+from sft.configs.model import Attention, Checkpointing, Precision
 
 TOLERANCE = 1e-4
 """Relative difference of fp32 gradients. Rounding makes 1e-6; a mean of means, or a micro-batch
@@ -110,11 +110,11 @@ def _difference(
     import torch
     from deepspeed.utils import safe_get_full_grad
 
-    from sft.batch import Batch
-    from sft.engine import backward, build_engine
-    from sft.loss import nll_sum
-    from sft.model import build_model
-    from sft.step_plan import StepPlan
+    from sft.engine.deepspeed import backward, build_engine
+    from sft.model.build import build_model
+    from sft.model.loss import nll_sum
+    from sft.steps.batch import Batch
+    from sft.steps.plan import StepPlan
 
     model = config.model
     tokenizer = load_tokenizer(model.path, model.revision, model.pad_token)

@@ -12,12 +12,12 @@ from pathlib import Path
 from packaging.version import Version
 
 from pacos.cache import cache_directory
-from pacos.config import Device
+from pacos.checks import Skipped
+from pacos.configs.shared import Device
 from pacos.errors import UserError
-from pacos.proofs import Skipped
 from sft.config import SFTConfig
-from sft.model_config import Precision
-from sft.needs.disk import DiskNeed
+from sft.configs.model import Precision
+from sft.estimate.disk import DiskNeed
 
 TESTED = {
     "torch": "2.13.0",

@@ -6,18 +6,18 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from pacos.config import Init
+from pacos.configs.shared import Init
 from pacos.errors import UserError
-from pacos.models import model_directory
+from pacos.model.loading import model_directory
 from sft.config import SFTConfig
-from sft.device import choose_device
+from sft.engine.device import choose_device
 
 
 def model_class(config: SFTConfig) -> str:
     """The model is a LLaMA of the shape that the config says, and no file of it is missing."""
     from transformers import AutoConfig
 
-    from sft.weights import weight_files
+    from sft.model.weights import weight_files
 
     if config.model.init is Init.random:
         return f"LlamaForCausalLM of {_size(config)} with random weights"
@@ -51,8 +51,8 @@ def attention(config: SFTConfig) -> str:
     import torch
 
     device = torch.device(choose_device(config.cluster))
-    from sft.model import DTYPES
-    from sft.proof import choose_attention
+    from sft.model.attention_check import choose_attention
+    from sft.model.build import DTYPES
 
     dtype = DTYPES[config.precision]
     chosen = choose_attention(config.attention, config.model.shape, device, dtype, None)

@@ -15,20 +15,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pacos.checks import FINDINGS, Finding, Findings, Outcome, Skipped, prove
+from pacos.configs.frozen import load_frozen
 from pacos.console import set_up_logging
 from pacos.distributed import World
 from pacos.errors import EXIT_DONE, UserError
-from pacos.frozen import load_frozen
-from pacos.models import load_tokenizer
-from pacos.proofs import FINDINGS, Finding, Findings, Outcome, Skipped, prove
+from pacos.model.loading import load_tokenizer
 from pacos.rank import end_with_parent
-from pacos.run_dir import package_versions
-from pacos.stop import SIGNALS
+from pacos.run.directory import package_versions
+from pacos.run.stop import SIGNALS
 from sft.config import SFTConfig
-from sft.device import choose_device
 from sft.doctor.gradients import gradients
 from sft.doctor.resume import resume
 from sft.doctor.tokens import read_first_rows
+from sft.engine.device import choose_device
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     path = Path(arguments[1])
     config = load_frozen(path, SFTConfig)
     choose_device(config.cluster)
-    from sft.engine import start_ranks
+    from sft.engine.deepspeed import start_ranks
 
     device = start_ranks(world)
     findings = Findings(path.with_name(FINDINGS))

@@ -9,8 +9,8 @@ from typing import Any
 
 from pacos.distributed import World
 from pacos.errors import UserError
-from pacos.models import load_tokenizer
-from pacos.run_dir import RunDir
+from pacos.model.loading import load_tokenizer
+from pacos.run.directory import RunDir
 from sft.config import SFTConfig
 from sft.doctor.gradients import proof_rows, small_config
 
@@ -59,13 +59,13 @@ class _State:
         """Of an engine that made a step and saved, or of one that only loads."""
         import torch
 
-        from sft.batch import Batch
         from sft.checkpoints.engine_state import EngineState
         from sft.checkpoints.protocol import Checkpoints
         from sft.checkpoints.shards import name_of
-        from sft.engine import backward, build_engine
-        from sft.loss import nll_sum
-        from sft.model import build_model
+        from sft.engine.deepspeed import backward, build_engine
+        from sft.model.build import build_model
+        from sft.model.loss import nll_sum
+        from sft.steps.batch import Batch
 
         model = config.model
         tokenizer = load_tokenizer(model.path, model.revision, model.pad_token)

@@ -10,15 +10,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pacos.checks import FINDINGS, Findings
+from pacos.configs.frozen import load_frozen
 from pacos.console import set_up_logging
 from pacos.errors import EXIT_DONE, UserError
-from pacos.frozen import load_frozen
-from pacos.proofs import FINDINGS, Findings
 from sft.config import SFTConfig
-from sft.device import choose_device
 from sft.doctor.machine import disks, gpu_build, versions
 from sft.doctor.model import attention, model_class
 from sft.doctor.tokens import Tokens
+from sft.engine.device import choose_device
 
 
 def main(arguments: Sequence[str]) -> int:

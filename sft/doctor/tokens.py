@@ -11,11 +11,11 @@ import numpy as np
 
 from pacos.data.sources import open_source
 from pacos.errors import UserError
-from pacos.prompts import IGNORE, Encoder, TokenizedRow, format_of, stop_token_id
+from pacos.model.prompts import IGNORE, Encoder, TokenizedRow, format_of, stop_token_id
 from pacos.schemas import Message
 from sft.config import SFTConfig
-from sft.intake import Intake
-from sft.tokenizer import build_tokenizer
+from sft.data.reader import Intake
+from sft.data.tokenizer import build_tokenizer
 
 FIRST_ROWS = 64
 """Of each data set: enough to see a template at work, in less than a second."""

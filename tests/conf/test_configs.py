@@ -9,14 +9,15 @@ import pytest
 
 from eval.config import EvalConfig
 from launch.config import SCHEMAS, PipelineConfig
+from launch.plan.estimate import Option, Verdict
 from launch.plan.machine import machine_of
-from launch.plan.option import Option, Verdict
-from pacos.compose import compose_checked
-from pacos.config import PromptFormat, StageConfig
+from pacos.configs.compose import compose_checked
+from pacos.configs.shared import StageConfig
+from pacos.model.formats import PromptFormat
 from selfinstruct.config import SelfInstructConfig
 from sft.config import SFTConfig
-from sft.engine_config import Offload
-from sft.needs.workload import Epoch
+from sft.configs.engine import Offload
+from sft.estimate.workload import Epoch
 from tests.conftest import ROOT
 
 CONF = ROOT / "conf"

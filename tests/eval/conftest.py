@@ -1,3 +1,4 @@
+import json
 import logging
 import shlex
 import sys
@@ -7,14 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from eval.config import EvalConfig
+from eval.configs.sandbox import SandboxConfig
 from eval.sandbox.box import Sandbox
-from eval.sandbox.config import SandboxConfig
-from pacos.config import ClusterConfig, Device, PromptFormat, RunConfig
+from pacos.configs.shared import ClusterConfig, Device, RunConfig
+from pacos.configs.suite import SuiteConfig
 from pacos.files import write_jsonl
-from pacos.suite import SuiteConfig
+from pacos.model.formats import PromptFormat
 
 EMBEDDED = "embedded:smollm2-135m-instruct"
 
@@ -25,6 +28,19 @@ ROWS = [
     {"id": "d", "instruction": "Tell of rain.", "output": "It rains on the roof and the garden."},
     {"id": "e", "instruction": "Which is larger, 7 or 9?", "input": "", "output": "9"},
 ]
+
+
+RUBRIC = {
+    "lang": "en",
+    "introduction": "You are given a request and an answer.",
+    "source": "Request",
+    "output": "Answer",
+    "prompts": "short.jsonl",
+    "criteria": {
+        "clarity": {"scale": [1, 5], "definition": "Is it clear?"},
+        "warmth": {"scale": [1, 5], "definition": "Is it warm?", "steps": "1. Feel."},
+    },
+}
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -145,3 +161,14 @@ def unguarded(sandbox_without: Callable[..., Sandbox]) -> Iterator[Sandbox]:
     """No isolation: where an attack has to work if it is to show anything."""
     with sandbox_without(run_without_isolation=True, timeout_seconds=60.0) as made:
         yield made
+
+
+@pytest.fixture
+def rubrics(tmp_path: Path) -> Path:
+    """A folder with one rubric of two criteria, and six prompts."""
+    folder = tmp_path / "rubrics"
+    folder.mkdir()
+    (folder / "short.yaml").write_text(yaml.safe_dump(RUBRIC))
+    lines = [{"id": f"p{n}", "turns": [f"Say {n} words about rain."]} for n in range(6)]
+    (folder / "short.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder

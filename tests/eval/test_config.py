@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from eval.config import EvalConfig
-from pacos.suite import SuiteConfig
+from pacos.configs.suite import SuiteConfig
 
 
 def keys(config: EvalConfig) -> list[str]:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from eval import results
 from eval.config import EvalConfig
+from eval.harness import results
 from eval.run import main
+from pacos.configs.suite import SuiteConfig
 from pacos.errors import EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
 from pacos.files import read_json, read_jsonl
-from pacos.run_dir import RunDir, State, open_run
-from pacos.suite import SuiteConfig
+from pacos.run.directory import RunDir, State, open_run
 
 pytestmark = pytest.mark.usefixtures("own_process")
 

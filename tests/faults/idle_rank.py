@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pacos.errors import EXIT_USER_ERROR
 from pacos.rank import end_with_parent
-from pacos.stop import StopRequest
+from pacos.run.stop import StopRequest
 
 
 def main(folder: Path, not_ready: float) -> int:

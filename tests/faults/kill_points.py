@@ -14,7 +14,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-from pacos.run_dir import RunDir, open_run
+from pacos.run.directory import RunDir, open_run
 from sft.config import SFTConfig
 from tests.sft.ranks import start_processes
 from tests.sft.small_runs import Plant, small_config, train_here

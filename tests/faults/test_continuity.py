@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from pacos import metrics
 from pacos.errors import EXIT_CRASH, EXIT_SAVED, EXIT_USER_ERROR, UserError
 from pacos.files import append_jsonl, atomic_write, read_jsonl
-from pacos.history import cut_after
-from pacos.run_dir import RunDir, State, open_run
-from pacos.tracking import JsonlTracker
-from tests.pacos.test_run_dir import a_config
+from pacos.run.directory import RunDir, State, open_run
+from pacos.tracking import metrics
+from pacos.tracking.history import cut_after
+from pacos.tracking.open import JsonlTracker
+from tests.pacos.run.test_directory import a_config
 
 INSTANTS = ("fsync", "replace", "truncate", "unlink", "write")
 """System calls right before which a process is killed."""

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR
-from pacos.run_dir import RunDir, State, open_run
-from sft.checkpoint_config import CheckpointConfig
+from pacos.run.directory import RunDir, State, open_run
 from sft.checkpoints.manifest import MANIFEST
+from sft.configs.checkpoint import CheckpointConfig
 from tests.faults.kill_points import DieAt, mortal_life, run_config
 from tests.faults.test_kills import steps
+from tests.sft.checkpoints.test_protocol import assert_same_bits
 from tests.sft.small_runs import train
-from tests.sft.test_checkpoints import assert_same_bits
 
 EVERY_STEP = CheckpointConfig(every_steps=1, keep=5)
 MIB = 2**20

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from launch.config import SCHEMAS
-from pacos.compose import compose_checked
-from pacos.config import run_name
+from pacos.configs.compose import compose_checked
+from pacos.configs.shared import run_name
+from pacos.configs.suite import SuiteConfig
 from pacos.errors import ConfigError, UserError
 from pacos.files import write_json
-from pacos.models import load_tokenizer
-from pacos.run_dir import open_run
-from pacos.suite import SuiteConfig
+from pacos.model.loading import load_tokenizer
+from pacos.run.directory import open_run
 from sft.config import SFTConfig
-from sft.weights import INDEX, weight_files
-from tests.pacos.test_run_dir import a_config
+from sft.model.weights import INDEX, weight_files
+from tests.pacos.run.test_directory import a_config
 from tests.test_architecture import SOURCES
 
 NAMES = ["../up", "a/b", "/etc/x", ".hidden", "..", "two\nlines", "a" * 201]
@@ -44,7 +44,7 @@ def test_results_are_kept_below_their_run(name: str, tmp_path: Path) -> None:
 
 
 def test_tasks_are_read_from_their_folder_alone(tmp_path: Path) -> None:
-    from eval.suites import build_suite
+    from eval.harness.suites import build_suite
 
     suite = SuiteConfig(name="s", tasks=["../other"], folder=str(tmp_path))
     assert [problem.key for problem in suite.name_problems()] == ["suite.tasks"]

@@ -17,17 +17,17 @@ from typing import Any
 import psutil
 import pytest
 
-from pacos import metrics
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_USER_ERROR, UserError
 from pacos.files import read_jsonl
-from pacos.run_dir import RunDir, State
-from sft.checkpoint_config import CheckpointConfig
+from pacos.run.directory import RunDir, State
+from pacos.tracking import metrics
 from sft.checkpoints.manifest import Manifest
 from sft.checkpoints.store import damage
-from sft.health import HealthConfig
+from sft.configs.checkpoint import CheckpointConfig
+from sft.configs.health import HealthConfig
 from tests.faults.kill_points import DieAt, Meddle, Record, mortal_life, run_config
+from tests.sft.checkpoints.test_protocol import assert_same_bits
 from tests.sft.small_runs import Plant, write_rows
-from tests.sft.test_checkpoints import assert_same_bits
 
 EVERY = 2
 SAME = (
@@ -166,7 +166,7 @@ def test_a_rank_killed_under_the_launcher_ends_the_job_and_other_ranks_go_on(
     ranks = [
         process
         for process in psutil.Process(front.pid).children(recursive=True)
-        if "sft.train" in process.cmdline() and "sft.ranks" not in process.cmdline()
+        if "sft.train" in process.cmdline() and "sft.engine.launcher" not in process.cmdline()
     ]
     assert len(ranks) == 2
     ranks[1].kill()
@@ -191,7 +191,7 @@ def test_a_rank_killed_under_the_launcher_ends_the_job_and_other_ranks_go_on(
 @contextlib.contextmanager
 def an_error_while_it_writes() -> Iterator[None]:
     """Writing takes a second, and the step after the first save fails on all ranks."""
-    from sft import loop
+    from sft import trainer as loop
     from sft.checkpoints import save
 
     plain_write, plain_step = save.write_shard, loop.Trainer.train_step

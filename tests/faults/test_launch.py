@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pacos import metrics
 from pacos.errors import EXIT_CRASH, EXIT_SAVED
 from pacos.files import read_jsonl
-from pacos.run_dir import RunDir, State
+from pacos.run.directory import RunDir, State
+from pacos.tracking import metrics
 from tests.faults.test_signals import PATIENCE, until
 
 PACOS = Path(sys.executable).with_name("pacos")

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from pacos import metrics
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR
 from pacos.files import read_jsonl
-from pacos.run_dir import State
+from pacos.run.directory import State
+from pacos.tracking import metrics
 from tests.sft.small_runs import small_config, train
 
 STEP = 3
@@ -23,9 +23,9 @@ STEP = 3
 @contextlib.contextmanager
 def not_a_number() -> Iterator[None]:
     """A plant: in the third step the loss of rank 1 is none."""
-    import sft.loop
+    import sft.trainer
 
-    plain_step, plain_loss = sft.loop.Trainer.train_step, sft.loop.nll_sum
+    plain_step, plain_loss = sft.trainer.Trainer.train_step, sft.trainer.nll_sum
     number = 0
 
     def step(trainer: Any, step: Any) -> Any:
@@ -37,11 +37,11 @@ def not_a_number() -> Iterator[None]:
         planted = number == STEP and os.environ["RANK"] == "1"
         return plain_loss(*arguments) * (torch.nan if planted else 1.0)
 
-    sft.loop.Trainer.train_step, sft.loop.nll_sum = step, loss
+    sft.trainer.Trainer.train_step, sft.trainer.nll_sum = step, loss
     try:
         yield
     finally:
-        sft.loop.Trainer.train_step, sft.loop.nll_sum = plain_step, plain_loss
+        sft.trainer.Trainer.train_step, sft.trainer.nll_sum = plain_step, plain_loss
 
 
 def test_it_ends_the_run_and_the_next_life_goes_on_before_it(tmp_path: Path) -> None:

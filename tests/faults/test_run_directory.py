@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from pacos import metrics
 from pacos.distributed import World
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, UserError, disk_problem
 from pacos.files import append_jsonl, read_jsonl
-from pacos.program import live
-from pacos.run_dir import RunDir, State, open_run
+from pacos.run.directory import RunDir, State, open_run
+from pacos.run.program import live
+from pacos.tracking import metrics
 from tests.conftest import Pacos
 from tests.faults.test_damage import small_disk
-from tests.pacos.test_run_dir import a_config
+from tests.pacos.run.test_directory import a_config
 
 ALONE = World(rank=0, size=1, local_rank=0)
 KIB = 1024

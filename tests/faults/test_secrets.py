@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pacos.run_dir import RunDir, State
+from pacos.run.directory import RunDir, State
 from tests.faults.wandb_double import WandbDouble
 from tests.selfinstruct.teacher_server import TeacherServer
 

@@ -22,13 +22,13 @@ PATIENCE = 120
 
 
 class Launched:
-    """Two ranks that idle, below `sft.ranks`."""
+    """Two ranks that idle, below `sft.engine.launcher`."""
 
     def __init__(self, folder: Path, not_ready: float = 0.0) -> None:
         self.folder = folder
         program = ["-m", "tests.faults.idle_rank", str(folder), str(not_ready)]
         self.launcher = subprocess.Popen(
-            [sys.executable, "-m", "sft.ranks", *LAUNCH, *program],
+            [sys.executable, "-m", "sft.engine.launcher", *LAUNCH, *program],
             env={**os.environ, "DS_ACCELERATOR": "cpu"},
             stderr=subprocess.PIPE,
             text=True,

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from pacos import metrics
 from pacos.errors import EXIT_DONE
 from pacos.files import read_jsonl, write_jsonl
-from pacos.run_dir import RunDir, State
-from pacos.stop import LEAST_RESERVE, TIME_IS_OVER, Stopped, StopRequest
-from sft.validation_config import ValidationConfig
+from pacos.run.directory import RunDir, State
+from pacos.run.stop import LEAST_RESERVE, TIME_IS_OVER, Stopped, StopRequest
+from pacos.tracking import metrics
+from sft.configs.validation import ValidationConfig
 from tests.sft.small_runs import small_config, train
 
 STEPS = 4
@@ -50,23 +50,23 @@ class Signalled:
             return plain(*arguments, **named)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("sft.loop.LONG_STEP_SECONDS", self.long_step)
+            patch.setattr("sft.trainer.LONG_STEP_SECONDS", self.long_step)
             patch.setattr(self.function, signalled)
             yield
 
 
 PLACES = {
-    "tokens": (Signalled("sft.mixture.write_cache", 1, rank=0), None),
-    "a pass of a long step": (Signalled("sft.loop.backward", 3, long_step=0.0), 1),
-    "validation": (Signalled("sft.validation.Validation._loss", 3), 2),
-    "export": (Signalled("sft.export._write_weights", 1), STEPS),
+    "tokens": (Signalled("sft.data.mixture.write_cache", 1, rank=0), None),
+    "a pass of a long step": (Signalled("sft.trainer.backward", 3, long_step=0.0), 1),
+    "validation": (Signalled("sft.validation.heldout.Validation._loss", 3), 2),
+    "export": (Signalled("sft.export.model._write_weights", 1), STEPS),
 }
 """What a run is doing when the signal comes, and the last step that it has made then."""
 
 SLOW_PLACES = {
-    "the first pass": (Signalled("sft.loop.backward", 1), 0),
-    "a short step": (Signalled("sft.loop.Trainer._peak_bytes", 2), 2),
-    "answers": (Signalled("sft.validation.Validation._answers", 3), 2),
+    "the first pass": (Signalled("sft.trainer.backward", 1), 0),
+    "a short step": (Signalled("sft.trainer.Trainer._peak_bytes", 2), 2),
+    "answers": (Signalled("sft.validation.heldout.Validation._answers", 3), 2),
     "the first checkpoint": (Signalled("sft.checkpoints.protocol.Checkpoints.save", 1), STEPS),
 }
 
@@ -146,7 +146,7 @@ def test_a_job_stops_in_time_to_save(
     request_to_stop: StopRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.time()
-    monkeypatch.setattr("pacos.stop.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("pacos.run.stop.LOOK_SECONDS", 0.0)
     monkeypatch.setenv("SLURM_JOB_START_TIME", str(int(now - 90 * LEAST_RESERVE)))
     monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(now + 10 * LEAST_RESERVE)))
     request_to_stop.check()
@@ -159,7 +159,7 @@ def test_a_job_too_short_for_its_reserve_works_for_half_of_its_time(
     request_to_stop: StopRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.time()
-    monkeypatch.setattr("pacos.stop.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("pacos.run.stop.LOOK_SECONDS", 0.0)
     monkeypatch.setenv("SLURM_JOB_START_TIME", str(int(now - 20)))
     monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(now + 30)))
     request_to_stop.check()

@@ -12,10 +12,10 @@ import pytest
 
 from pacos.errors import EXIT_USER_ERROR
 from pacos.files import read_json, read_jsonl
-from pacos.run_dir import RunDir, open_run
-from pacos.wandb_tracker import run_id
+from pacos.run.directory import RunDir, open_run
+from pacos.tracking.wandb import run_id
 from tests.faults.wandb_double import WandbDouble
-from tests.pacos.test_run_dir import a_config
+from tests.pacos.run.test_directory import a_config
 
 PACOS = Path(sys.executable).with_name("pacos")
 

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from pacos import metrics
 from pacos.errors import EXIT_CRASH
 from pacos.files import read_jsonl
-from pacos.run_dir import RunDir, State, open_run
+from pacos.run.directory import RunDir, State, open_run
+from pacos.tracking import metrics
 from sft.config import SFTConfig
-from sft.step_record import Step, StepRecord
-from sft.watchdog import Position, Watchdog, diagnosis
+from sft.monitor.watchdog import Position, Watchdog, diagnosis
+from sft.steps.record import Step, StepRecord
 from tests.faults.kill_points import mortal_life, run_config
-from tests.pacos.test_run_dir import a_config
+from tests.pacos.run.test_directory import a_config
 
 HOSTS = ["node1", "node1", "node2", "node2"]
 
@@ -57,7 +57,7 @@ class Hangs:
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:
-        from sft.loop import Trainer
+        from sft.trainer import Trainer
 
         plain = Trainer.train_step
 

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import psutil
 
-from pacos.config import Tracker, TrackingConfig, TrackingMode
-from pacos.history import cut_after
-from pacos.run_dir import RunDir
-from pacos.tracking import open_tracker
+from pacos.configs.shared import Tracker, TrackingConfig, TrackingMode
+from pacos.run.directory import RunDir
+from pacos.tracking.history import cut_after
+from pacos.tracking.open import open_tracker
 
 
 def main(folder: str, mode: str, first: str, last: str, end: str) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    import pacos.wandb_tracker
+    import pacos.tracking.wandb
 
-    pacos.wandb_tracker.INIT_TIMEOUT_SECONDS = 8
-    pacos.wandb_tracker.FINISH_TIMEOUT_SECONDS = 4
+    pacos.tracking.wandb.INIT_TIMEOUT_SECONDS = 8
+    pacos.tracking.wandb.FINISH_TIMEOUT_SECONDS = 4
     run = RunDir(Path(folder))
     config = TrackingConfig(service=Tracker.wandb, mode=TrackingMode[mode])
     cut_after(run.metrics, int(first) - 1)
@@ -32,7 +32,7 @@ def main(folder: str, mode: str, first: str, last: str, end: str) -> None:
     print("logged", flush=True)
     sys.stdin.readline()
     if end == "kill":
-        time.sleep(2 * pacos.wandb_tracker.FLUSH_SECONDS)
+        time.sleep(2 * pacos.tracking.wandb.FLUSH_SECONDS)
         os.kill(os.getpid(), signal.SIGKILL)
     if end == "kill client":
         for child in psutil.Process().children():

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from pacos import metrics
 from pacos.errors import EXIT_SAVED
 from pacos.files import read_json, read_jsonl
-from pacos.run_dir import RunDir, State
+from pacos.run.directory import RunDir, State
+from pacos.tracking import metrics
 
 PACOS = Path(sys.executable).with_name("pacos")
 

@@ -21,11 +21,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pacos.compose import compose_checked
+from pacos.configs.compose import compose_checked
 from pacos.errors import EXIT_DONE
 from pacos.files import atomic_write, read_jsonl
 from pacos.llm.config import Mode
-from pacos.run_dir import RunDir, open_run
+from pacos.run.directory import RunDir, open_run
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
 from selfinstruct.run import main as selfinstruct
 

@@ -7,9 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from pacos.compose import compose_checked
+from pacos.configs.compose import compose_checked
 from pacos.files import read_jsonl
-from pacos.run_dir import RunDir, open_run
+from pacos.run.directory import RunDir, open_run
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
 from selfinstruct.run import main
 from tests.conftest import ROOT

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pacos import metrics
 from pacos.errors import EXIT_DONE, EXIT_SAVED
 from pacos.files import read_json, read_jsonl
-from pacos.run_dir import RunDir, State, open_run
+from pacos.run.directory import RunDir, State, open_run
+from pacos.tracking import metrics
 from tests.pacos.llm.scripted_server import Rule
 from tests.selfinstruct.runs import FILES, answered, compose, run_here, start, wait_for
 from tests.selfinstruct.teacher_server import TeacherServer

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from pacos.config import PromptFormat
+from pacos.model.formats import PromptFormat
 from selfinstruct import parse
 from selfinstruct.parse import CUT, NO_OUTPUT, NOT_JSON, WRONG_NUMBER, Candidate
-from selfinstruct.prompts import Conversation
-from selfinstruct.wording import EN
+from selfinstruct.requests.prompts import Conversation
+from selfinstruct.requests.wording import EN
 
 WHOLE = "4. Instruction: Ask mcCoy about NASA. Then stop.\n4. Input:\nan iPhone\n4. Output:\nDone."
 TASK = Candidate("Ask mcCoy about NASA. Then stop.", "an iPhone", "Done.")

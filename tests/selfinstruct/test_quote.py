@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from pacos.compose import compose_checked
+from pacos.configs.compose import compose_checked
 from pacos.llm.ledger import Spent
 from pacos.llm.prices import Price
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
 from selfinstruct.dataset.export import read_seeds
 from selfinstruct.methods import build_method
-from selfinstruct.pool import Pool
+from selfinstruct.pool.pool import Pool
 from selfinstruct.quote import ACCEPTANCE, Quote, extrapolate, guess
 
 PRICE = Price(1.0, 2.0)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pacos import metrics
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR
 from pacos.files import read_json, read_jsonl
-from pacos.run_dir import RunDir, State
+from pacos.run.directory import RunDir, State
 from pacos.schemas import Row
+from pacos.tracking import metrics
 from selfinstruct.run import main
 from tests.conftest import ROOT, signals_kept
 from tests.pacos.llm.scripted_server import Rule

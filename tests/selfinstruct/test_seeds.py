@@ -13,7 +13,7 @@ from pacos.errors import UserError
 from pacos.files import read_jsonl
 from pacos.schemas import SeedTask, read_seed_tasks
 from selfinstruct.config import SHIPPED_SEEDS
-from selfinstruct.novelty import rouge_l, tokenize
+from selfinstruct.pool.novelty import rouge_l, tokenize
 
 EN = SHIPPED_SEEDS / "en.jsonl"
 TOO_CLOSE = 0.7

@@ -12,7 +12,7 @@ import pytest
 from pacos.files import read_jsonl
 from pacos.schemas import SeedTask, read_seed_tasks
 from selfinstruct.config import SHIPPED_SEEDS
-from selfinstruct.novelty import tokenize
+from selfinstruct.pool.novelty import tokenize
 from tests.selfinstruct.test_seeds import TOO_CLOSE, score
 
 KO = SHIPPED_SEEDS / "ko.jsonl"

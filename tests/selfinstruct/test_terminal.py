@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from pacos.files import read_jsonl
-from pacos.run_dir import RunDir, State
+from pacos.run.directory import RunDir, State
 from tests.conftest import ROOT
 from tests.pacos.llm.scripted_server import Rule
 from tests.selfinstruct.teacher_server import TeacherServer

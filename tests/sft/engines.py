@@ -13,20 +13,20 @@ from deepspeed.utils import safe_get_full_grad
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from pacos.config import ClusterConfig, ModelConfig
+from pacos.configs.shared import ClusterConfig, ModelConfig
 from pacos.distributed import World
-from pacos.llama import LlamaShape
-from pacos.prompts import IGNORE, TokenizedRow
-from sft.attention import PackedAttention, sdpa_kernel
-from sft.batch import Batch
+from pacos.model.prompts import IGNORE, TokenizedRow
+from pacos.model.shape import LlamaShape
 from sft.config import SFTConfig
-from sft.engine import backward, build_engine, start_ranks
-from sft.engine_config import DeepSpeedConfig
-from sft.loss import nll_sum, teach_loss
-from sft.model_config import Attention, Checkpointing, Precision
-from sft.optimizer_config import OptimizerConfig
-from sft.recompute import set_checkpointing
-from sft.sequence import SequenceGroup
+from sft.configs.engine import DeepSpeedConfig
+from sft.configs.model import Attention, Checkpointing, Precision
+from sft.configs.optimizer import OptimizerConfig
+from sft.engine.deepspeed import backward, build_engine, start_ranks
+from sft.model.activation_checkpointing import set_checkpointing
+from sft.model.attention import PackedAttention, sdpa_kernel
+from sft.model.loss import nll_sum, teach_loss
+from sft.model.sequence_parallel import SequenceGroup
+from sft.steps.batch import Batch
 
 SHAPE = LlamaShape(
     vocab_size=97,

@@ -10,16 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pacos.config import ClusterConfig, Device, Init, ModelConfig, RunConfig
+from pacos.configs.shared import ClusterConfig, Device, Init, ModelConfig, RunConfig
 from pacos.distributed import World
-from pacos.llama import LlamaShape
-from pacos.program import live
-from pacos.run_dir import RunDir, open_run
-from pacos.stop import StopRequest
-from sft.batch_config import BatchConfig
+from pacos.model.shape import LlamaShape
+from pacos.run.directory import RunDir, open_run
+from pacos.run.program import live
+from pacos.run.stop import StopRequest
 from sft.config import SFTConfig
-from sft.data_config import DataConfig
-from sft.optimizer_config import OptimizerConfig
+from sft.configs.batch import BatchConfig
+from sft.configs.data import DataConfig
+from sft.configs.optimizer import OptimizerConfig
 from tests.sft.byte_tokenizer import byte_tokenizer
 from tests.sft.ranks import run_ranks
 
@@ -104,7 +104,7 @@ def train(
 
 def train_here(configs: list[SFTConfig], paths: list[Path], plants: list[Plant]) -> list[int]:
     """In each rank: train one after another; returns the exit codes."""
-    from sft.device import choose_device
+    from sft.engine.device import choose_device
     from sft.train import train
 
     world, codes = World.from_env(), []

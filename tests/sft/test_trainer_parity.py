@@ -14,10 +14,10 @@ import torch
 from transformers import Trainer, TrainingArguments
 
 from pacos.distributed import World
-from pacos.prompts import IGNORE, TokenizedRow
-from sft.batch import Batch
-from sft.engine import backward, start_ranks
-from sft.loss import nll_sum
+from pacos.model.prompts import IGNORE, TokenizedRow
+from sft.engine.deepspeed import backward, start_ranks
+from sft.model.loss import nll_sum
+from sft.steps.batch import Batch
 from tests.sft.engines import Case, a_model, an_engine, some_rows
 from tests.sft.ranks import run_ranks
 

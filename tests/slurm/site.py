@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from pacos.files import read_jsonl
-from pacos.run_dir import RunDir, State
+from pacos.run.directory import RunDir, State
 from tests.conftest import ROOT
 from tests.slurm.mini_slurm import MiniSlurm
 

@@ -10,7 +10,7 @@ import sys
 
 
 def main(words: list[str]) -> int:
-    if "sft.ranks" in words or "selfinstruct.run" in words:
+    if "sft.engine.launcher" in words or "selfinstruct.run" in words:
         from tests.slurm.stand_in_rank import run
 
         return run(words)

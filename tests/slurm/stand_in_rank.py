@@ -14,14 +14,14 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from pacos import metrics
+from pacos.configs.frozen import load_frozen
 from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.files import append_jsonl, atomic_write, write_json
-from pacos.frozen import load_frozen
-from pacos.program import live
-from pacos.run_dir import RunDir
-from pacos.stop import StopRequest
+from pacos.run.directory import RunDir
+from pacos.run.program import live
+from pacos.run.stop import StopRequest
+from pacos.tracking import metrics
 from sft.config import SFTConfig
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pacos import metrics
 from pacos.errors import EXIT_SAVED
 from pacos.files import read_json, read_jsonl
-from pacos.run_dir import RunDir, State
+from pacos.run.directory import RunDir, State
+from pacos.tracking import metrics
 from tests.conftest import ROOT
 from tests.slurm.mini_slurm import MiniSlurm
 from tests.slurm.site import Site, ends

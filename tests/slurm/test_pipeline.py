@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pacos.files import read_jsonl
-from pacos.run_dir import RunDir, State
+from pacos.run.directory import RunDir, State
 from tests.conftest import ROOT
 from tests.slurm.mini_slurm import MiniSlurm
 from tests.slurm.site import Site, ends

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pacos.files import read_json
-from pacos.run_dir import RunDir, State
+from pacos.run.directory import RunDir, State
 from tests.slurm.mini_slurm import MiniSlurm
 from tests.slurm.site import PACOS, Site, ends
 

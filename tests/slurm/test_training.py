@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pacos import metrics
 from pacos.files import read_jsonl
-from pacos.run_dir import RunDir, State
+from pacos.run.directory import RunDir, State
+from pacos.tracking import metrics
 from tests.sft.small_runs import model_folder, write_rows
 from tests.slurm.mini_slurm import MiniSlurm
 from tests.slurm.site import Site, ends

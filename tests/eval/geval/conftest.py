@@ -1,50 +1,25 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from eval.config import EvalConfig
-from eval.geval.config import GEvalConfig
+from eval.configs.geval import GEvalConfig
+from pacos.configs.judge import JudgeConfig
+from pacos.configs.suite import SuiteConfig
 from pacos.files import write_jsonl
-from pacos.judge_config import JudgeConfig
-from pacos.llm import client
 from pacos.llm.config import EndpointConfig
-from pacos.run_dir import open_run
-from pacos.suite import SuiteConfig
+from pacos.llm.http import client
+from pacos.run.directory import open_run
 from tests.eval.geval.judge_server import JudgeServer
-
-RUBRIC = {
-    "lang": "en",
-    "introduction": "You are given a request and an answer.",
-    "source": "Request",
-    "output": "Answer",
-    "prompts": "short.jsonl",
-    "criteria": {
-        "clarity": {"scale": [1, 5], "definition": "Is it clear?"},
-        "warmth": {"scale": [1, 5], "definition": "Is it warm?", "steps": "1. Feel."},
-    },
-}
 
 
 @pytest.fixture(autouse=True)
 def _quick_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "FIRST_PAUSE_S", 0.01)
-
-
-@pytest.fixture
-def rubrics(tmp_path: Path) -> Path:
-    """A folder with one rubric of two criteria, and six prompts."""
-    folder = tmp_path / "rubrics"
-    folder.mkdir()
-    (folder / "short.yaml").write_text(yaml.safe_dump(RUBRIC))
-    lines = [{"id": f"p{n}", "turns": [f"Say {n} words about rain."]} for n in range(6)]
-    (folder / "short.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return folder
 
 
 @pytest.fixture

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from eval.answers import Answers
 from eval.config import EvalConfig
-from eval.geval import judge
+from eval.configs.geval import Scoring
+from eval.engine.answers import Answers
 from eval.geval.answers import read_answers
-from eval.geval.config import Scoring
+from eval.geval.judge import judge
 from eval.geval.records import CERTIFICATE, Judged, read_judged
-from eval.geval.rubric import read_rubric
+from eval.rubrics.rubric import read_rubric
 from eval.run import main
 from pacos.errors import EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
 from pacos.files import read_json
-from pacos.run_dir import RunDir, State, open_run
+from pacos.run.directory import RunDir, State, open_run
 from tests.eval.geval.conftest import judged_by
 from tests.eval.geval.judge_server import STEPS, JudgeServer
 from tests.pacos.llm.scripted_server import Rule

@@ -23,7 +23,7 @@ from eval.run import main
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR
 from pacos.files import read_json, read_jsonl
 from pacos.review.items import Drawn, Rating, Ratings
-from pacos.run_dir import RunDir, open_run
+from pacos.run.directory import RunDir, open_run
 from tests.eval.geval.conftest import judged_by
 from tests.eval.geval.judge_server import JudgeServer
 

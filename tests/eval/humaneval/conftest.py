@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from eval.config import EvalConfig
-from eval.humaneval.config import HumanEvalConfig
-from eval.sandbox.config import SandboxConfig
-from pacos.suite import SuiteConfig
+from eval.configs.humaneval import HumanEvalConfig
+from eval.configs.sandbox import SandboxConfig
+from pacos.configs.suite import SuiteConfig
 
 
 def row(name: str, solution: str, expected: str) -> dict[str, str]:

@@ -18,20 +18,20 @@ from lm_eval.tasks import TaskManager
 from lm_eval.utils import make_table
 
 from eval.config import EvalConfig
-from eval.decoding import Decoder
-from eval.humaneval.config import HumanEvalConfig
+from eval.configs.humaneval import HumanEvalConfig
+from eval.configs.sandbox import SandboxConfig
+from eval.engine.decoding import Decoder
 from eval.humaneval.prompts import STOPS
 from eval.humaneval.task import build_humaneval
 from eval.humaneval.verdicts import Verdicts
 from eval.run import main
 from eval.sandbox import pool
 from eval.sandbox.box import SandboxError
-from eval.sandbox.config import SandboxConfig
 from eval.sandbox.verdict import Outcome
+from pacos.configs.suite import SuiteConfig
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, UserError
 from pacos.files import read_json, read_jsonl
-from pacos.run_dir import open_run
-from pacos.suite import SuiteConfig
+from pacos.run.directory import open_run
 from tests.eval.humaneval.conftest import ROWS, row
 
 RIGHT = {line["prompt"]: line["canonical_solution"] for line in ROWS}
@@ -306,7 +306,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from eval.humaneval.verdicts import Verdicts
-from eval.sandbox.config import SandboxConfig
+from eval.configs.sandbox import SandboxConfig
 from pacos.benchmarks.items import CodeProblem
 
 problem = CodeProblem(

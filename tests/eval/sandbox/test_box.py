@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from eval.configs.sandbox import SandboxConfig
 from eval.sandbox.box import Sandbox, SandboxError
 from eval.sandbox.candidate import CandidateError, CandidateLostError
-from eval.sandbox.config import SandboxConfig
 from eval.sandbox.grade import grade
 from eval.sandbox.verdict import Outcome
 from pacos.benchmarks.catalogue import read_benchmarks
@@ -185,7 +185,7 @@ def test_a_server_that_is_gone_is_told() -> None:
 def test_all_ends_with_the_trusted_side() -> None:
     code = (
         "from eval.sandbox.box import Sandbox\n"
-        "from eval.sandbox.config import SandboxConfig\n"
+        "from eval.configs.sandbox import SandboxConfig\n"
         "sandbox = Sandbox(SandboxConfig(timeout_seconds=60))\n"
         "with sandbox.candidate('def solve():\\n    while True: pass', 'solve') as candidate:\n"
         "    print(sandbox._server.pid, flush=True)\n"

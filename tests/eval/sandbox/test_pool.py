@@ -3,8 +3,8 @@ from collections.abc import Callable
 
 import pytest
 
+from eval.configs.sandbox import SandboxConfig
 from eval.sandbox.box import SandboxError
-from eval.sandbox.config import SandboxConfig
 from eval.sandbox.pool import WORKER_LOST, Pool
 from eval.sandbox.verdict import Outcome
 from pacos.benchmarks.items import CodeProblem

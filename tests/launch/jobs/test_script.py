@@ -11,7 +11,7 @@ import pytest
 from launch.config import JOB_STAGES, SCHEMAS
 from launch.jobs.script import SCRIPTS, job_options, render
 from launch.jobs.submit import submission_environment
-from pacos.compose import compose_checked
+from pacos.configs.compose import compose_checked
 from tests.conftest import ROOT
 
 GOLDEN = ROOT / "tests" / "assets" / "jobs"

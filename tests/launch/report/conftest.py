@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from launch.config import SCHEMAS, PipelineConfig
-from pacos.compose import compose_checked
-from pacos.run_dir import RunDir, State, open_run
+from pacos.configs.compose import compose_checked
+from pacos.run.directory import RunDir, State, open_run
 from tests.launch.report.made_up import fill_data, fill_results, fill_training
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from pacos import metrics
-from pacos.compose import compose_checked
+from pacos.configs.compose import compose_checked
 from pacos.files import append_jsonl, write_json, write_jsonl
-from pacos.run_dir import RunDir
+from pacos.run.directory import RunDir
 from pacos.schemas import Row
+from pacos.tracking import metrics
 from selfinstruct.config import SCHEMAS as SCHEMAS_OF_DATA
 from selfinstruct.config import SelfInstructConfig
 from selfinstruct.dataset.measures import measure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from launch.report.page import write_report
-from pacos.run_dir import RunDir
+from pacos.run.directory import RunDir
 from tests.launch.report.reading import Page, cells
 
 

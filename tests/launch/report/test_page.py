@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from launch.report.page import write_report
-from launch.report.stages import read_stages
+from launch.status.facts import read_stages
 from pacos.errors import UserError
-from pacos.run_dir import RunDir
+from pacos.run.directory import RunDir
 from tests.launch.report.made_up import HOSTILE
 from tests.launch.report.reading import Page
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from launch.report.sweep import write_sweep_report
-from launch.status_table import show_sweep
-from launch.sweeps.sweep import Sweep, expand, place, settle
+from launch.status.table import show_sweep
+from launch.sweep import Sweep, expand, place, settle
 from pacos.files import write_json
-from pacos.run_dir import RunDir, State, open_run
+from pacos.run.directory import RunDir, State, open_run
 from sft.config import SFTConfig
 from tests.launch.report.reading import Page
 

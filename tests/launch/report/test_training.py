@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from launch.report.page import write_report
-from pacos import metrics
 from pacos.files import append_jsonl, write_json, write_jsonl
-from pacos.run_dir import RunDir
+from pacos.run.directory import RunDir
+from pacos.tracking import metrics
 from tests.launch.report.made_up import STEPS, step_record
 from tests.launch.report.reading import Page, cells
 

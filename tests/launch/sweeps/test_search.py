@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from launch.config import AnyConfig
+from launch.sweep import Sweep
 from launch.sweeps import runs as sweep_runs
 from launch.sweeps.search import search
-from launch.sweeps.sweep import Sweep
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, ConfigError, UserError
 from pacos.files import write_json
-from pacos.run_dir import State, open_run
+from pacos.run.directory import State, open_run
 from sft.config import SFTConfig
 
 BEST = 1e-4

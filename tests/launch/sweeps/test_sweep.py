@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from launch.commands.resubmit import resubmit
 from launch.config import AnyConfig
 from launch.dry_run import show_points
-from launch.resubmit import resubmit
-from launch.status import read_status
+from launch.status.read import read_status
+from launch.sweep import Sweep, expand
 from launch.sweeps import runs as sweep_runs
 from launch.sweeps.runs import begin_sweep
-from launch.sweeps.sweep import Sweep, expand
-from pacos import metrics
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, ConfigError, UserError
 from pacos.files import append_jsonl
-from pacos.run_dir import RunDir, State, open_run
+from pacos.run.directory import RunDir, State, open_run
+from pacos.tracking import metrics
 from sft.config import SFTConfig
 
 SWEPT = ["optimizer.lr=1e-5,2e-5", "epochs=1,2"]

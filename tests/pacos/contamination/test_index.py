@@ -12,10 +12,10 @@ import pytest
 
 from pacos.benchmarks.catalogue import BENCHMARKS, read_benchmarks
 from pacos.benchmarks.items import CodeProblem, Item, MultipleChoice, OpenQuestion
+from pacos.configs.suite import SuiteConfig
 from pacos.contamination.evidence import Kind
 from pacos.contamination.index import ContaminationIndex
 from pacos.schemas import Row
-from pacos.suite import SuiteConfig
 from tests.conftest import ROOT
 from tests.pacos.contamination.test_code_shape import RENAMED, RUNS
 

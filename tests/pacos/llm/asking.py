@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pacos.llm.batch import Batch
-from pacos.llm.client import Client
+from pacos.llm.batch.service import Batch
 from pacos.llm.config import EndpointConfig
+from pacos.llm.http.client import Client
 from pacos.llm.ledger import Ledger
 from pacos.llm.prices import Price
 from pacos.llm.request import Reply, Request, Sampling

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pacos.llm import client
+from pacos.llm.http import client
 
 
 @pytest.fixture(autouse=True)

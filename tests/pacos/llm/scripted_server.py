@@ -19,7 +19,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.pacos.llm.scripted_batches import Batches
+from tests.pacos.llm.batch.scripted_batches import Batches
 
 ERRORS: dict[str, tuple[int, dict[str, Any]]] = {
     "400": (400, {"message": "something is odd", "param": None, "code": None}),

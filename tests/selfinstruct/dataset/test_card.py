@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pacos.compose import compose_checked
+from pacos.configs.compose import compose_checked
 from pacos.schemas import Row
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
 from selfinstruct.dataset.card import card, cell, licence

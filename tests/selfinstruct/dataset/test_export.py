@@ -10,18 +10,18 @@ from typing import Any, cast
 
 import pytest
 
-from pacos.compose import compose_checked
+from pacos.configs.compose import compose_checked
 from pacos.contamination.evidence import Kind, Overlap
 from pacos.files import read_json, read_jsonl
 from pacos.schemas import Row
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
 from selfinstruct.dataset import export as module
 from selfinstruct.dataset.export import conversation, export, read_seeds, seed_rows
-from selfinstruct.filters.rules import Verdict
 from selfinstruct.generate import Bootstrap, Rejection
-from selfinstruct.novelty import Neighbour
 from selfinstruct.parse import Candidate
-from selfinstruct.pool import Pool
+from selfinstruct.pool.novelty import Neighbour
+from selfinstruct.pool.pool import Pool
+from selfinstruct.screening.rules import Verdict
 
 LINEAGE = {"lang": "en", "seeds": ["seed_001"], "teacher": "scripted", "terms": "MIT"}
 

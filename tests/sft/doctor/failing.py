@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pacos.proofs import Outcome, Skipped, prove
+from pacos.checks import Outcome, Skipped, prove
 
 
 def failure(proof: Callable[[], str | Skipped]) -> str:

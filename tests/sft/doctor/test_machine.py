@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from pacos.config import ClusterConfig, Device
-from pacos.proofs import Skipped
+from pacos.checks import Skipped
+from pacos.configs.shared import ClusterConfig, Device
 from sft.config import SFTConfig
 from sft.doctor import machine
 from tests.conftest import ROOT

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from pacos.config import Init
-from sft import attention as attention_module
+from pacos.configs.shared import Init
 from sft.config import SFTConfig
 from sft.doctor import model
+from sft.model import attention as attention_module
 from tests.sft.doctor.failing import failure
 from tests.sft.small_runs import SHAPE
 

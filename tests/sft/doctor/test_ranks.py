@@ -10,20 +10,20 @@ from typing import Any
 
 import torch
 
+from pacos.checks import Finding, Outcome, Skipped, prove
+from pacos.configs.frozen import freeze
 from pacos.distributed import World
-from pacos.frozen import freeze
-from pacos.proofs import Finding, Outcome, Skipped, prove
 from sft.checkpoints import engine_state
 from sft.config import SFTConfig
+from sft.configs.engine import DeepSpeedConfig
 from sft.doctor import ranks
-from sft.engine_config import DeepSpeedConfig
 from tests.sft.ranks import run_ranks
 
 
 @contextlib.contextmanager
 def mean_of_means() -> Iterator[None]:
     """Each pass is divided by its own tokens, as in many loops."""
-    from sft import loss
+    from sft.model import loss
 
     plain = loss.nll_sum
 
@@ -41,7 +41,7 @@ def mean_of_means() -> Iterator[None]:
 @contextlib.contextmanager
 def lost_pass() -> Iterator[None]:
     """The second rank's last pass is not added."""
-    from sft import engine
+    from sft.engine import deepspeed as engine
 
     plain, passes = engine.backward, []
 
@@ -127,7 +127,7 @@ Case = tuple[str, SFTConfig, Callable[[], contextlib.AbstractContextManager[None
 
 def make_proofs(cases: Sequence[Case], path: Path) -> list[Finding]:
     """In each rank: one proof a case, as `sft.doctor.ranks` makes it."""
-    from sft.engine import start_ranks
+    from sft.engine.deepspeed import start_ranks
 
     world = World.from_env()
     device = start_ranks(world)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pacos.config import PromptFormat
-from pacos.prompts import FORMATS, Format
-from pacos.proofs import Finding, Outcome, prove
+from pacos.checks import Finding, Outcome, prove
+from pacos.model.formats import PromptFormat
+from pacos.model.prompts import FORMATS, Format
 from sft.config import SFTConfig
-from sft.data_config import OnError
+from sft.configs.data import OnError
 from sft.doctor import tokens
 from tests.sft.byte_tokenizer import byte_tokenizer
 from tests.sft.small_runs import write_rows

@@ -1,0 +1,1 @@
+"""The evaluated model: batched scoring and decoding that compute shared context once."""

@@ -1,0 +1,91 @@
+"""From the path of a model to what the harness can ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from eval.config import EvalConfig, Precision
+from eval.engine.lm import SharedContextLM
+from eval.engine.rank_workers import Team
+from pacos.configs.shared import Device
+from pacos.distributed import World
+from pacos.errors import UserError, first_line
+from pacos.model.formats import PromptFormat
+from pacos.model.loading import model_directory
+from pacos.model.paths import exported_model
+from pacos.model.prompts import FORMATS, stop_token_id
+
+DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16}
+
+
+def load_directory(path: str) -> str:
+    """What transformers can load of a target: of a run, its exported model."""
+    return str(exported_model(path) or model_directory(path, key="target"))
+
+
+def build_lm(path: str, config: EvalConfig, team: Team | None = None) -> SharedContextLM:
+    """Load a model and its tokenizer.
+
+    Args:
+        path: a model directory, a run, a hub id or an embedded model.
+        config: number format, prompt format, sizes.
+        team: all ranks, which load the same model; None for this process alone.
+
+    Raises:
+        UserError: there is no such model or GPU, or its tokenizer lacks a template or stop token.
+    """
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    if config.cluster.threads_per_rank is not None:
+        torch.set_num_threads(config.cluster.threads_per_rank)
+    world = World.from_env()
+    device = _device(config.cluster.device, world)
+    try:
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            load_directory(path),
+            dtype=DTYPES[config.precision],
+            attn_implementation="sdpa",
+            trust_remote_code=False,
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            load_directory(path), trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be loaded: {first_line(error)}") from error
+    _set_format(model, tokenizer, path, config)
+    return SharedContextLM(
+        model.to(device),
+        tokenizer,
+        team or Team(world),
+        batch_size=config.batch_size,
+        batch_tokens=config.batch_tokens,
+        seed=config.seed,
+    )
+
+
+def _device(wanted: Device, world: World) -> torch.device:
+    if wanted is Device.cuda and not torch.cuda.is_available():
+        raise UserError("cluster.device = cuda: torch sees no GPU here; use cluster.device=cpu")
+    use_cuda = wanted is not Device.cpu and torch.cuda.is_available()
+    return torch.device("cuda", world.local_rank) if use_cuda else torch.device("cpu")
+
+
+def _set_format(model: Any, tokenizer: Any, path: str, config: EvalConfig) -> None:
+    """Write prompts out in the format that is asked for, and end generation at its stop token."""
+    if config.prompt_format is None:
+        if config.suite.chat_template and tokenizer.chat_template is None:
+            formats = ", ".join(PromptFormat.__members__)
+            raise UserError(
+                f"prompt_format = null: {path} has no chat template of its own, which suite "
+                f"{config.suite.name} needs; choose one of: {formats}"
+            )
+        return
+    tokenizer.chat_template = FORMATS[config.prompt_format].exported()
+    # A base model's own config does not name the format's stop token.
+    known = model.generation_config.eos_token_id
+    known = known if isinstance(known, list) else [known]
+    stop = stop_token_id(tokenizer, config.prompt_format)
+    model.generation_config.eos_token_id = sorted({stop, *known} - {None})

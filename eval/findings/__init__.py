@@ -1,0 +1,1 @@
+"""Conclusions from scores: comparisons, standard errors, contamination, the summary table."""

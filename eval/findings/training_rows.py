@@ -1,0 +1,94 @@
+"""The rows that a model was trained on, as far as its run tells."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pacos.data.rows import RowError, read_example, reader_for
+from pacos.data.sources import Source, open_source
+from pacos.errors import UserError
+from pacos.files import read_json
+from pacos.model.paths import exported_model
+from pacos.run.directory import RunDir
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRow:
+    """What a row asks and answers, as the search for benchmark items takes it."""
+
+    place: str
+    """File and line, or file and number."""
+    instruction: str
+    input: str
+    output: str
+
+
+def training_sources(target: str, given: str | None) -> list[Source]:
+    """Data sets that a model was trained on; none if nobody knows.
+
+    Args:
+        target: the model; a run of pacos sft names its data itself.
+        given: a data set that the config of the evaluation names instead.
+    """
+    model = exported_model(target)
+    run = Path(target).expanduser() if model is None else model.parent
+    paths = [given] if given is not None else _paths_of_run(run)
+    found = []
+    for path in paths:
+        try:
+            found.append(open_source(path))
+        except UserError as error:
+            if given is not None:
+                raise
+            log.warning("%s was trained on %s, which is not to be had: %s", target, path, error)
+    return found
+
+
+def _paths_of_run(folder: Path) -> list[str]:
+    run = RunDir(folder)
+    if not run.manifest.is_file():
+        return []
+    data = yaml.safe_load(run.config.read_text(encoding="utf-8")).get("data")
+    if not isinstance(data, Mapping) or "path" not in data:
+        return []
+    # Its relative paths start from where its command was typed.
+    began_in = Path(read_json(run.manifest)["folder"])
+    paths = [str(data["path"]), *map(str, data.get("mix") or {})]
+    return [str(began_in / path) if (began_in / path).exists() else path for path in paths]
+
+
+def training_rows(source: Source) -> Iterator[TrainingRow]:
+    """All rows of a data set; what cannot be read was not trained on either."""
+    for number, record in source.records():
+        reader = reader_for(record.keys()) if isinstance(record, dict) else None
+        if reader is None:
+            continue
+        try:
+            messages = read_example(record, reader).messages
+        except RowError:
+            continue
+        asked = [message for message in messages if message["role"] != "assistant"]
+        answers = [message for message in messages if message["role"] == "assistant"]
+        yield TrainingRow(
+            place=source.place(number),
+            instruction=_texts(asked, "content"),
+            input=_texts(asked, "input"),
+            output=_texts(answers, "content"),
+        )
+
+
+def _texts(messages: Sequence[Mapping[str, str]], key: str) -> str:
+    return "\n".join(text for message in messages if (text := message.get(key)))
+
+
+def identity(source: Source) -> dict[str, Any]:
+    """What says exactly which data set it was."""
+    return {"path": source.path, "sha256": source.digest()}

@@ -1,0 +1,1 @@
+"""What a judge's scores are worth: agreement with people, biases, certificates."""

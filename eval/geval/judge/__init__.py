@@ -1,0 +1,1 @@
+"""The judge: its prompts, its replies, and scores weighted by probability."""

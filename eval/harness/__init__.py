@@ -1,0 +1,1 @@
+"""The LM evaluation harness: suites, local data, results."""

@@ -1,0 +1,146 @@
+"""Token NLL of held-out answers: how well a model predicts answers that no training saw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from eval.config import EvalConfig
+from eval.harness.parts import whole_folder
+from pacos.console import progress
+from pacos.errors import UserError
+from pacos.files import read_jsonl, write_json, write_jsonl
+from pacos.model.formats import PromptFormat
+from pacos.model.prompts import IGNORE, TokenizedRow, encode
+from pacos.schemas import Row
+
+
+@dataclass(frozen=True, slots=True)
+class RowScore:
+    """How one answer was predicted."""
+
+    id: str
+    nll: float
+    """Nats over all tokens of the answer and its stop token."""
+    tokens: int
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read held-out rows.
+
+    Raises:
+        UserError: the file has no row, or a line is none.
+    """
+    try:
+        records = list(read_jsonl(path))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if not records:
+        raise UserError(f"heldout = {path}: holds no rows; give a JSONL file of rows")
+    return [Row.from_json(record, f"{path}:{n}") for n, record in enumerate(records, 1)]
+
+
+def score_heldout(lm: Any, folder: Path, *, rows: list[Row], config: EvalConfig) -> None:
+    """Score held-out answers with a model, and write results.json and samples.jsonl to `folder`.
+
+    Args:
+        lm: the model as the harness sees it.
+        folder: appears when all is written.
+        rows: the held-out rows.
+        config: its prompt format is what both models see.
+    """
+    assert config.prompt_format is not None, "EvalConfig.problems() asks for one"
+    encoded = _encoded(lm, rows, config.prompt_format)
+    with progress("predicting answers", len(rows), "rows") as counter:
+        nlls = answer_nlls(lm.model, encoded, config.batch_size, counter.advance)
+    for row, nll in zip(rows, nlls, strict=True):
+        if not math.isfinite(nll):
+            raise UserError(
+                f"heldout: row {row.id} has the NLL {nll}: the weights of "
+                f"{lm.model.name_or_path} are broken, or diverged in training"
+            )
+    scores = [
+        RowScore(row.id, nll, tokenized.num_supervised)
+        for row, nll, tokenized in zip(rows, nlls, encoded, strict=True)
+    ]
+    facts = {
+        "model": lm.model.name_or_path,
+        "heldout": config.heldout,
+        "prompt_format": config.prompt_format.name,
+        "precision": config.precision.name,
+    }
+    with whole_folder(folder) as partial:
+        write_jsonl(partial / "samples.jsonl", [asdict(score) for score in scores])
+        write_json(partial / "results.json", {**summary(scores), **facts})
+
+
+def summary(scores: Sequence[RowScore]) -> dict[str, float]:
+    """Figures over all rows; every token counts the same."""
+    nll, tokens = math.fsum(score.nll for score in scores), sum(score.tokens for score in scores)
+    return {"rows": len(scores), "tokens": tokens, "nll": nll / tokens}
+
+
+def read_heldout(folder: Path) -> list[RowScore]:
+    """Read back what `score_heldout` wrote."""
+    return [RowScore(**record) for record in read_jsonl(folder / "samples.jsonl")]
+
+
+def _encoded(lm: Any, rows: list[Row], prompt_format: PromptFormat) -> list[TokenizedRow]:
+    encoded = encode(lm.tokenizer, prompt_format, [row.messages() for row in rows])
+    for row, tokenized in zip(rows, encoded, strict=True):
+        if len(tokenized.ids) > lm.max_length:
+            raise UserError(
+                f"heldout: row {row.id} has {len(tokenized.ids)} tokens, the model reads "
+                f"{lm.max_length}; leave the row out"
+            )
+    return encoded
+
+
+@torch.inference_mode()
+def answer_nlls(
+    model: Any,
+    rows: Sequence[TokenizedRow],
+    batch_size: int,
+    done: Callable[[int], None] = lambda count: None,
+) -> list[float]:
+    """Summed NLL of the supervised tokens of each row, softmax in fp32.
+
+    Args:
+        model: a causal language model of transformers.
+        rows: tokens, and labels where they carry loss.
+        batch_size: rows a forward pass; rows of like length share one.
+        done: told how many rows each pass did.
+    """
+    order = sorted(range(len(rows)), key=lambda number: -len(rows[number].ids))
+    nlls = [0.0] * len(rows)
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        shape = (len(batch), len(rows[batch[0]].ids))
+        ids, labels = torch.zeros(shape, dtype=torch.long), torch.full(shape, IGNORE)
+        for line, number in enumerate(batch):
+            length = len(rows[number].ids)
+            ids[line, :length] = torch.tensor(rows[number].ids)
+            labels[line, :length] = torch.tensor(rows[number].labels)
+        for number, nll in zip(batch, _batch_nlls(model, ids, labels), strict=True):
+            nlls[number] = nll
+        done(len(batch))
+    return nlls
+
+
+def _batch_nlls(model: Any, ids: torch.Tensor, labels: torch.Tensor) -> list[float]:
+    """Padding is on the right, where no real token attends to it, so there is no mask."""
+    targets = labels[:, 1:].to(model.device)
+    # The output head runs only on positions that some row of the batch is scored at.
+    scored = (targets != IGNORE).any(0).nonzero().squeeze(1)
+    logits = model(input_ids=ids.to(model.device), use_cache=False, logits_to_keep=scored).logits
+    targets = targets[:, scored]
+    losses = [
+        torch.nn.functional.cross_entropy(row.float(), target, ignore_index=IGNORE, reduction="sum")
+        for row, target in zip(logits, targets, strict=True)
+    ]
+    return torch.stack(losses).tolist()

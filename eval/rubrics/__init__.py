@@ -1,0 +1,1 @@
+"""Rubrics of G-Eval and their prompts. Free of torch."""

@@ -1,0 +1,1 @@
+"""Kernel features that confine a process: namespaces, Landlock, seccomp."""

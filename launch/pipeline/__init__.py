@@ -1,0 +1,1 @@
+"""The three stages in a row, on this machine or as a chain of Slurm jobs."""

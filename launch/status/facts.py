@@ -1,0 +1,171 @@
+"""What every run directory says of itself: state, lives, config, manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from eval.config import EvalConfig
+from launch.config import PipelineConfig
+from pacos.configs.shared import StageConfig
+from pacos.errors import UserError
+from pacos.files import read_json
+from pacos.run.directory import RunDir, State
+from selfinstruct.config import SelfInstructConfig
+from sft.config import SFTConfig
+
+STAGES: tuple[type[StageConfig], ...] = (SelfInstructConfig, SFTConfig, EvalConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One process that worked on a run; `ended` is None while it works and if it was killed."""
+
+    number: int
+    started: float
+    ended: float | None
+    reason: str
+    first_step: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChange:
+    """A value that a later life had different."""
+
+    life: int
+    key: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageFacts:
+    """The records of one run that do not depend on its stage."""
+
+    name: str
+    run: RunDir
+    state: State | None
+    """None: the run does not exist."""
+    lives: list[Life]
+    config: dict[str, str]
+    changes: list[ConfigChange]
+    manifest: Mapping[str, Any]
+
+    @property
+    def state_words(self) -> str:
+        """The state for a reader; a killed run cannot say that it ended."""
+        if self.state is None or self.state is State.created:
+            return "not begun"
+        return "running or killed" if self.state is State.running else self.state.value
+
+    @property
+    def started(self) -> float | None:
+        return self.lives[0].started if self.lives else None
+
+    @property
+    def unended(self) -> int:
+        """Lives that left no word of their end: killed, or still at work."""
+        return sum(life.ended is None for life in self.lives)
+
+    @property
+    def seconds(self) -> float:
+        """Time at work, over the lives whose end is known."""
+        return sum(life.ended - life.started for life in self.lives if life.ended is not None)
+
+    @property
+    def missing(self) -> str | None:
+        """What keeps this stage from being whole, as the end of a sentence."""
+        if self.state is State.done:
+            return None
+        reason = self.lives[-1].reason if self.lives else ""
+        return f"{self.name} is {self.state_words}" + (f" ({reason})" if reason else "")
+
+
+def read_stages(run: Path) -> list[StageFacts]:
+    """The stages of a run: three of a pipeline, otherwise the one that it is.
+
+    Raises:
+        UserError: the folder is no run.
+    """
+    manifest = RunDir(run).manifest
+    if not manifest.is_file():
+        raise UserError(f"{run}: not a run; give the folder of one, such as runs/demo")
+    stage = str(read_json(manifest)["stage"])
+    if stage != PipelineConfig.STAGE:
+        return [read_stage(stage, run)]
+    return [read_stage(schema.STAGE, run / schema.STAGE) for schema in STAGES]
+
+
+def read_stage(name: str, path: Path) -> StageFacts:
+    """Read what is there of one run; an absent one is a stage that has not begun."""
+    run = RunDir(path)
+    exists = run.manifest.is_file()
+    configs = _configs(run)
+    return StageFacts(
+        name=name,
+        run=run,
+        state=run.state() if exists else None,
+        lives=_lives(run),
+        config=configs[max(configs)] if configs else {},
+        changes=_changes(configs),
+        manifest=read_json(run.manifest) if exists else {},
+    )
+
+
+def _lives(run: RunDir) -> list[Life]:
+    return [
+        Life(
+            number=life["life"],
+            started=life["start"],
+            ended=life.get("end"),
+            reason=life.get("reason", ""),
+            first_step=life.get("first_step"),
+        )
+        for life in run.all_lives()
+    ]
+
+
+def _configs(run: RunDir) -> dict[int, dict[str, str]]:
+    """Flat configs by the first life that had them."""
+    if not run.config.is_file():
+        return {}
+    files = {1: run.config}
+    for path in run.path.glob("config.*.yaml"):
+        files[int(path.name.split(".")[1])] = path
+    return {
+        life: flat_texts(OmegaConf.to_container(OmegaConf.load(path)))
+        for life, path in sorted(files.items())
+    }
+
+
+def _changes(configs: Mapping[int, Mapping[str, str]]) -> list[ConfigChange]:
+    lives = sorted(configs)
+    return [
+        ConfigChange(life, key, configs[earlier].get(key, "absent"), value)
+        for earlier, life in pairwise(lives)
+        for key, value in configs[life].items()
+        if configs[earlier].get(key) != value
+    ]
+
+
+def flat_texts(tree: Any, prefix: str = "") -> dict[str, str]:
+    """The leaves of nested mappings under dotted keys, written as in YAML; lists stay together."""
+    if not isinstance(tree, Mapping):
+        return {prefix: _text(tree)}
+    leaves: dict[str, str] = {}
+    for key, value in tree.items():
+        leaves.update(flat_texts(value, f"{prefix}.{key}" if prefix else str(key)))
+    return leaves
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "null" if value is None else str(value)

@@ -1,0 +1,1 @@
+"""Requests over HTTP: one session, the wire format, rate limits and failures."""

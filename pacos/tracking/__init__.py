@@ -1,0 +1,1 @@
+"""Metrics: names, metrics.jsonl, and the W&B mirror."""

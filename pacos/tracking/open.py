@@ -1,0 +1,83 @@
+"""Where metrics go. metrics.jsonl is the truth; a service mirrors it and may fail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pacos.configs.shared import Tracker as Service
+from pacos.configs.shared import TrackingConfig
+from pacos.files import append_jsonl, read_jsonl, write_jsonl
+from pacos.tracking.history import last_record
+from pacos.tracking.metrics import STEP
+from pacos.tracking.protocol import Record, Tracker
+
+
+class NullTracker:
+    """Takes nothing: for every rank but the first."""
+
+    def log(self, record: Record) -> None:
+        pass
+
+    def close(self, exit_code: int) -> None:
+        pass
+
+
+class JsonlTracker:
+    """Appends to metrics.jsonl, one fsynced line a step."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        newest = last_record(path)
+        self._step = newest and newest[STEP]
+
+    def log(self, record: Record) -> None:
+        """Take a record; what more is said of the newest step goes into its line."""
+        if record[STEP] == self._step:
+            *before, newest = read_jsonl(self.path)
+            write_jsonl(self.path, [*before, {**newest, **record}])
+        else:
+            append_jsonl(self.path, [record])
+            self._step = record[STEP]
+
+    def close(self, exit_code: int) -> None:
+        pass
+
+
+class CompositeTracker:
+    """Hands every record to several trackers."""
+
+    def __init__(self, trackers: Sequence[Tracker]) -> None:
+        self.trackers = trackers
+
+    def log(self, record: Record) -> None:
+        for tracker in self.trackers:
+            tracker.log(record)
+
+    def close(self, exit_code: int) -> None:
+        for tracker in self.trackers:
+            tracker.close(exit_code)
+
+
+def open_tracker(
+    config: TrackingConfig, folder: Path, metrics: Path, settings: Record, *, is_main: bool
+) -> Tracker:
+    """The tracker of this rank.
+
+    Args:
+        config: which service mirrors the file.
+        folder: run directory; its name is the run's name at the service.
+        metrics: path of metrics.jsonl.
+        settings: the run's config as flat keys, shown by the service.
+        is_main: only rank 0 tracks.
+    """
+    if not is_main:
+        return NullTracker()
+    file = JsonlTracker(metrics)
+    if config.service is Service.none:
+        return file
+    from pacos.tracking.wandb import WandbTracker
+
+    mirror = WandbTracker(config, folder, settings)
+    mirror.begin()
+    return CompositeTracker([file, mirror])

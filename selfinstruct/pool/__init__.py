@@ -1,0 +1,1 @@
+"""The task pool and its novelty index."""

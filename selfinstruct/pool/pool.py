@@ -1,0 +1,133 @@
+"""The pool that tasks are drawn from and grow into: seeds, held-out seeds, generated tasks."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pacos.errors import UserError
+from pacos.schemas import SeedTask
+from pacos.seeds import derived_seed
+from selfinstruct.config import SelfInstructConfig
+from selfinstruct.pool.novelty import FLOOR, NoveltyIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """The tasks that a request shows, in its order."""
+
+    tasks: tuple[SeedTask, ...]
+    seeds: tuple[str, ...]
+    """Ids of those that people wrote."""
+    parents: tuple[str, ...] = ()
+    """Ids of those that were generated."""
+
+
+class Pool:
+    """Seeds, of which some are shown in prompts, and the tasks accepted so far."""
+
+    def __init__(self, seeds: Mapping[str, Sequence[SeedTask]], config: SelfInstructConfig) -> None:
+        """Divide the seeds.
+
+        Args:
+            seeds: by language.
+            config: says how many are held out and shown.
+
+        Raises:
+            UserError: two seeds have one id, or too few are left to be shown.
+        """
+        everything = [seed for tasks in seeds.values() for seed in tasks]
+        _check_ids(everything)
+        held = heldout_ids(everything, config.seeds.heldout, config.seed)
+        self.heldout = [seed for seed in everything if seed.id in held]
+        self.seeds = [seed for seed in everything if seed.id not in held]
+        floor = min(FLOOR, config.filters.max_similarity)
+        self.novelty = NoveltyIndex(floor, config.filters.words)
+        # Held-out seeds too: a task close to one of them would give its answer away.
+        for seed in everything:
+            self.novelty.add(seed.id, seed.instruction)
+        self._generated: defaultdict[str, list[SeedTask]] = defaultdict(list)
+        self._seed = config.seed
+        self._method = config.method
+        limit = config.method.max_example_words
+        self._shown = {
+            lang: [
+                seed
+                for seed in tasks
+                if seed.id not in held and (limit is None or _words(seed) <= limit)
+            ]
+            for lang, tasks in seeds.items()
+        }
+        needed = self._method.num_seed_examples + self._method.num_pool_examples
+        for lang, shown in self._shown.items():
+            if len(shown) < needed:
+                raise UserError(
+                    f"method.num_seed_examples = {self._method.num_seed_examples}: only "
+                    f"{len(shown)} of {len(seeds[lang])} seeds ({lang}) can be shown; lower it or "
+                    "seeds.heldout, or raise method.max_example_words"
+                )
+
+    def examples(self, request: int, lang: str) -> Examples:
+        """The tasks shown in a request: as many generated ones as there can be, the rest seeds.
+
+        Which they are depends on the number of the request and on what is in the pool.
+        """
+        draw = random.Random(derived_seed(self._seed, "selfinstruct", "examples", request))
+        generated = self._generated[lang]
+        parents = draw.sample(generated, min(self._method.num_pool_examples, len(generated)))
+        wanted = self._method.num_seed_examples + self._method.num_pool_examples - len(parents)
+        seeds = draw.sample(self._shown[lang], wanted)
+        tasks = [*seeds, *parents]
+        if parents:
+            draw.shuffle(tasks)
+        return Examples(
+            tasks=tuple(tasks),
+            seeds=tuple(seed.id for seed in seeds),
+            parents=tuple(task.id for task in parents),
+        )
+
+    def accept(self, task: SeedTask, lang: str) -> None:
+        """Take a generated task: later ones are compared with it, and prompts may show it."""
+        self._generated[lang].append(task)
+        self.novelty.add(task.id, task.instruction)
+
+
+def heldout_ids(seeds: Sequence[SeedTask], count: int, seed: int) -> set[str]:
+    """Choose seeds to hold out, of each kind its share.
+
+    Within a kind (classification or not, with input or without) a seed's rank depends on its own id
+    alone: editing, adding or removing others hardly moves the choice.
+
+    Raises:
+        UserError: there are not so many seeds.
+    """
+    if count >= len(seeds):
+        raise UserError(f"seeds.heldout = {count}: there are {len(seeds)} seeds; hold out fewer")
+    kinds: defaultdict[tuple[bool, bool], list[SeedTask]] = defaultdict(list)
+    for task in seeds:
+        kinds[task.is_classification, bool(task.input)].append(task)
+    exact = {kind: count * len(tasks) / len(seeds) for kind, tasks in kinds.items()}
+    shares = {kind: int(share) for kind, share in exact.items()}
+    by_rest = sorted(exact, key=lambda kind: (shares[kind] - exact[kind], kind))
+    for kind in by_rest[: count - sum(shares.values())]:
+        shares[kind] += 1
+    chosen: set[str] = set()
+    for kind, tasks in kinds.items():
+        ranked = sorted(task.id for task in tasks)
+        ranked.sort(key=lambda name: derived_seed(seed, "selfinstruct", "heldout", name))
+        chosen.update(ranked[: shares[kind]])
+    return chosen
+
+
+def _check_ids(seeds: Sequence[SeedTask]) -> None:
+    seen: set[str] = set()
+    for task in seeds:
+        if task.id in seen:
+            raise UserError(f"seeds.path: the id {task.id} is there twice; give each seed its own")
+        seen.add(task.id)
+
+
+def _words(task: SeedTask) -> int:
+    return len(f"{task.instruction} {task.input} {task.output}".split())

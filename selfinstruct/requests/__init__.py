@@ -1,0 +1,1 @@
+"""Requests to the generator: the two methods, their prompts and their examples."""

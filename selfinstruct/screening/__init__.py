@@ -1,0 +1,1 @@
+"""From candidate to verdict: filters, novelty, benchmark leaks, an LLM judge."""

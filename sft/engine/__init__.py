@@ -1,0 +1,1 @@
+"""The DeepSpeed engine, its optimizer, its compiled ops and its ranks."""

@@ -1,0 +1,1 @@
+"""The trained model as a directory that other libraries load."""

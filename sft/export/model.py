@@ -1,0 +1,143 @@
+"""The trained model as a directory that `from_pretrained`, lm-eval and vLLM load."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import deepspeed
+import torch
+from safetensors.torch import save_file
+from transformers import GenerationConfig
+
+from pacos.distributed import World
+from pacos.files import atomic_write, fsync_folder, write_json
+from pacos.model.prompts import format_of
+from pacos.run.stop import Check, go_on
+from sft.config import SFTConfig
+from sft.data.tokenizer import stop_ids
+from sft.engine.parameters import elements
+
+log = logging.getLogger(__name__)
+
+SHARD_BYTES = 4 * 2**30
+"""Most that one file holds, unless a single tensor is larger: what rank 0 holds in memory."""
+
+
+def export_model(
+    engine: Any,
+    tokenizer: Any,
+    config: SFTConfig,
+    folder: Path,
+    card: str,
+    world: World,
+    check: Check = go_on,
+) -> None:
+    """Write consolidated bf16 safetensors, tokenizer, chat template, generation config and card.
+
+    Every rank calls it. Under ZeRO-3 parameters are gathered one by one, and rank 0 writes each
+    file as soon as it is full. The directory is renamed into place when whole.
+
+    Args:
+        engine: of DeepSpeed.
+        tokenizer: of the model.
+        config: of the run.
+        folder: the model directory.
+        card: its README.md.
+        world: this rank.
+        check: called before each file; stops every rank or none.
+
+    Raises:
+        Stopped: on every rank, before one of the files; the checkpoint of the last step is there.
+    """
+    partial = folder.with_suffix(".tmp")
+    if world.is_main:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    _write_weights(engine, partial, config.deepspeed.stage, world, check)
+    if world.is_main:
+        stops = stop_ids(config, tokenizer, engine.module)
+        _write_configs(engine.module, tokenizer, stops, partial)
+        tokenizer = copy.deepcopy(tokenizer)
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(stops[0])
+        tokenizer.chat_template = format_of(tokenizer, config.model.prompt_format).exported()
+        tokenizer.save_pretrained(partial)
+        atomic_write(partial / "README.md", card)
+        _into_place(partial, folder)
+        log.info("model exported to %s", folder)
+    world.barrier()
+
+
+def _write_configs(model: Any, tokenizer: Any, stops: list[int], folder: Path) -> None:
+    ids = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": stops if len(stops) > 1 else stops[0],
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    config = copy.deepcopy(model.config)
+    config.update({**ids, "use_cache": True, "architectures": [type(model).__name__]})
+    config.dtype = torch.bfloat16
+    config.save_pretrained(folder)
+    GenerationConfig(**ids).save_pretrained(folder)
+
+
+def _into_place(partial: Path, folder: Path) -> None:
+    for path in partial.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    fsync_folder(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    fsync_folder(folder.parent)
+
+
+def plan_shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
+    """Divide tensors among files, in order, each as full as `limit` allows.
+
+    Args:
+        sizes: name to bytes.
+        limit: most bytes of a file; a larger tensor has one to itself.
+    """
+    shards: list[list[str]] = []
+    room = 0
+    for name, size in sizes.items():
+        if not shards or size > room:
+            shards.append([])
+            room = limit
+        shards[-1].append(name)
+        room -= size
+    return shards
+
+
+def _write_weights(engine: Any, folder: Path, stage: int, world: World, check: Check) -> None:
+    parameters = dict(engine.module.named_parameters())
+    sizes = {name: 2 * elements(parameter) for name, parameter in parameters.items()}
+    shards = plan_shards(sizes, SHARD_BYTES)
+    files = {}
+    for names, file in zip(shards, _file_names(len(shards)), strict=True):
+        check()
+        # Freed before the next file is filled.
+        weights = {}
+        for name in names:
+            with deepspeed.zero.GatheredParameters([parameters[name]], enabled=stage == 3):
+                if world.is_main:
+                    whole = parameters[name].detach()
+                    # What ZeRO-3 gathered is gone in a moment; the rest stays, and is not doubled.
+                    weights[name] = whole.to("cpu", torch.bfloat16, copy=stage == 3).contiguous()
+        if world.is_main:
+            save_file(weights, folder / file, metadata={"format": "pt"})
+            files.update(dict.fromkeys(names, file))
+    if world.is_main and len(shards) > 1:
+        index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": files}
+        write_json(folder / "model.safetensors.index.json", index)
+
+
+def _file_names(count: int) -> Sequence[str]:
+    if count == 1:
+        return ["model.safetensors"]
+    return [f"model-{number:05d}-of-{count:05d}.safetensors" for number in range(1, count + 1)]

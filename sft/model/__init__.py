@@ -1,0 +1,1 @@
+"""The model: weights, attention, output head and loss."""

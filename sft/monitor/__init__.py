@@ -1,0 +1,1 @@
+"""Watching a run: health, stalls, stop requests and wall time."""

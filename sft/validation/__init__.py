@@ -1,0 +1,1 @@
+"""Measurements during training: held-out rows and evaluation suites."""

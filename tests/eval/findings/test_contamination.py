@@ -1,0 +1,130 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eval.config import EvalConfig
+from eval.findings.contamination import clean_scores, find_leaks, item_of
+from eval.findings.training_rows import TrainingRow, training_rows, training_sources
+from eval.harness.results import SuiteResult
+from eval.run import main
+from pacos.benchmarks.items import CodeProblem, MultipleChoice, OpenQuestion, SentencePair
+from pacos.configs.suite import SHIPPED_SUITES
+from pacos.errors import EXIT_DONE
+from pacos.files import read_json, write_json, write_jsonl
+from pacos.run.directory import open_run
+
+QUESTIONS = [
+    "Which river runs through the old town of Heidelberg before it reaches the Rhine?",
+    "How many strings does a classical guitar of the nineteenth century usually have?",
+    "What do beekeepers call the box in which a swarm of bees spends the winter?",
+]
+
+
+def result(values: list[float]) -> SuiteResult:
+    docs = [{"question": text, "choices": ["one", "two"]} for text in QUESTIONS]
+    lines = [
+        {"doc_id": n, "doc": doc, "filter": "none", "acc": value}
+        for n, (doc, value) in enumerate(zip(docs, values, strict=True))
+    ]
+    facts = {"results": {"t": {"acc,none": sum(values) / 3}}, "higher_is_better": {"t": {}}}
+    return SuiteResult(facts, {"t": lines})
+
+
+def row(instruction: str, output: str = "The Neckar.") -> TrainingRow:
+    return TrainingRow("rows.jsonl:7", instruction, "", output)
+
+
+def test_an_item_that_a_row_asks_is_flagged_with_the_row() -> None:
+    leaks, count = find_leaks(result([1, 0, 1]), [row("Say hello."), row(QUESTIONS[0])])
+    assert count == 2
+    assert list(leaks) == ["t"]
+    ((number, (leak,)),) = leaks["t"].items()
+    assert (number, leak.row, leak.sign) == (0, "rows.jsonl:7", "13-gram")
+
+
+def test_scores_are_given_without_flagged_items() -> None:
+    one = result([1, 0, 1])
+    leaks, _ = find_leaks(one, [row(QUESTIONS[0])])
+    found = clean_scores(one, leaks, seed=1)["t/acc"]
+    assert (found["items"], found["flagged"]) == (3, 1)
+    assert (found["all"], found["clean"]) == (pytest.approx(2 / 3), 0.5)
+    low, high = found["interval"]
+    assert low <= 0.5 - 2 / 3 <= high
+
+
+def test_without_a_leak_the_scores_are_the_same() -> None:
+    one = result([1, 0, 1])
+    found = clean_scores(one, find_leaks(one, [row("Say hello.")])[0], seed=1)["t/acc"]
+    assert (found["flagged"], found["clean"], found["interval"]) == (0, found["all"], None)
+
+
+@pytest.mark.parametrize(
+    ("doc", "kind"),
+    [
+        ({"question": "Q", "context": "C", "ans0": "a", "ans1": "b"}, MultipleChoice),
+        ({"query": "Q", "choices": ["a", "b"]}, MultipleChoice),
+        ({"question": "Q", "mc1_targets": {"choices": ["a"], "labels": [1]}}, MultipleChoice),
+        ({"question": "Q", "A": "a", "B": "b"}, MultipleChoice),
+        ({"question": "Q", "answer": "a"}, OpenQuestion),
+        ({"sent_more": "A", "sent_less": "B"}, SentencePair),
+        ({"prompt": "def f():", "canonical_solution": " pass"}, CodeProblem),
+        ({"id": 3}, type(None)),
+    ],
+)
+def test_documents_are_read_as_items(doc: dict[str, Any], kind: type) -> None:
+    assert type(item_of("t", "0", doc)) is kind
+
+
+def test_the_rows_of_a_run_are_those_that_its_config_names(tmp_path: Path) -> None:
+    """One path is relative: to the folder where the run's command was typed."""
+    write_jsonl(tmp_path / "a.jsonl", [{"instruction": "I", "input": "N", "output": "O"}])
+    turns = [{"role": "user", "content": "U"}, {"role": "assistant", "content": "A"}]
+    write_jsonl(tmp_path / "b.jsonl", [{"messages": turns}, {"messages": []}])
+    data = {"path": str(tmp_path / "a.jsonl"), "mix": {"b.jsonl": 1.0}}
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text(json.dumps({"data": data}))
+    write_json(run / "manifest.json", {"folder": str(tmp_path)})
+    sources = training_sources(str(run), None)
+    rows = [
+        (each.instruction, each.input, each.output)
+        for one in sources
+        for each in training_rows(one)
+    ]
+    assert rows == [("I", "N", "O"), ("U", "", "A")]
+    assert training_sources("meta-llama/Llama-2-7b-hf", None) == []
+
+
+@pytest.mark.usefixtures("own_process")
+def test_a_planted_leak_is_reported_with_the_scores(
+    config: EvalConfig,
+    make_model: Callable[[int], Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    smoke = SHIPPED_SUITES / "smoke" / "smoke_choice_en.jsonl"
+    asked = [json.loads(line) for line in smoke.read_text().splitlines()]
+    rows = [
+        {"instruction": "Name a colour.", "output": "Blue."},
+        {"instruction": asked[1]["question"], "output": "I do not know."},
+    ]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    suite = replace(config.suite, tasks=["smoke_choice_en"])
+    config = replace(
+        config,
+        suite=suite,
+        heldout=None,
+        baseline=str(make_model(2)),
+        training_data=str(tmp_path / "rows.jsonl"),
+    )
+    run = open_run(config)
+    assert main(["--config", str(run.config)]) == EXIT_DONE
+    report = read_json(run.eval / "contamination.json")
+    assert (report["rows"], report["items"], report["flagged"]) == (2, 4, 1)
+    assert list(report["leaks"]["smoke_choice_en"]) == ["1"]
+    assert set(report["scores"]) == {"baseline", "target"}
+    assert "1 of 4 items are given away by the 2 rows" in capsys.readouterr().out

@@ -1,0 +1,105 @@
+from typing import Any
+
+import pytest
+
+from pacos.model.formats import PromptFormat
+from pacos.model.prompts import IGNORE, Encoder
+from sft.configs.data import TooLong
+from sft.data import tokenize as tokens
+from sft.data.tokenize import Conversation, Fitter, fit_all
+from tests.sft.byte_tokenizer import byte_tokenizer
+
+EXCHANGE = [
+    {"role": "user", "content": "Name a colour."},
+    {"role": "assistant", "content": "Red, as in the flag."},
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return byte_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def encoder(tokenizer: Any) -> Encoder:
+    return Encoder.of(tokenizer, PromptFormat.chatml)
+
+
+def tokens_of(encoder: Encoder, conversation: Conversation) -> int:
+    (row,) = encoder.encode([conversation])
+    return len(row.ids)
+
+
+def test_a_row_that_fits_is_whole(encoder: Encoder) -> None:
+    length = tokens_of(encoder, EXCHANGE)
+    (fitted,) = Fitter(encoder, length, TooLong.drop).fit([EXCHANGE])
+    assert fitted.row is not None
+    assert len(fitted.row.ids) == length
+    assert fitted.too_long is None
+
+
+@pytest.mark.parametrize("policy", TooLong)
+def test_an_answer_is_never_cut(encoder: Encoder, policy: TooLong) -> None:
+    length = tokens_of(encoder, EXCHANGE)
+    (fitted,) = Fitter(encoder, length - 1, policy).fit([EXCHANGE])
+    assert fitted.row is None
+    assert fitted.too_long == f"{length} tokens: left out"
+
+
+def test_cut_turns_leaves_out_as_few_of_the_last_exchanges_as_it_must(
+    tokenizer: Any, encoder: Encoder
+) -> None:
+    conversation = [{"role": "system", "content": "Be brief."}, *EXCHANGE * 5]
+    room = tokens_of(encoder, conversation[: 1 + 2 * 3])
+    (fitted,) = Fitter(encoder, room, TooLong.cut_turns).fit([conversation])
+    assert fitted.row is not None
+    assert fitted.too_long is not None
+    assert "the last 2 of 5 exchanges left out" in fitted.too_long
+    learnt = tokenizer.decode(fitted.row.labels[fitted.row.labels != IGNORE])
+    assert learnt == "Red, as in the flag.<|im_end|>" * 3
+
+
+def test_a_control_token_in_a_text_is_an_error_of_its_row_alone(encoder: Encoder) -> None:
+    forged = [EXCHANGE[0], {"role": "assistant", "content": "Red.<|im_end|>Blue."}]
+    good, bad = Fitter(encoder, 1000, TooLong.drop).fit([EXCHANGE, forged])
+    assert good.error is None
+    assert bad.row is None
+    assert bad.error is not None
+    assert "<|im_end|>" in bad.error
+
+
+def test_a_conversation_that_the_template_refuses_is_an_error_of_its_row_alone(
+    tokenizer: Any,
+) -> None:
+    template = (
+        "{% for m in messages %}"
+        "{% if m['role'] == 'system' %}{{ raise_exception('no system turn, please') }}"
+        "{% elif m['role'] == 'user' %}{{ m['content'] + '\n' }}"
+        "{% else %}{% generation %}{{ m['content'] + eos_token }}{% endgeneration %}{% endif %}"
+        "{% endfor %}"
+    )
+    own = Encoder.of(tokenizer, PromptFormat.chatml)
+    encoder = Encoder(template, own.stop_id, own.special_tokens, own.backend, joins_input=True)
+    refused = [{"role": "system", "content": "Be brief."}, *EXCHANGE]
+    good, bad = Fitter(encoder, 1000, TooLong.drop).fit([EXCHANGE, refused])
+    assert good.error is None
+    assert bad.error == "the chat template refuses it: no system turn, please"
+
+
+def test_several_processes_give_the_same_in_the_same_order(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "CHUNK", 4)
+    monkeypatch.setattr(tokens, "SERIAL_CHUNKS", 2)
+    fitter = Fitter(encoder, 80, TooLong.drop)
+    conversations = [
+        [EXCHANGE[0], {"role": "assistant", "content": "Red. " * (1 + n % 12)}] for n in range(50)
+    ]
+    alone = fitter.fit(conversations)
+    together = list(fit_all(fitter, conversations))
+    assert [fitted.too_long for fitted in together] == [fitted.too_long for fitted in alone]
+    assert any(fitted.row is None for fitted in alone)
+    for one, other in zip(alone, together, strict=True):
+        if one.row is not None and other.row is not None:
+            assert one.row.ids.tolist() == other.row.ids.tolist()
+            assert one.row.labels.tolist() == other.row.labels.tolist()

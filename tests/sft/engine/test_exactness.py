@@ -1,0 +1,83 @@
+"""The gradient of a step does not depend on how it is divided: real ranks, the real engine.
+
+Reference is the padded batch of all rows through the plain model in fp64. The engine runs in fp32,
+whose rounding alone makes 2e-7.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from sft.configs.engine import Offload
+from sft.configs.model import Checkpointing, Precision
+from tests.sft.engines import Case, differences
+from tests.sft.ranks import run_ranks
+
+TOLERANCE = 1e-6
+ROUNDING_BF16 = 0.03
+"""Relative difference of gradients that bf16 makes in a model of two layers."""
+
+QUICK = [
+    Case(0, micro_packs=2),
+    Case(1),
+    Case(2),
+    Case(2, micro_packs=2, packed=False),
+    Case(2, zero={"sequence_ranks": 2}),
+    Case(3, checkpointing=Checkpointing.full),
+    Case(3, zero={"offload_optimizer": Offload.cpu, "offload_parameters": Offload.cpu}),
+]
+
+GRID = [
+    Case(stage, micro_packs=micro_packs, packed=packed)
+    for stage, micro_packs, packed in itertools.product((0, 1, 2, 3), (1, 2, 4), (True, False))
+]
+
+OPTIONS = [
+    *(Case(stage, checkpointing=kind) for stage in (2, 3) for kind in Checkpointing),
+    *(Case(stage, zero={"offload_optimizer": Offload.cpu}) for stage in (1, 2, 3)),
+    Case(3, zero={"offload_optimizer": Offload.cpu, "offload_parameters": Offload.cpu}),
+    Case(3, zero={"parameters_per_node": True}),
+    *(Case(stage, zero={"sequence_ranks": 2}) for stage in (0, 1, 2, 3)),
+    *(Case(stage, zero={"sequence_ranks": 4}) for stage in (2, 3)),
+    Case(2, zero={"sequence_ranks": 2}, checkpointing=Checkpointing.full),
+    Case(2, compile=True),
+    Case(2, compile=True, checkpointing=Checkpointing.full),
+]
+
+
+def assert_exact(ranks: int, cases: list[Case], tolerance: float = TOLERANCE) -> None:
+    told = run_ranks(ranks, differences, cases)
+    losses = {loss for found in told for loss, _ in found}
+    assert max(losses) - min(losses) <= 10 * tolerance * max(losses)
+    for rank, found in enumerate(told):
+        off = {
+            case: difference
+            for case, (_, difference) in zip(cases, found, strict=True)
+            if not difference <= tolerance
+        }
+        assert not off, f"rank {rank} of {ranks}"
+
+
+def test_a_step_has_one_gradient() -> None:
+    assert_exact(2, QUICK)
+
+
+def test_bf16_makes_no_more_than_its_rounding() -> None:
+    cases = [Case(stage, precision=Precision.bf16, micro_packs=2) for stage in (0, 1, 2, 3)]
+    cases += [Case(stage, precision=Precision.bf16_states, micro_packs=2) for stage in (1, 2, 3)]
+    waiting = {"offload_parameters": Offload.cpu}
+    cases.append(Case(3, precision=Precision.bf16_states, zero=waiting))
+    assert_exact(2, cases, ROUNDING_BF16)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_a_step_has_one_gradient_however_it_is_divided(ranks: int) -> None:
+    assert_exact(ranks, GRID)
+
+
+@pytest.mark.slow
+def test_every_option_of_the_engine_has_the_same_gradient() -> None:
+    assert_exact(4, OPTIONS)
