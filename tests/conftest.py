@@ -18,6 +18,13 @@ ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Tests have a cache of their own: what another torch or a run left in the user's never reaches them.
+TEST_CACHE = ROOT / ".test-cache"
+os.environ["XDG_CACHE_HOME"] = str(TEST_CACHE)
+os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(TEST_CACHE / "inductor")
+os.environ["TRITON_CACHE_DIR"] = str(TEST_CACHE / "triton")
+for name in ("PACOS_CACHE", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "MPLCONFIGDIR"):
+    os.environ.pop(name, None)
 os.environ["WANDB_MODE"] = "offline"
 os.environ.pop("WANDB_API_KEY", None)
 

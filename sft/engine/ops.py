@@ -13,6 +13,14 @@ MARK = "lock"
 """File by which torch tells that an op is being built."""
 
 
+def ops_directory() -> Path:
+    """Return the folder of the ops that this Python and this torch have compiled."""
+    from torch import __version__
+
+    tag = f"py{sys.version_info.major}{sys.version_info.minor}-torch{__version__}"
+    return cache_directory() / "ops" / tag
+
+
 def load_op(builder: str) -> bool:
     """Load an op, compiled first if this machine has not done so.
 
@@ -27,10 +35,7 @@ def load_op(builder: str) -> bool:
         Whether it is there: not where this accelerator has no such op, or the machine lacks a
         compiler or a library for it.
     """
-    import torch
-
-    tag = f"py{sys.version_info.major}{sys.version_info.minor}-torch{torch.__version__}"
-    root = cache_directory() / "ops" / tag
+    root = ops_directory()
     os.environ["TORCH_EXTENSIONS_DIR"] = str(root)
     _find_own_ninja()
 
