@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-# Tests have a cache of their own: what another torch or a run left in the user's never reaches them.
+# Tests have a cache of their own: what another torch or a run left in the user's stays there.
 TEST_CACHE = ROOT / ".test-cache"
 os.environ["XDG_CACHE_HOME"] = str(TEST_CACHE)
 os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(TEST_CACHE / "inductor")
