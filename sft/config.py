@@ -11,12 +11,13 @@ from pacos.errors import Problem
 from pacos.model.paths import path_problem
 from sft.configs.batch import BatchConfig
 from sft.configs.checkpoint import CheckpointConfig
+from sft.configs.compute import ActivationCheckpointing, Attention, Precision
 from sft.configs.data import DataConfig
-from sft.configs.engine import DeepSpeedConfig, Offload
+from sft.configs.deepspeed import DeepSpeedConfig, Offload
 from sft.configs.health import HealthConfig
 from sft.configs.inloop import InLoopConfig
-from sft.configs.model import Attention, Checkpointing, Precision
-from sft.configs.optimizer import OptimizerConfig, ScheduleConfig
+from sft.configs.optimizer import OptimizerConfig
+from sft.configs.schedule import ScheduleConfig
 from sft.configs.validation import ValidationConfig
 
 
@@ -69,7 +70,7 @@ class SFTConfig:
     package kernels; `sdpa`: torch alone, one call a document. `auto` takes the first that is
     installed and right for the device. Whichever it is proves at start that it keeps documents
     apart."""
-    activation_checkpointing: Checkpointing = Checkpointing.none
+    activation_checkpointing: ActivationCheckpointing = ActivationCheckpointing.none
     """`none` keeps every activation. `selective` keeps matrix products and attention, and computes
     what is cheap again. `full` keeps one activation a layer: least memory, a quarter more time."""
     compile: bool = False
@@ -121,7 +122,7 @@ class SFTConfig:
         if self.compile and stage == 3:
             what = "ZeRO-3 gathers parameters in Python between the layers' kernels"
             found.append(Problem("compile", True, what, "use deepspeed.stage=2, or compile=false"))
-        if self.compile and self.activation_checkpointing is Checkpointing.selective:
+        if self.compile and self.activation_checkpointing is ActivationCheckpointing.selective:
             what = "activation_checkpointing=selective cannot tell products within compiled code"
             found.append(Problem("compile", True, what, "use full or none, or compile=false"))
         if self.attention in (Attention.flash, Attention.kernels):

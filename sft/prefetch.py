@@ -14,7 +14,7 @@ from pacos.configs.frozen import load_frozen
 from pacos.data.location import Kind, locate
 from pacos.errors import EXIT_DONE, UserError, exit_with
 from sft.config import SFTConfig
-from sft.configs.model import Attention
+from sft.configs.compute import Attention
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -19,7 +19,7 @@ from pacos.tracking.history import cut_after
 from pacos.tracking.open import NullTracker, open_tracker
 from pacos.tracking.protocol import Record, Tracker
 from sft.config import SFTConfig
-from sft.configs.model import Precision
+from sft.configs.compute import Precision
 from sft.data.mixture import Mixture
 from sft.export.card import model_card
 from sft.monitor.health import WINDOW, Health
@@ -72,7 +72,9 @@ class Records:
         for file in (self._run.metrics, self.samples, events):
             # A first life measures before its first step, and a new first life does so again.
             cut_after(file, steps_done or -1)
-        self._health = Health(self._config.health, events, data.place, data.counts.item, hosts)
+        self._health = Health(
+            self._config.health, events, data.place, data.num_supervised.item, hosts
+        )
         history = list(read_jsonl(self._run.metrics))
         self._health.recall(history[-WINDOW:])
         for record in history:

@@ -52,8 +52,7 @@ def train(config: SFTConfig, run: RunDir, world: World, request: StopRequest) ->
     """
     wall = WallTime()
     from sft.checkpoints.protocol import Checkpoints
-    from sft.data.hold_out import hold_out
-    from sft.data.mixture import load_data
+    from sft.data.mixture import load_data, split_heldout
     from sft.engine.deepspeed import build_engine, start_ranks
     from sft.export.model import export_model
     from sft.model.build import build_model
@@ -69,7 +68,7 @@ def train(config: SFTConfig, run: RunDir, world: World, request: StopRequest) ->
     tokenizer = build_tokenizer(config.model)
     with stopping.afterwards("tokens"):
         rows = load_data(config, tokenizer, world, request.check)
-    data, held = hold_out(rows, config.validation.rows, config.seed)
+    data, held = split_heldout(rows, config.validation.rows, config.seed)
     plan = StepPlan.of(data.lengths, config.data.max_length, config.batch, config.model.shape)
     model = build_model(config, tokenizer, device)
     passes = plan.passes(config.deepspeed.data_ranks(world.size))

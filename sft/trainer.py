@@ -148,7 +148,7 @@ class Trainer:
                 rows=len(rows),
                 tokens=int(lengths.sum()),
                 squared_lengths=int((lengths**2).sum()),
-                supervised=int(self._data.counts[rows].sum()),
+                supervised=int(self._data.num_supervised[rows].sum()),
             )
 
     def train_step(self, step: Step) -> StepRecord:

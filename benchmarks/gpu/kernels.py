@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional
 
 from pacos.model.shape import LlamaShape
-from sft.configs.model import Attention
+from sft.configs.compute import Attention
 from sft.model.attention import PackedAttention, candidates
 from sft.model.attention_check import TOLERANCE, pack_difference
 from sft.model.head import chunked_nll, liger_nll

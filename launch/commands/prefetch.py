@@ -23,7 +23,7 @@ from pacos.model.hub import DATA_FILES, TOKENIZER_FILES, WEIGHT_FILES, Repositor
 from pacos.model.paths import EMBEDDED, exported_model, looks_local
 from pacos.run.directory import RunDir
 from sft.config import SFTConfig
-from sft.configs.model import Attention
+from sft.configs.compute import Attention
 
 USAGE = """\
 usage: pacos prefetch [sft|eval|selfinstruct|pipeline] KEY=VALUE…   with the words of that command

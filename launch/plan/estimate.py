@@ -10,8 +10,8 @@ from typing import Any
 
 from launch.plan.machine import Machine
 from sft.config import SFTConfig
-from sft.configs.engine import Offload
-from sft.configs.model import Checkpointing
+from sft.configs.compute import ActivationCheckpointing
+from sft.configs.deepspeed import Offload
 from sft.estimate.memory import RankMemory, host_bytes, rank_memory
 from sft.estimate.speed import StepTime, step_time
 from sft.estimate.workload import Epoch, Workload
@@ -140,7 +140,7 @@ def alternatives(config: SFTConfig, work: Workload) -> Iterator[SFTConfig]:
     most = -(-packs // config.deepspeed.data_ranks(config.cluster.world_size()))
     wrong = {problem.key for problem in config.problems()}
     for division in divisions(config):
-        for checkpointing in Checkpointing:
+        for checkpointing in ActivationCheckpointing:
             for micro_packs in MICRO_PACKS:
                 if micro_packs > 1 and micro_packs > most:
                     break

@@ -14,8 +14,8 @@ from launch.plan.recommend import best, words
 from pacos.configs.compose import compose_checked
 from pacos.errors import ConfigError, Problem
 from sft.config import SFTConfig
-from sft.configs.engine import Offload
-from sft.configs.model import Precision
+from sft.configs.compute import Precision
+from sft.configs.deepspeed import Offload
 from sft.estimate.data_size import DataSize, data_size
 from sft.estimate.workload import Epoch
 

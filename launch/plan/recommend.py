@@ -9,8 +9,8 @@ from launch.plan.estimate import Option, divisions, vary
 from launch.plan.machine import Machine
 from pacos.configs.shared import flatten
 from sft.config import SFTConfig
-from sft.configs.engine import Offload
-from sft.configs.model import Checkpointing
+from sft.configs.compute import ActivationCheckpointing
+from sft.configs.deepspeed import Offload
 from sft.estimate.workload import Epoch
 
 ALIKE = 1.02
@@ -39,7 +39,7 @@ def _complexity(option: Option) -> tuple[object, ...]:
     zero = config.deepspeed
     # ZeRO-2 before the stages below it: it is as fast, and leaves memory for longer passes.
     order = (2, 1, 0, 3).index(zero.stage)
-    computes_twice = list(Checkpointing).index(config.activation_checkpointing)
+    computes_twice = list(ActivationCheckpointing).index(config.activation_checkpointing)
     return (
         option.offloads(),
         order,
@@ -77,7 +77,7 @@ def smallest(config: SFTConfig, epoch: Epoch, machine: Machine, *, offload: bool
         ways = [
             Option.of(vary(way, activation_checkpointing=kept, micro_packs=1), epoch, unlimited)
             for way in divisions(asked)
-            for kept in Checkpointing
+            for kept in ActivationCheckpointing
         ]
         found = best(way for way in ways if offload or not way.offloads())
         if found is not None:
@@ -121,7 +121,7 @@ def _neighbours(config: SFTConfig) -> dict[str, SFTConfig]:
         ways["without hpZ"] = vary(config, parameters_per_node=False)
     if zero.offload_optimizer is not none:
         ways["without offload"] = vary(config, offload_optimizer=none, offload_parameters=none)
-    kept = list(Checkpointing)
+    kept = list(ActivationCheckpointing)
     computed_twice = kept.index(config.activation_checkpointing)
     if computed_twice:
         less = kept[computed_twice - 1]

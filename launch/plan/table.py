@@ -11,7 +11,7 @@ from launch.plan.estimate import Verdict
 from launch.plan.forecast import Prospect
 from launch.plan.recommend import words
 from sft.config import SFTConfig
-from sft.configs.engine import Offload
+from sft.configs.deepspeed import Offload
 from sft.estimate.held import Amount
 from sft.estimate.memory import GPU_FRAGMENTS, kernels_of
 from sft.estimate.speed import TWICE, WIRE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pacos.errors import Problem
-from sft.configs.model import Precision
+from sft.configs.compute import Precision
 
 STATE_BYTES = {Precision.bf16: 12, Precision.fp32: 12, Precision.bf16_states: 6}
 """Of a parameter in a checkpoint: the optimizer's own copy of it and its two moments, in fp32 or in

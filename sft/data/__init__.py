@@ -1,1 +1,1 @@
-"""From rows on disk to tokens."""
+"""The path from rows on disk to tokens."""

@@ -1,7 +1,7 @@
-"""A folder that one process of a machine makes while the others wait for it to appear.
+"""A folder that one process per machine builds while the others wait for it.
 
-They wait by looking, not in a collective: that would end the run where the work takes longer than
-the collective's time-out.
+The waiting ranks poll the file system instead of entering a collective: tokenizing a large data set
+takes longer than a collective's timeout, which would end the run.
 """
 
 from __future__ import annotations
@@ -21,25 +21,27 @@ from pacos.run.stop import Check, Stopped, go_on
 POLL_SECONDS = 0.1
 
 
-def made_once(
-    folder: Path, make: Callable[[Path], None], world: World, check: Check = go_on
+def build_once(
+    folder: Path, build: Callable[[Path], None], world: World, check: Check = go_on
 ) -> None:
-    """See to it that the folder is there, whole.
+    """Ensure the folder exists and is complete.
 
-    The first rank of the machine makes it if need be, under a lock that keeps other runs of the
-    machine out; it is written under another name and renamed. Where that fails, its words reach
-    the other ranks in a file that carries the number of their common parent, the launcher.
+    Local rank 0 builds it if it is missing, under a lock that keeps out other runs on this machine.
+    The folder is built under a temporary name and renamed into place. If the build fails, its error
+    message reaches the other ranks in a file named after their common parent process, the launcher,
+    so that they never read the failure of another run.
 
     Args:
-        folder: where it has to be.
-        make: writes the content into the empty folder that it is given.
+        folder: the folder to ensure.
+        build: fills the empty folder that it is given.
         world: this process among its ranks.
-        check: called while waiting; `make` sees to it by itself.
+        check: called while waiting; `build` calls its own.
 
     Raises:
-        UserError: on the other ranks, if `make` raised.
-        Stopped: on the ranks that know of a request to stop.
+        UserError: on the waiting ranks, if `build` raised.
+        Stopped: on the ranks that have seen a stop request.
     """
+    # Node names are part of every name here: the cache may lie on a disk that machines share.
     host = platform.node()
     failure = folder.with_name(f"{folder.name}.{host}.{os.getppid()}.failed")
     if world.local_rank != 0:
@@ -49,7 +51,7 @@ def made_once(
     with locked(folder.with_name(f"{folder.name}.{host}.lock")):
         if not folder.is_dir():
             try:
-                _make(folder, make, folder.with_name(f"{folder.name}.{host}.tmp"))
+                _build(folder, build, folder.with_name(f"{folder.name}.{host}.tmp"))
             except Stopped:
                 raise
             except BaseException as error:
@@ -58,16 +60,16 @@ def made_once(
                 raise
 
 
-def _make(folder: Path, make: Callable[[Path], None], partial: Path) -> None:
+def _build(folder: Path, build: Callable[[Path], None], partial: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        make(partial)
+        build(partial)
         fsync_folder(partial)
         try:
             partial.rename(folder)
         except OSError:
-            # Another machine that shares the disk may have been faster: its folder is as good.
+            # Another machine that shares the disk may have been faster; its folder is as good.
             if not folder.is_dir():
                 raise
         fsync_folder(folder.parent)

@@ -1,4 +1,4 @@
-"""All that the model is trained on: the rows of an epoch, from one data set or several."""
+"""The rows of an epoch, mixed from one data set or several, and the split into held-out rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from pacos.model.prompts import Encoder, TokenizedRow
 from pacos.run.stop import Check, go_on
 from pacos.seeds import derived_seed
 from sft.config import SFTConfig
-from sft.data.build_once import made_once
+from sft.data.build_once import build_once
 from sft.data.token_cache import TokenCache, cache_key, read_cache, write_cache
 
 log = logging.getLogger(__name__)
@@ -31,58 +31,59 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """The rows of an epoch; each epoch has the same."""
+    """The rows of an epoch; every epoch has the same."""
 
     parts: list[TokenCache]
-    """One for each path of the config."""
-    picked: NDArray[np.int64]
-    """[rows]: which rows of the parts, numbered through from the first part's first."""
+    """One per path of the config."""
+    indices: NDArray[np.int64]
+    """[rows]: index of each row into the concatenation of all parts."""
     lengths: NDArray[np.int64]
     """[rows]: tokens of each row."""
-    counts: NDArray[np.int64]
-    """[rows]: tokens of each row that carry loss."""
+    num_supervised: NDArray[np.int64]
+    """[rows]: supervised tokens of each row."""
 
     @classmethod
     def of(cls, parts: list[TokenCache], weights: Mapping[str, float], seed: int) -> Mixture:
-        """Pick the rows of an epoch.
+        """Select the rows of an epoch.
 
         Args:
             parts: in the order of `weights`.
-            weights: path to passes over it in an epoch.
-            seed: of which rows make up a part of a pass.
+            weights: path to passes over it per epoch.
+            seed: selects the rows of a fractional pass.
 
         Raises:
-            UserError: no row is picked.
+            UserError: the weights select no row.
         """
-        picked, first = [], 0
+        selected, first = [], 0
         for part, (path, weight) in zip(parts, weights.items(), strict=True):
             rows = len(part.lengths)
-            picked.append(first + passes(rows, weight, derived_seed(seed, "mixture", path)))
+            selected.append(first + select_rows(rows, weight, derived_seed(seed, "mixture", path)))
             first += rows
-        chosen = np.concatenate(picked)
-        if not len(chosen):
+        indices = np.concatenate(selected)
+        if not len(indices):
             shown = ", ".join(f"{path}: {weight}" for path, weight in weights.items())
-            raise UserError(f"data.weight, data.mix = {shown}: take no row at all; raise them")
+            raise UserError(f"data.weight, data.mix = {shown}: select no row at all; raise them")
+        counts = np.concatenate([part.counts for part in parts])
         return cls(
             parts=parts,
-            picked=chosen,
-            lengths=np.concatenate([part.lengths for part in parts])[chosen].astype(np.int64),
-            counts=np.concatenate([part.counts for part in parts])[chosen].astype(np.int64),
+            indices=indices,
+            lengths=np.concatenate([part.lengths for part in parts])[indices].astype(np.int64),
+            num_supervised=counts[indices].astype(np.int64),
         )
 
     def __len__(self) -> int:
-        return len(self.picked)
+        return len(self.indices)
 
     def digest(self) -> str:
-        """SHA-256 of all tokens, of which carry loss, and of which rows are taken, in hex."""
-        found = hashlib.sha256(self.picked.data)
+        """Return the SHA-256, in hex, of all tokens, their supervision and the selected rows."""
+        digest = hashlib.sha256(self.indices.data)
         for part in self.parts:
             for array in (part.lengths, part.ids, part.supervised):
-                found.update(array.data)
-        return found.hexdigest()
+                digest.update(array.data)
+        return digest.hexdigest()
 
-    def _find(self, index: int) -> tuple[TokenCache, int]:
-        row = int(self.picked[index])
+    def _locate(self, index: int) -> tuple[TokenCache, int]:
+        row = int(self.indices[index])
         for part in self.parts:
             if row < len(part.lengths):
                 return part, row
@@ -90,55 +91,93 @@ class Mixture:
         raise IndexError(index)
 
     def row(self, index: int) -> TokenizedRow:
-        """The tokens of a row of the epoch."""
-        part, row = self._find(index)
+        """Return the tokens and labels of a row of the epoch."""
+        part, row = self._locate(index)
         return part.row(row)
 
     def place(self, index: int) -> str:
-        """Where a person finds a row of the epoch: file and line."""
-        part, row = self._find(index)
+        """Return the file and line of a row of the epoch, for messages."""
+        part, row = self._locate(index)
         return part.source.place(int(part.numbers[row]))
 
     @property
     def dropped(self) -> list[dict[str, Any]]:
-        """Rows that are too long, whole or in part: place, id, reason."""
-        return [row for part in self.parts for row in part.listed("dropped")]
+        """Rows left out for their length, all or in part: place, id and reason."""
+        return [row for part in self.parts for row in part.excluded("dropped")]
 
     @property
     def quarantined(self) -> list[dict[str, Any]]:
-        """Rows that cannot be used: place, id, reason."""
-        return [row for part in self.parts for row in part.listed("quarantined")]
+        """Rows that cannot be used: place, id and reason."""
+        return [row for part in self.parts for row in part.excluded("quarantined")]
 
     @property
     def terms(self) -> list[str]:
-        """Licences and terms that the rows' lineage names."""
+        """Licences and terms named by the rows' lineage."""
         return sorted({terms for part in self.parts for terms in part.facts["terms"]})
 
     @property
     def inputs(self) -> dict[str, Path]:
-        """Every file that was read, for the manifest; the first is called data."""
+        """Every file read, by its name in the manifest: `data`, `data 2` and so on."""
         files = [file for part in self.parts for file in part.source.files]
         return {"data" if n == 1 else f"data {n}": file for n, file in enumerate(files, start=1)}
 
 
-def passes(rows: int, weight: float, seed: int) -> NDArray[np.int64]:
-    """Indices of rows that are taken: all of them for each whole pass, some for the rest."""
-    whole = int(weight)
-    rest = random.Random(seed).sample(range(rows), round((weight - whole) * rows))
-    return np.concatenate([np.tile(np.arange(rows), whole), np.array(sorted(rest), dtype=np.int64)])
+def select_rows(rows: int, weight: float, seed: int) -> NDArray[np.int64]:
+    """Return row indices: all rows once per whole pass, then a random subset for the fraction."""
+    passes = int(weight)
+    rest = random.Random(seed).sample(range(rows), round((weight - passes) * rows))
+    return np.concatenate(
+        [np.tile(np.arange(rows), passes), np.array(sorted(rest), dtype=np.int64)]
+    )
+
+
+def split_heldout(data: Mixture, rows: int, seed: int) -> tuple[Mixture, Mixture]:
+    """Split the rows of an epoch into training rows and `rows` held-out rows.
+
+    All copies of a row go to the same side: a row with a weight of 2 is never both trained on and
+    held out.
+
+    Returns:
+        The training rows with all their copies, and one copy of each held-out row.
+
+    Raises:
+        UserError: no row would be left to train on.
+    """
+    if not rows:
+        return data, _subset(data, np.array([], dtype=np.int64))
+    distinct = np.unique(data.indices)
+    if rows >= len(distinct):
+        raise UserError(
+            f"validation.rows = {rows}: the data has only {len(distinct)} different rows; lower it"
+        )
+    rng = random.Random(derived_seed(seed, "validation"))
+    heldout = np.array(sorted(rng.sample(distinct.tolist(), rows)), dtype=np.int64)
+    is_heldout = np.isin(data.indices, heldout)
+    positions = np.flatnonzero(is_heldout)
+    first_copies = positions[np.unique(data.indices[positions], return_index=True)[1]]
+    return _subset(data, np.flatnonzero(~is_heldout)), _subset(data, first_copies)
+
+
+def _subset(data: Mixture, positions: NDArray[np.int64]) -> Mixture:
+    return replace(
+        data,
+        indices=data.indices[positions],
+        lengths=data.lengths[positions],
+        num_supervised=data.num_supervised[positions],
+    )
 
 
 def load_data(config: SFTConfig, tokenizer: Any, world: World, check: Check = go_on) -> Mixture:
-    """Read and tokenise what the config trains on; what was tokenised before is only mapped.
+    """Read and tokenize the data of a run; what an earlier run tokenized is only mapped.
 
     Args:
         config: of the run.
         tokenizer: of the model.
         world: this rank.
-        check: called again and again.
+        check: called for each row and while waiting; raises to stop.
 
     Raises:
-        UserError: a source cannot be read, or a row cannot be used and is not to be quarantined.
+        UserError: a source cannot be read, or a row is unusable under `data.on_error=refuse`.
     """
     data = config.data
     encoder = Encoder.of(tokenizer, config.model.prompt_format)
@@ -146,12 +185,12 @@ def load_data(config: SFTConfig, tokenizer: Any, world: World, check: Check = go
     for path in data.weights():
         source = open_source(path)
         folder = cache_directory() / "tokens" / cache_key(source.digest(), encoder, data)
-        began = time.monotonic()
-        make = partial(write_cache, source=source, encoder=encoder, config=data, check=check)
-        made_once(folder, make, world, check)
+        start = time.monotonic()
+        build = partial(write_cache, source=source, encoder=encoder, config=data, check=check)
+        build_once(folder, build, world, check)
         parts.append(read_cache(folder, source))
         log.info(
             f"{path}: {len(parts[-1].lengths)} rows, {len(parts[-1].ids)} tokens, "
-            f"in {time.monotonic() - began:.1f} s"
+            f"in {time.monotonic() - start:.1f} s"
         )
     return Mixture.of(parts, data.weights(), config.seed)

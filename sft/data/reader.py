@@ -1,9 +1,9 @@
-"""The rows of one source that can be used, one by one, and what becomes of the others."""
+"""The usable rows of one source, one by one; the others are quarantined or end the run."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pacos.data.rows import READERS, Example, Reader, RowError, read_example, reader_for
@@ -12,35 +12,36 @@ from pacos.errors import UserError
 from sft.configs.data import OnError
 
 HEAD = 100
-"""Rows whose columns tell the schema: a bad row at the beginning must not decide on it."""
+"""Rows whose columns together decide the schema, so that one bad row at the beginning does not."""
 
 
-class Intake:
-    """Reads a source once."""
+class SourceReader:
+    """Reads the rows of one source, once."""
 
     def __init__(self, source: Source, on_error: OnError) -> None:
         self._source = source
         self._on_error = on_error
         self.quarantined: list[dict[str, Any]] = []
-        """Number, id and reason of rows that cannot be used."""
+        """Number, id and reason of each row that cannot be used."""
 
     def examples(self) -> Iterator[tuple[int, Example]]:
-        """Conversations with the numbers of their records.
+        """Yield each conversation with the number of its record in the source.
 
         Raises:
-            UserError: the source cannot be read, its columns are of no known schema, or a row
-                cannot be used and is not to be quarantined.
+            UserError: the source cannot be read, its columns match no known schema, or a row is
+                unusable and `on_error` is `refuse`.
         """
         records = self._source.records()
         head = list(itertools.islice(records, HEAD))
-        whole = [record for _, record in head if isinstance(record, dict)]
-        reader = self._reader(whole) if whole else None
+        readable = [record for _, record in head if isinstance(record, dict)]
+        reader = self._reader_of(readable) if readable else None
         for number, record in itertools.chain(head, records):
             if not isinstance(record, dict):
-                what = f"{type(record).__name__}, not an object with columns"
-                self.refuse(number, None, record if isinstance(record, RowError) else what)
+                reason = f"{type(record).__name__}, not an object with columns"
+                self.refuse(number, None, record if isinstance(record, RowError) else reason)
                 continue
-            reader = reader or self._reader([record])
+            # Without one readable row in the head, the first readable row decides.
+            reader = reader or self._reader_of([record])
             try:
                 example = read_example(record, reader)
             except RowError as error:
@@ -48,26 +49,31 @@ class Intake:
             else:
                 yield number, example
 
-    def refuse(self, number: int, row_id: Any, reason: RowError | str) -> None:
-        """Put a row into quarantine.
+    def refuse(self, number: int, row_id: object, reason: RowError | str) -> None:
+        """Quarantine a row, or end the run.
+
+        Args:
+            number: of the record in the source.
+            row_id: the row's own id, if it has one.
+            reason: shown to the user.
 
         Raises:
-            UserError: rows that cannot be used end the run.
+            UserError: `on_error` is `refuse`.
         """
         if self._on_error is OnError.refuse:
             raise UserError(
-                f"{self._source.place(number)}: {reason}; put the row right, or leave such rows "
-                "out with data.on_error=quarantine"
+                f"{self._source.place(number)}: {reason}; fix the row, or set "
+                "data.on_error=quarantine to leave such rows out"
             )
         self.quarantined.append({"number": number, "id": row_id, "reason": str(reason)})
 
-    def _reader(self, records: list[dict[str, Any]]) -> Reader:
+    def _reader_of(self, records: Sequence[dict[str, Any]]) -> Reader:
         columns = dict.fromkeys(str(column) for record in records for column in record)
         reader = reader_for(columns.keys())
         if reader is None:
             known = "; or ".join(" and ".join(needed) for needed in READERS)
             raise UserError(
-                f"{self._source.path}: has the columns {', '.join(columns) or 'none'}, which are "
-                f"of no known schema; rename them: rows have {known}"
+                f"{self._source.path}: has the columns {', '.join(columns) or 'none'}, which match "
+                f"no known schema; rename them to one of: {known}"
             )
         return reader

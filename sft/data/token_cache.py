@@ -1,4 +1,4 @@
-"""Tokens of one data set on disk: memory-mapped, so that the ranks of a machine share the pages."""
+"""The tokens of one data set on disk, memory-mapped so that the ranks of a machine share pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,12 @@ from pacos.files import read_json, write_json
 from pacos.model.prompts import IGNORE, Encoder, TokenizedRow
 from pacos.run.stop import Check
 from sft.configs.data import DataConfig
-from sft.data.reader import Intake
-from sft.data.tokenize import Conversation, Fitted, Fitter, fit_all
+from sft.data.reader import SourceReader
+from sft.data.tokenize import Conversation, RowTokenizer, TokenizeResult, tokenize_all
 
 VERSION = 1
-"""Of the layout, and of what tokens a row becomes: a change of either makes old caches unused."""
+"""Version of the cache's layout and of the mapping from rows to tokens. Raise it when either
+changes: older caches are then ignored."""
 
 ARRAYS: dict[str, Any] = {
     "ids": np.int32,
@@ -35,50 +36,50 @@ ARRAYS: dict[str, Any] = {
     "counts": np.int32,
     "numbers": np.int64,
 }
-"""Files of a cache and their number format; TokenCache says what they hold."""
+"""Files of a cache and their dtypes; TokenCache documents their content."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenCache:
-    """The rows of one source that are kept, as tokens."""
+    """The tokens of one source's usable rows."""
 
     source: Source
     ids: NDArray[np.int32]
-    """[tokens]: the rows end to end."""
+    """[tokens]: all rows, concatenated."""
     supervised: NDArray[np.bool_]
-    """[tokens]: whether each carries loss."""
+    """[tokens]: True where a token has a loss."""
     starts: NDArray[np.int64]
-    """[rows + 1]: where each row begins, and the number of tokens."""
+    """[rows + 1]: offset of each row in `ids`, then the number of tokens."""
     lengths: NDArray[np.int32]
-    """[rows]: tokens of each."""
+    """[rows]: tokens of each row."""
     counts: NDArray[np.int32]
-    """[rows]: tokens that carry loss."""
+    """[rows]: supervised tokens of each row."""
     numbers: NDArray[np.int64]
-    """[rows]: each one's number in the source."""
+    """[rows]: number of each row's record in the source."""
     facts: dict[str, Any]
-    """`terms` that rows name; `dropped` and `quarantined`: number, id and reason of rows."""
+    """`terms` named by the rows; `dropped` and `quarantined`: number, id and reason of rows."""
 
     def row(self, index: int) -> TokenizedRow:
-        """The tokens of one row."""
+        """Return the tokens and labels of one row."""
         part = slice(self.starts[index], self.starts[index + 1])
         ids = self.ids[part]
         return TokenizedRow(ids, np.where(self.supervised[part], ids, np.int32(IGNORE)))
 
-    def listed(self, what: str) -> list[dict[str, Any]]:
-        """`dropped` or `quarantined` rows: place, the row's own id, reason."""
+    def excluded(self, kind: Literal["dropped", "quarantined"]) -> list[dict[str, Any]]:
+        """Return place, id and reason of the rows that were dropped or quarantined."""
         return [
             {"place": self.source.place(row["number"]), "id": row["id"], "reason": row["reason"]}
-            for row in self.facts[what]
+            for row in self.facts[kind]
         ]
 
 
 def cache_key(digest: str, encoder: Encoder, config: DataConfig) -> str:
-    """Name of a cache: a hash of all that decides on its content.
+    """Return the name of a cache: a hash of everything that decides its content.
 
     Args:
         digest: of the source.
-        encoder: template and tokenizer.
-        config: what is too long, and what becomes of such rows and of bad ones.
+        encoder: chat template and tokenizer.
+        config: the maximum length, and the policies for long and for unusable rows.
     """
     parts = (
         VERSION,
@@ -96,7 +97,7 @@ def cache_key(digest: str, encoder: Encoder, config: DataConfig) -> str:
 def read_cache(folder: Path, source: Source) -> TokenCache:
     """Map a cache into memory."""
     arrays: dict[str, Any] = {
-        name: np.memmap(folder / name, form, mode="r") for name, form in ARRAYS.items()
+        name: np.memmap(folder / name, dtype, mode="r") for name, dtype in ARRAYS.items()
     }
     starts = np.concatenate([[0], np.cumsum(arrays["lengths"], dtype=np.int64)])
     return TokenCache(source, starts=starts, facts=read_json(folder / "facts.json"), **arrays)
@@ -109,56 +110,60 @@ def write_cache(
     config: DataConfig,
     check: Check,
 ) -> None:
-    """Tokenise a source into an empty folder.
+    """Tokenize a source into an empty folder.
 
     Args:
-        folder: to fill.
-        source: to read.
-        encoder: template and tokenizer.
-        config: what is too long, and what becomes of such rows and of bad ones.
-        check: called at each row.
+        folder: the folder to fill.
+        source: the rows.
+        encoder: chat template and tokenizer.
+        config: the maximum length, and the policies for long and for unusable rows.
+        check: called for each row; raises to stop.
 
     Raises:
-        UserError: the source cannot be read, holds no row that can be used, or holds one that
-            cannot and is not to be quarantined.
+        UserError: the source cannot be read, has no usable row, or has an unusable row under
+            `data.on_error=refuse`.
     """
-    intake = Intake(source, config.on_error)
-    fitter = Fitter(encoder, config.max_length, config.too_long)
+    reader = SourceReader(source, config.on_error)
+    tokenizer = RowTokenizer(encoder, config.max_length, config.too_long)
     terms: set[str] = set()
     dropped = []
     with ExitStack() as stack:
         files = {name: stack.enter_context((folder / name).open("wb")) for name in ARRAYS}
-        for number, example, fitted in _fitted(intake, fitter):
+        for number, example, result in _tokenized(reader, tokenizer):
             check()
-            if fitted.error is not None:
-                intake.refuse(number, example.id, fitted.error)
-            if fitted.too_long is not None:
-                dropped.append({"number": number, "id": example.id, "reason": fitted.too_long})
-            if fitted.row is None:
+            if result.error is not None:
+                reader.refuse(number, example.id, result.error)
+            if result.too_long is not None:
+                dropped.append({"number": number, "id": example.id, "reason": result.too_long})
+            if result.row is None:
                 continue
-            for name, values in _values(number, fitted.row).items():
+            for name, values in _values(number, result.row).items():
                 files[name].write(np.asarray(values, ARRAYS[name]).tobytes())
             terms |= {example.terms} if example.terms else set()
         for file in files.values():
             file.flush()
             os.fsync(file.fileno())
     if not (folder / "lengths").stat().st_size:
-        raise _nothing_left(source, len(dropped), len(intake.quarantined), config)
-    facts = {"terms": sorted(terms), "dropped": dropped, "quarantined": intake.quarantined}
+        raise _no_rows_error(source, len(dropped), len(reader.quarantined), config)
+    facts = {"terms": sorted(terms), "dropped": dropped, "quarantined": reader.quarantined}
+    # `pacos plan` finds the lengths of a file's rows by this digest.
     write_json(folder / "facts.json", {"digest": source.digest(), **facts})
 
 
-def _fitted(intake: Intake, fitter: Fitter) -> Iterator[tuple[int, Example, Fitted]]:
-    waiting: deque[tuple[int, Example]] = deque()
+def _tokenized(
+    reader: SourceReader, tokenizer: RowTokenizer
+) -> Iterator[tuple[int, Example, TokenizeResult]]:
+    # Results come back in order, but many rows after their conversation was read.
+    pending: deque[tuple[int, Example]] = deque()
 
     def conversations() -> Iterator[Conversation]:
-        for number, example in intake.examples():
-            waiting.append((number, example))
+        for number, example in reader.examples():
+            pending.append((number, example))
             yield example.messages
 
-    for fitted in fit_all(fitter, conversations()):
-        number, example = waiting.popleft()
-        yield number, example, fitted
+    for result in tokenize_all(tokenizer, conversations()):
+        number, example = pending.popleft()
+        yield number, example, result
 
 
 def _values(number: int, row: TokenizedRow) -> dict[str, Any]:
@@ -172,12 +177,15 @@ def _values(number: int, row: TokenizedRow) -> dict[str, Any]:
     }
 
 
-def _nothing_left(source: Source, dropped: int, bad: int, config: DataConfig) -> UserError:
+def _no_rows_error(source: Source, dropped: int, quarantined: int, config: DataConfig) -> UserError:
     if dropped:
         return UserError(
-            f"data.max_length = {config.max_length}: every row of {source.path} that can be used "
-            f"is longer ({dropped} rows); raise it"
+            f"data.max_length = {config.max_length}: every usable row of {source.path} is longer "
+            f"({dropped} rows); raise it"
         )
-    if bad:
-        return UserError(f"{source.path}: none of {bad} rows can be used; see data.on_error=refuse")
-    return UserError(f"{source.path}: holds no rows; give a data set that does")
+    if quarantined:
+        return UserError(
+            f"{source.path}: none of its {quarantined} rows can be used; set data.on_error=refuse "
+            "to see why"
+        )
+    return UserError(f"{source.path}: holds no rows; give a data set that has some")

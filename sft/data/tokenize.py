@@ -1,4 +1,4 @@
-"""Conversations as tokens: what is too long by policy, and all of it on all cores."""
+"""Conversations to tokens: the policy for long rows, and tokenization on all cores."""
 
 from __future__ import annotations
 
@@ -20,44 +20,45 @@ from pacos.schemas import Message
 from sft.configs.data import TooLong
 
 CHUNK = 500
-"""Rows that go to another process at once: 0.15 s of work."""
+"""Rows sent to a worker process at a time: about 0.15 s of work."""
 
 SERIAL_CHUNKS = 4
-"""Up to so many, starting processes (1.5 s each) takes longer than the work."""
+"""Chunks up to which this process works alone: starting a worker takes 1.5 s, longer than the work
+itself."""
 
 Conversation = list[Message]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """What became of one conversation."""
+class TokenizeResult:
+    """The outcome for one conversation."""
 
     row: TokenizedRow | None
-    """Its tokens; None where it is left out."""
+    """Its tokens; None if it is left out."""
     too_long: str | None = None
-    """What was left out because it is too long, and why."""
+    """The reason, if all or part of it was left out for its length."""
     error: str | None = None
-    """Why it cannot be used."""
+    """The reason, if it cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fitter:
-    """Tokenises conversations and sees to it that they fit."""
+class RowTokenizer:
+    """Tokenizes conversations and enforces the maximum length."""
 
     encoder: Encoder
     max_length: int
-    """Tokens of the longest row."""
+    """Tokens of the longest row allowed."""
     policy: TooLong
 
-    def fit(self, conversations: Sequence[Conversation]) -> list[Fitted]:
-        """Tokenise; what cannot be used says so in its place."""
+    def tokenize(self, conversations: Sequence[Conversation]) -> list[TokenizeResult]:
+        """Tokenize each conversation; an unusable one becomes an error in its place."""
         return [
-            self._judged(turns, row)
-            for turns, row in zip(conversations, self._encoded(conversations), strict=True)
+            self._result(turns, row)
+            for turns, row in zip(conversations, self._encode(conversations), strict=True)
         ]
 
-    def _encoded(self, conversations: Sequence[Conversation]) -> list[TokenizedRow | RowError]:
+    def _encode(self, conversations: Sequence[Conversation]) -> list[TokenizedRow | RowError]:
         from jinja2 import TemplateError
 
         try:
@@ -65,56 +66,63 @@ class Fitter:
         except TemplateError as error:
             if len(conversations) == 1:
                 return [RowError(f"the chat template refuses it: {error}")]
-            return [row for one in conversations for row in self._encoded([one])]
+            # A template error does not say which conversation caused it: retry one by one.
+            return [row for turns in conversations for row in self._encode([turns])]
 
-    def _judged(self, turns: Conversation, row: TokenizedRow | RowError) -> Fitted:
+    def _result(self, turns: Conversation, row: TokenizedRow | RowError) -> TokenizeResult:
         if isinstance(row, RowError):
-            return Fitted(None, error=str(row))
+            return TokenizeResult(None, error=str(row))
         control = self.encoder.control_token_in(turns)
         if control is not None:
-            what = "holds the control token"
-            return Fitted(None, error=f"its text {what} {control}, which would end or begin a turn")
+            reason = f"its text holds the control token {control}, which would end or begin a turn"
+            return TokenizeResult(None, error=reason)
         if row.num_supervised == 0:
-            return Fitted(None, error="no token of it carries loss")
+            return TokenizeResult(None, error="it has no supervised token")
         if len(row.ids) <= self.max_length:
-            return Fitted(row)
-        return self._shortened(turns, len(row.ids))
+            return TokenizeResult(row)
+        return self._shorten(turns, len(row.ids))
 
-    def _shortened(self, turns: Conversation, tokens: int) -> Fitted:
+    def _shorten(self, turns: Conversation, tokens: int) -> TokenizeResult:
         exchanges = sum(turn["role"] == "assistant" for turn in turns)
         if self.policy is TooLong.cut_turns:
             for left_out in range(1, exchanges):
+                # An exchange is a user turn and the answer to it: two turns.
                 (row,) = self.encoder.encode([turns[: -2 * left_out]])
                 if len(row.ids) <= self.max_length:
-                    what = f"the last {left_out} of {exchanges} exchanges left out"
-                    return Fitted(row, too_long=f"{tokens} tokens: {what}")
-        return Fitted(None, too_long=f"{tokens} tokens: left out")
+                    reason = (
+                        f"{tokens} tokens: the last {left_out} of {exchanges} exchanges left out"
+                    )
+                    return TokenizeResult(row, too_long=reason)
+        return TokenizeResult(None, too_long=f"{tokens} tokens: left out")
 
 
-def fit_all(fitter: Fitter, conversations: Iterable[Conversation]) -> Iterator[Fitted]:
-    """Fit one after another; where there are many, in one process a core."""
+def tokenize_all(
+    tokenizer: RowTokenizer, conversations: Iterable[Conversation]
+) -> Iterator[TokenizeResult]:
+    """Yield one result per conversation, in order; use one process per core if there are many."""
     chunks = _chunks(conversations)
     first = list(itertools.islice(chunks, SERIAL_CHUNKS))
     if len(first) < SERIAL_CHUNKS:
         for chunk in first:
-            yield from fitter.fit(chunk)
+            yield from tokenizer.tokenize(chunk)
         return
     processes = len(os.sched_getaffinity(0))
     pool = ProcessPoolExecutor(
         processes,
-        # A fork would copy the threads' locks of torch and of the process group.
+        # A fork would copy locks that threads of torch and of the process group may hold.
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin,
-        initargs=(fitter,),
+        initializer=_start_worker,
+        initargs=(tokenizer,),
     )
     try:
-        waiting: deque[Future[list[Fitted]]] = deque()
+        pending: deque[Future[list[TokenizeResult]]] = deque()
         for chunk in itertools.chain(first, chunks):
-            waiting.append(pool.submit(_fit, chunk))
-            if len(waiting) > 3 * processes:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
+            pending.append(pool.submit(_tokenize_chunk, chunk))
+            # Bounded, so that a source larger than memory is not read ahead of the workers.
+            if len(pending) > 3 * processes:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -125,13 +133,14 @@ def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
         yield chunk
 
 
-_fitter: Fitter
-"""Of a worker process."""
+_worker_tokenizer: RowTokenizer
+"""Set once in each worker process, so that it is pickled once and not with every chunk."""
 
 
-def _begin(fitter: Fitter) -> None:
-    global _fitter
-    _fitter = fitter
+def _start_worker(tokenizer: RowTokenizer) -> None:
+    global _worker_tokenizer
+    _worker_tokenizer = tokenizer
+    # Every core has a worker already; the tokenizer's own threads would only compete with them.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     end_with_parent()
     for number in SIGNALS:
@@ -139,5 +148,5 @@ def _begin(fitter: Fitter) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _fit(chunk: Sequence[Conversation]) -> list[Fitted]:
-    return _fitter.fit(chunk)
+def _tokenize_chunk(chunk: Sequence[Conversation]) -> list[TokenizeResult]:
+    return _worker_tokenizer.tokenize(chunk)

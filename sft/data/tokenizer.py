@@ -1,4 +1,4 @@
-"""The tokenizer of a training run."""
+"""The tokenizer of a training run, and the tokens that end an answer."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from sft.config import SFTConfig
 
 
 def build_tokenizer(model: ModelConfig) -> Any:
-    """Load a model's tokenizer, whose stop and pad tokens are two.
+    """Load a model's tokenizer and require different stop and pad tokens.
 
     Raises:
-        UserError: it cannot be loaded, lacks one of the tokens, or one is both.
+        UserError: it cannot be loaded, lacks one of the two tokens, or uses one token as both.
     """
     tokenizer = load_tokenizer(model.path, model.revision, model.pad_token)
     stop = stop_token_id(tokenizer, model.prompt_format)
     if tokenizer.pad_token_id == stop:
+        # pacos itself never pads, but a trainer that masks padding by id would mask the stop token.
         name = tokenizer.convert_ids_to_tokens(stop)
         raise UserError(
-            f"model.pad_token = {model.pad_token}: {name} also ends an answer, and whoever trains "
-            "on from here will mask what pads; name another token of the vocabulary, such as an "
-            "unused one"
+            f"model.pad_token = {model.pad_token}: {name} also ends an answer, and trainers that "
+            "mask the pad token would stop teaching it; name another token of the vocabulary, such "
+            "as an unused one"
         )
     return tokenizer
 
 
 def stop_ids(config: SFTConfig, tokenizer: Any, model: Any) -> list[int]:
-    """Ids of all tokens that end an answer.
+    """Return the ids of all tokens that end an answer.
 
-    The stop token of the prompt format comes first; after it those that the tokenizer and the base
-    model's own generation config name, which the trained model may still write.
+    The prompt format's stop token comes first. Those of the tokenizer and of the base model's
+    generation config follow: the trained model may still write them.
     """
     ids = [stop_token_id(tokenizer, config.model.prompt_format), tokenizer.eos_token_id]
     if config.model.init is Init.pretrained:
-        named = model.generation_config.eos_token_id
-        ids += named if isinstance(named, list) else [named]
-    return list(dict.fromkeys(number for number in ids if number is not None))
+        base = model.generation_config.eos_token_id
+        ids += base if isinstance(base, list) else [base]
+    return list(dict.fromkeys(token for token in ids if token is not None))

@@ -17,8 +17,8 @@ from pacos.model.prompts import IGNORE, TokenizedRow
 from pacos.model.shape import LlamaShape
 from sft.config import SFTConfig
 from sft.configs.batch import BatchConfig
-from sft.configs.engine import Offload
-from sft.configs.model import Attention, Checkpointing, Precision
+from sft.configs.compute import ActivationCheckpointing, Attention, Precision
+from sft.configs.deepspeed import Offload
 
 TOLERANCE = 1e-4
 """Relative difference of fp32 gradients. Rounding makes 1e-6; a mean of means, or a micro-batch
@@ -87,7 +87,7 @@ def small_config(config: SFTConfig, world: World, micro_packs: int) -> SFTConfig
         cluster=dataclasses.replace(config.cluster, nodes=1, ranks_per_node=world.size),
         precision=Precision.fp32,
         attention=Attention.sdpa,
-        activation_checkpointing=Checkpointing.none,
+        activation_checkpointing=ActivationCheckpointing.none,
         compile=False,
     )
 

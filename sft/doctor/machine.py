@@ -16,7 +16,7 @@ from pacos.checks import Skipped
 from pacos.configs.shared import Device
 from pacos.errors import UserError
 from sft.config import SFTConfig
-from sft.configs.model import Precision
+from sft.configs.compute import Precision
 from sft.estimate.disk import DiskNeed
 
 TESTED = {

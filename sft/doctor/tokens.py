@@ -14,7 +14,7 @@ from pacos.errors import UserError
 from pacos.model.prompts import IGNORE, Encoder, TokenizedRow, format_of, stop_token_id
 from pacos.schemas import Message
 from sft.config import SFTConfig
-from sft.data.reader import Intake
+from sft.data.reader import SourceReader
 from sft.data.tokenizer import build_tokenizer
 
 FIRST_ROWS = 64
@@ -49,7 +49,7 @@ def read_first_rows(config: SFTConfig, tokenizer: Any) -> Iterator[Written]:
     encoder = Encoder.of(tokenizer, config.model.prompt_format)
     for path in config.data.weights():
         source = open_source(path)
-        examples = Intake(source, config.data.on_error).examples()
+        examples = SourceReader(source, config.data.on_error).examples()
         first = list(itertools.islice(examples, FIRST_ROWS))
         rows = encoder.encode([example.messages for _, example in first])
         for (number, example), row in zip(first, rows, strict=True):

@@ -16,8 +16,8 @@ from torch import distributed as dist
 from pacos.distributed import World
 from pacos.errors import UserError
 from sft.config import SFTConfig
-from sft.configs.engine import BUCKET, LIVE_PARAMETERS, DeepSpeedConfig, Offload
-from sft.configs.model import Precision
+from sft.configs.compute import Precision
+from sft.configs.deepspeed import BUCKET, LIVE_PARAMETERS, DeepSpeedConfig, Offload
 from sft.engine.ops import load_op
 from sft.engine.optimizer import build_optimizer
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from sft.configs.optimizer import Decay, OptimizerConfig, ScheduleConfig
+from sft.configs.optimizer import OptimizerConfig
+from sft.configs.schedule import Decay, ScheduleConfig
 
 
 def learning_rate(step: int, total: int, peak: float, schedule: ScheduleConfig) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pacos.model.shape import LlamaShape
-from sft.configs.model import CHUNK_LOGITS, Checkpointing
+from sft.configs.compute import CHUNK_LOGITS, ActivationCheckpointing
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +45,30 @@ def _attention(shape: LlamaShape, kernels: Kernels) -> float:
     return (4 * kernels.product + width) * hidden + logsumexp
 
 
-def layer_kept(shape: LlamaShape, checkpointing: Checkpointing, kernels: Kernels) -> float:
+def layer_kept(
+    shape: LlamaShape, checkpointing: ActivationCheckpointing, kernels: Kernels
+) -> float:
     """Bytes a token that a decoder layer keeps until its backward pass."""
-    if checkpointing is Checkpointing.none:
+    if checkpointing is ActivationCheckpointing.none:
         return layer_all(shape, kernels)
     entry = kernels.width * shape.hidden_size
-    if checkpointing is Checkpointing.full:
+    if checkpointing is ActivationCheckpointing.full:
         return entry
     products = 3 * shape.hidden_size + 2 * shape.kv_width() + 2 * shape.intermediate_size
     attended = shape.hidden_size
     return entry + kernels.product * (products + attended) + 4 * shape.num_attention_heads
 
 
-def layer_moment(shape: LlamaShape, checkpointing: Checkpointing, kernels: Kernels) -> float:
+def layer_moment(
+    shape: LlamaShape, checkpointing: ActivationCheckpointing, kernels: Kernels
+) -> float:
     """Bytes a token that the backward pass of one layer needs beside what is kept.
 
     What is computed again, and gradients: of the MLP's gate and up, and of two tensors as wide as
     the model.
     """
     again = 0.0
-    if checkpointing is not Checkpointing.none:
+    if checkpointing is not ActivationCheckpointing.none:
         again = layer_all(shape, kernels) - layer_kept(shape, checkpointing, kernels)
     gradients = (
         2 * kernels.product * shape.intermediate_size + 2 * kernels.width * shape.hidden_size

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sft.config import SFTConfig
-from sft.configs.engine import LIVE_PARAMETERS, Offload
-from sft.configs.model import Precision
+from sft.configs.compute import Precision
+from sft.configs.deepspeed import LIVE_PARAMETERS, Offload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sft.config import SFTConfig
 from sft.configs.checkpoint import STATE_BYTES
-from sft.configs.engine import BUCKET, LIVE_PARAMETERS, Offload
-from sft.configs.model import Attention, Precision
+from sft.configs.compute import Attention, Precision
+from sft.configs.deepspeed import BUCKET, LIVE_PARAMETERS, Offload
 from sft.estimate.activations import (
     Kernels,
     head_kept,

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from pacos.gpus import Gpu
 from sft.config import SFTConfig
-from sft.configs.engine import Offload
-from sft.configs.model import Checkpointing
+from sft.configs.compute import ActivationCheckpointing
+from sft.configs.deepspeed import Offload
 from sft.estimate.held import Widths
 from sft.estimate.workload import Workload
 
@@ -26,7 +26,11 @@ AMPERE = (0.45, 0.62)
 """Likewise of slower ones: 7B on A100, LLM-Foundry 64 %, fms-fsdp 57 %."""
 HOPPER_TERAFLOPS = 400
 
-TWICE = {Checkpointing.none: 1.0, Checkpointing.selective: 1.06, Checkpointing.full: 4 / 3}
+TWICE = {
+    ActivationCheckpointing.none: 1.0,
+    ActivationCheckpointing.selective: 1.06,
+    ActivationCheckpointing.full: 4 / 3,
+}
 """Compute by what is computed a second time: nothing, all but matrix products, all of the forward
 pass."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
 
-from sft.configs.model import Checkpointing
+from sft.configs.compute import ActivationCheckpointing
 
 PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.addmm.default}
 """Outputs of matrix products: nearly all of the time of a layer, and half of its activations."""
@@ -17,12 +17,12 @@ ATTENTION_NAMES = ("flash_attn", "scaled_dot_product")
 """Parts of the names under which attention kernels are known to torch."""
 
 
-def set_checkpointing(model: Any, checkpointing: Checkpointing) -> None:
+def set_checkpointing(model: Any, checkpointing: ActivationCheckpointing) -> None:
     """Let each decoder layer of a transformers model keep less than all of its activations."""
-    if checkpointing is Checkpointing.none:
+    if checkpointing is ActivationCheckpointing.none:
         return
     options: dict[str, Any] = {"use_reentrant": False}
-    if checkpointing is Checkpointing.selective:
+    if checkpointing is ActivationCheckpointing.selective:
         options["context_fn"] = functools.partial(create_selective_checkpoint_contexts, _policy)
     model.activation_checkpointing_enable(options)
 

@@ -18,7 +18,7 @@ from transformers.modeling_flash_attention_utils import (
 )
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from sft.configs.model import Attention
+from sft.configs.compute import Attention
 from sft.model import cpu_bf16
 from sft.model.sequence_parallel import SequenceGroup
 

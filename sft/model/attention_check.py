@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from pacos.errors import UserError
 from pacos.model.prompts import IGNORE, TokenizedRow
 from pacos.model.shape import LlamaShape
-from sft.configs.model import Attention
+from sft.configs.compute import Attention
 from sft.model.attention import PackedAttention, candidates
 from sft.model.loss import nll_sum, teach_loss
 from sft.model.sequence_parallel import SequenceGroup

@@ -24,7 +24,7 @@ from pacos.distributed import World
 from pacos.model.loading import model_directory
 from pacos.seeds import derived_seed
 from sft.config import SFTConfig
-from sft.configs.model import Precision
+from sft.configs.compute import Precision
 from sft.engine.deepspeed import deepspeed_config, load_offload_op
 from sft.model import cpu_bf16
 from sft.model.activation_checkpointing import set_checkpointing

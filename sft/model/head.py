@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sft.configs.model import CHUNK_LOGITS
+from sft.configs.compute import CHUNK_LOGITS
 from sft.model import cpu_bf16
 
 

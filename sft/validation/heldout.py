@@ -98,7 +98,7 @@ class Validation:
             device = self._engine.device
             batch = Batch.of(documents, device) if documents else Batch.empty(device)
             total += nll_sum(self._engine, batch)
-        return float(self._world.sum(total)) / int(self._held.counts.sum())
+        return float(self._world.sum(total)) / int(self._held.num_supervised.sum())
 
     def _write_samples(self, step: int) -> None:
         rows = range(min(self._config.samples, len(self._held)))

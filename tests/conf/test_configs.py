@@ -16,7 +16,7 @@ from pacos.configs.shared import StageConfig
 from pacos.model.formats import PromptFormat
 from selfinstruct.config import SelfInstructConfig
 from sft.config import SFTConfig
-from sft.configs.engine import Offload
+from sft.configs.deepspeed import Offload
 from sft.estimate.workload import Epoch
 from tests.conftest import ROOT
 

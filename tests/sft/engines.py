@@ -18,8 +18,8 @@ from pacos.distributed import World
 from pacos.model.prompts import IGNORE, TokenizedRow
 from pacos.model.shape import LlamaShape
 from sft.config import SFTConfig
-from sft.configs.engine import DeepSpeedConfig
-from sft.configs.model import Attention, Checkpointing, Precision
+from sft.configs.compute import ActivationCheckpointing, Attention, Precision
+from sft.configs.deepspeed import DeepSpeedConfig
 from sft.configs.optimizer import OptimizerConfig
 from sft.engine.deepspeed import backward, build_engine, start_ranks
 from sft.model.activation_checkpointing import set_checkpointing
@@ -50,7 +50,7 @@ class Case:
     zero: dict[str, Any] = dataclasses.field(default_factory=dict, hash=False)
     """Further fields of DeepSpeedConfig."""
     precision: Precision = Precision.fp32
-    checkpointing: Checkpointing = Checkpointing.none
+    checkpointing: ActivationCheckpointing = ActivationCheckpointing.none
     compile: bool = False
     max_grad_norm: float = 0.0
 

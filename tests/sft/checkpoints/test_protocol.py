@@ -16,8 +16,8 @@ from pacos.run.directory import RunDir
 from sft.checkpoints import host_memory
 from sft.checkpoints.engine_state import EngineState
 from sft.checkpoints.protocol import Checkpoints
-from sft.configs.engine import Offload
-from sft.configs.model import Precision
+from sft.configs.compute import Precision
+from sft.configs.deepspeed import Offload
 from sft.engine.deepspeed import load_offload_op, start_ranks
 from tests.sft import engines
 from tests.sft.checkpoints.lives import LAST, Life, Told, kept, kept_and_true, live, live_once

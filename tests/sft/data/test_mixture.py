@@ -15,8 +15,7 @@ from pacos.schemas import Row
 from sft.config import SFTConfig
 from sft.configs.data import OnError
 from sft.data import token_cache
-from sft.data.hold_out import hold_out
-from sft.data.mixture import Mixture, load_data
+from sft.data.mixture import Mixture, load_data, split_heldout
 from tests.sft.byte_tokenizer import byte_tokenizer
 
 ALONE = World(rank=0, size=1, local_rank=0)
@@ -67,7 +66,7 @@ def test_tokens_come_back_from_disk_as_they_are(tokenizer: Any, config: SFTConfi
         assert data.row(index).ids.tolist() == row.ids.tolist()
         assert data.row(index).labels.tolist() == row.labels.tolist()
         assert data.lengths[index] == len(row.ids)
-        assert data.counts[index] == row.num_supervised
+        assert data.num_supervised[index] == row.num_supervised
     assert data.place(9) == f"{config.data.path}:10"
     assert data.terms == ["terms of main"]
     assert data.inputs == {"data": Path(config.data.path)}
@@ -81,7 +80,7 @@ def test_the_second_time_nothing_is_tokenised(
     def never(*given: Any) -> None:
         raise AssertionError("tokenised again")
 
-    monkeypatch.setattr(token_cache, "fit_all", never)
+    monkeypatch.setattr(token_cache, "tokenize_all", never)
     moved = Path(config.data.path).rename(Path(config.data.path).with_name("moved.jsonl"))
     config.data.path = str(moved)
     second = load_data(config, tokenizer, ALONE)
@@ -118,14 +117,14 @@ def test_weights_are_passes_in_an_epoch(tokenizer: Any, config: SFTConfig, tmp_p
     assert data.place(len(data) - 1).startswith(other)
     assert data.terms == ["terms of main", "terms of other"]
     again = load_data(config, tokenizer, ALONE)
-    assert np.array_equal(again.picked, data.picked)
+    assert np.array_equal(again.indices, data.indices)
     config.seed += 1
-    assert not np.array_equal(load_data(config, tokenizer, ALONE).picked, data.picked)
+    assert not np.array_equal(load_data(config, tokenizer, ALONE).indices, data.indices)
 
 
 def test_weights_that_take_no_row_are_refused(tokenizer: Any, config: SFTConfig) -> None:
     config.data.weight = 0.01
-    with pytest.raises(UserError, match="take no row at all"):
+    with pytest.raises(UserError, match="select no row at all"):
         load_data(config, tokenizer, ALONE)
 
 
@@ -193,7 +192,7 @@ def test_a_source_of_bad_rows_alone_is_refused_even_with_quarantine(
     silent = {"instruction": "Sing.", "output": ""}
     config.data.path = write(tmp_path / "bad.jsonl", [*BAD, silent])
     config.data.on_error = OnError.quarantine
-    with pytest.raises(UserError, match="none of 5 rows can be used"):
+    with pytest.raises(UserError, match="none of its 5 rows can be used"):
         load_data(config, tokenizer, ALONE)
 
 
@@ -219,7 +218,7 @@ def test_the_digest_tells_other_rows_and_other_tokens(
     config.data.path = write(path, [record("a", number) for number in range(4)])
     first = load_data(config, tokenizer, ALONE)
     assert load_data(config, tokenizer, ALONE).digest() == first.digest()
-    fewer, _ = hold_out(first, 1, seed=0)
+    fewer, _ = split_heldout(first, 1, seed=0)
     write(path, [record("a", number) for number in (0, 1, 2, 4)])
     changed = load_data(config, tokenizer, ALONE)
     assert changed.lengths.tolist() == first.lengths.tolist()

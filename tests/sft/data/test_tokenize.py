@@ -6,7 +6,7 @@ from pacos.model.formats import PromptFormat
 from pacos.model.prompts import IGNORE, Encoder
 from sft.configs.data import TooLong
 from sft.data import tokenize as tokens
-from sft.data.tokenize import Conversation, Fitter, fit_all
+from sft.data.tokenize import Conversation, RowTokenizer, tokenize_all
 from tests.sft.byte_tokenizer import byte_tokenizer
 
 EXCHANGE = [
@@ -32,18 +32,18 @@ def tokens_of(encoder: Encoder, conversation: Conversation) -> int:
 
 def test_a_row_that_fits_is_whole(encoder: Encoder) -> None:
     length = tokens_of(encoder, EXCHANGE)
-    (fitted,) = Fitter(encoder, length, TooLong.drop).fit([EXCHANGE])
-    assert fitted.row is not None
-    assert len(fitted.row.ids) == length
-    assert fitted.too_long is None
+    (result,) = RowTokenizer(encoder, length, TooLong.drop).tokenize([EXCHANGE])
+    assert result.row is not None
+    assert len(result.row.ids) == length
+    assert result.too_long is None
 
 
 @pytest.mark.parametrize("policy", TooLong)
 def test_an_answer_is_never_cut(encoder: Encoder, policy: TooLong) -> None:
     length = tokens_of(encoder, EXCHANGE)
-    (fitted,) = Fitter(encoder, length - 1, policy).fit([EXCHANGE])
-    assert fitted.row is None
-    assert fitted.too_long == f"{length} tokens: left out"
+    (result,) = RowTokenizer(encoder, length - 1, policy).tokenize([EXCHANGE])
+    assert result.row is None
+    assert result.too_long == f"{length} tokens: left out"
 
 
 def test_cut_turns_leaves_out_as_few_of_the_last_exchanges_as_it_must(
@@ -51,17 +51,17 @@ def test_cut_turns_leaves_out_as_few_of_the_last_exchanges_as_it_must(
 ) -> None:
     conversation = [{"role": "system", "content": "Be brief."}, *EXCHANGE * 5]
     room = tokens_of(encoder, conversation[: 1 + 2 * 3])
-    (fitted,) = Fitter(encoder, room, TooLong.cut_turns).fit([conversation])
-    assert fitted.row is not None
-    assert fitted.too_long is not None
-    assert "the last 2 of 5 exchanges left out" in fitted.too_long
-    learnt = tokenizer.decode(fitted.row.labels[fitted.row.labels != IGNORE])
+    (result,) = RowTokenizer(encoder, room, TooLong.cut_turns).tokenize([conversation])
+    assert result.row is not None
+    assert result.too_long is not None
+    assert "the last 2 of 5 exchanges left out" in result.too_long
+    learnt = tokenizer.decode(result.row.labels[result.row.labels != IGNORE])
     assert learnt == "Red, as in the flag.<|im_end|>" * 3
 
 
 def test_a_control_token_in_a_text_is_an_error_of_its_row_alone(encoder: Encoder) -> None:
     forged = [EXCHANGE[0], {"role": "assistant", "content": "Red.<|im_end|>Blue."}]
-    good, bad = Fitter(encoder, 1000, TooLong.drop).fit([EXCHANGE, forged])
+    good, bad = RowTokenizer(encoder, 1000, TooLong.drop).tokenize([EXCHANGE, forged])
     assert good.error is None
     assert bad.row is None
     assert bad.error is not None
@@ -81,7 +81,7 @@ def test_a_conversation_that_the_template_refuses_is_an_error_of_its_row_alone(
     own = Encoder.of(tokenizer, PromptFormat.chatml)
     encoder = Encoder(template, own.stop_id, own.special_tokens, own.backend, joins_input=True)
     refused = [{"role": "system", "content": "Be brief."}, *EXCHANGE]
-    good, bad = Fitter(encoder, 1000, TooLong.drop).fit([EXCHANGE, refused])
+    good, bad = RowTokenizer(encoder, 1000, TooLong.drop).tokenize([EXCHANGE, refused])
     assert good.error is None
     assert bad.error == "the chat template refuses it: no system turn, please"
 
@@ -91,14 +91,14 @@ def test_several_processes_give_the_same_in_the_same_order(
 ) -> None:
     monkeypatch.setattr(tokens, "CHUNK", 4)
     monkeypatch.setattr(tokens, "SERIAL_CHUNKS", 2)
-    fitter = Fitter(encoder, 80, TooLong.drop)
+    rows = RowTokenizer(encoder, 80, TooLong.drop)
     conversations = [
         [EXCHANGE[0], {"role": "assistant", "content": "Red. " * (1 + n % 12)}] for n in range(50)
     ]
-    alone = fitter.fit(conversations)
-    together = list(fit_all(fitter, conversations))
-    assert [fitted.too_long for fitted in together] == [fitted.too_long for fitted in alone]
-    assert any(fitted.row is None for fitted in alone)
+    alone = rows.tokenize(conversations)
+    together = list(tokenize_all(rows, conversations))
+    assert [result.too_long for result in together] == [result.too_long for result in alone]
+    assert any(result.row is None for result in alone)
     for one, other in zip(alone, together, strict=True):
         if one.row is not None and other.row is not None:
             assert one.row.ids.tolist() == other.row.ids.tolist()

@@ -15,7 +15,7 @@ from pacos.configs.frozen import freeze
 from pacos.distributed import World
 from sft.checkpoints import engine_state
 from sft.config import SFTConfig
-from sft.configs.engine import DeepSpeedConfig
+from sft.configs.deepspeed import DeepSpeedConfig
 from sft.doctor import ranks
 from tests.sft.ranks import run_ranks
 

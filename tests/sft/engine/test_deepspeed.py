@@ -14,8 +14,8 @@ from pacos.configs.shared import ClusterConfig
 from pacos.distributed import World
 from pacos.errors import UserError
 from sft.config import SFTConfig
-from sft.configs.engine import DeepSpeedConfig, Offload
-from sft.configs.model import Precision
+from sft.configs.compute import Precision
+from sft.configs.deepspeed import DeepSpeedConfig, Offload
 from sft.configs.optimizer import OptimizerConfig
 from sft.engine import deepspeed as engine
 from sft.engine.deepspeed import deepspeed_config, load_offload_op

@@ -10,8 +10,8 @@ import itertools
 
 import pytest
 
-from sft.configs.engine import Offload
-from sft.configs.model import Checkpointing, Precision
+from sft.configs.compute import ActivationCheckpointing, Precision
+from sft.configs.deepspeed import Offload
 from tests.sft.engines import Case, differences
 from tests.sft.ranks import run_ranks
 
@@ -25,7 +25,7 @@ QUICK = [
     Case(2),
     Case(2, micro_packs=2, packed=False),
     Case(2, zero={"sequence_ranks": 2}),
-    Case(3, checkpointing=Checkpointing.full),
+    Case(3, checkpointing=ActivationCheckpointing.full),
     Case(3, zero={"offload_optimizer": Offload.cpu, "offload_parameters": Offload.cpu}),
 ]
 
@@ -35,15 +35,15 @@ GRID = [
 ]
 
 OPTIONS = [
-    *(Case(stage, checkpointing=kind) for stage in (2, 3) for kind in Checkpointing),
+    *(Case(stage, checkpointing=kind) for stage in (2, 3) for kind in ActivationCheckpointing),
     *(Case(stage, zero={"offload_optimizer": Offload.cpu}) for stage in (1, 2, 3)),
     Case(3, zero={"offload_optimizer": Offload.cpu, "offload_parameters": Offload.cpu}),
     Case(3, zero={"parameters_per_node": True}),
     *(Case(stage, zero={"sequence_ranks": 2}) for stage in (0, 1, 2, 3)),
     *(Case(stage, zero={"sequence_ranks": 4}) for stage in (2, 3)),
-    Case(2, zero={"sequence_ranks": 2}, checkpointing=Checkpointing.full),
+    Case(2, zero={"sequence_ranks": 2}, checkpointing=ActivationCheckpointing.full),
     Case(2, compile=True),
-    Case(2, compile=True, checkpointing=Checkpointing.full),
+    Case(2, compile=True, checkpointing=ActivationCheckpointing.full),
 ]
 
 

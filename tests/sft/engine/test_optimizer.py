@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from sft.configs.optimizer import Decay, OptimizerConfig, ScheduleConfig
+from sft.configs.optimizer import OptimizerConfig
+from sft.configs.schedule import Decay, ScheduleConfig
 from sft.engine.optimizer import build_optimizer, learning_rate
 
 FALLING = [Decay.cosine, Decay.linear, Decay.wsd]

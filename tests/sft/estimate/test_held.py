@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from pacos.distributed import World
-from sft.configs.engine import Offload
-from sft.configs.model import Precision
+from sft.configs.compute import Precision
+from sft.configs.deepspeed import Offload
 from sft.engine import deepspeed as engine
 from sft.estimate.held import held
 from sft.model.loss import nll_sum

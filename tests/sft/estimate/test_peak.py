@@ -18,7 +18,7 @@ from torch.nn import functional
 from pacos.distributed import World
 from pacos.model.prompts import IGNORE, TokenizedRow
 from pacos.model.shape import LlamaShape
-from sft.configs.model import Attention, Checkpointing, Precision
+from sft.configs.compute import ActivationCheckpointing, Attention, Precision
 from sft.engine import deepspeed as engine
 from sft.estimate import memory
 from sft.estimate.memory import rank_memory
@@ -48,15 +48,15 @@ BUCKET = 100_000
 BF16, FP32 = Precision.bf16, Precision.fp32
 CASES = [
     (Case(2, precision=BF16), Attention.flash),
-    (Case(2, precision=BF16, checkpointing=Checkpointing.full), Attention.flash),
-    (Case(3, precision=BF16, checkpointing=Checkpointing.selective), Attention.flash),
+    (Case(2, precision=BF16, checkpointing=ActivationCheckpointing.full), Attention.flash),
+    (Case(3, precision=BF16, checkpointing=ActivationCheckpointing.selective), Attention.flash),
     (Case(2, precision=FP32), Attention.sdpa),
 ]
 MORE = [
     (Case(stage, precision=precision, checkpointing=kept), Attention.flash)
     for stage in (0, 1, 2, 3)
     for precision in (BF16, Precision.bf16_states)
-    for kept in (Checkpointing.none, Checkpointing.full)
+    for kept in (ActivationCheckpointing.none, ActivationCheckpointing.full)
     if (stage, precision) != (0, Precision.bf16_states)
 ]
 

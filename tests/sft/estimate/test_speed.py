@@ -12,9 +12,9 @@ from pacos.gpus import GPUS
 from pacos.model.shape import LlamaShape
 from sft.config import SFTConfig
 from sft.configs.batch import BatchConfig
+from sft.configs.compute import ActivationCheckpointing
 from sft.configs.data import DataConfig
-from sft.configs.engine import DeepSpeedConfig, Offload
-from sft.configs.model import Checkpointing
+from sft.configs.deepspeed import DeepSpeedConfig, Offload
 from sft.estimate.speed import WIRE, StepTime, step_time
 from sft.estimate.workload import Epoch, Workload
 from sft.steps.plan import StepPlan
@@ -24,7 +24,9 @@ BYTES = 2 * SHAPE.num_parameters()
 H100 = GPUS["H100"]
 
 
-def a_config(nodes: int = 1, kept: Checkpointing = Checkpointing.none, **zero: Any) -> SFTConfig:
+def a_config(
+    nodes: int = 1, kept: ActivationCheckpointing = ActivationCheckpointing.none, **zero: Any
+) -> SFTConfig:
     return SFTConfig(
         model=ModelConfig(shape=SHAPE),
         data=DataConfig(max_length=1024),
@@ -55,7 +57,7 @@ def test_compute_is_flops_over_a_share_of_the_peak() -> None:
     fast, slow = a_time(a_config(stage=2)).compute
     assert fast == pytest.approx(flops / 8 / 989.4e12 / 0.52)
     assert slow / fast == pytest.approx(0.52 / 0.36)
-    full = a_time(a_config(stage=2, kept=Checkpointing.full)).compute
+    full = a_time(a_config(stage=2, kept=ActivationCheckpointing.full)).compute
     assert full[0] == pytest.approx(fast * 4 / 3)
 
 

@@ -19,8 +19,8 @@ from pacos.model.formats import PromptFormat
 from pacos.model.prompts import FORMATS, prompt_text
 from pacos.model.shape import LlamaShape
 from sft.config import SFTConfig
-from sft.configs.engine import DeepSpeedConfig
-from sft.configs.model import Precision
+from sft.configs.compute import Precision
+from sft.configs.deepspeed import DeepSpeedConfig
 from sft.data.tokenizer import stop_ids
 from sft.engine.deepspeed import build_engine, start_ranks
 from sft.export import model as export

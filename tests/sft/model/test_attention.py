@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from pacos.errors import UserError
 from pacos.model.shape import LlamaShape
-from sft.configs.model import Attention, Checkpointing
+from sft.configs.compute import ActivationCheckpointing, Attention
 from sft.model import attention_check as proof
 from sft.model.activation_checkpointing import set_checkpointing
 from sft.model.attention import Kernel, PackedAttention, candidates, sdpa_kernel
@@ -125,8 +125,10 @@ def test_generation_and_padded_batches_go_on_as_before() -> None:
     assert torch.equal(*told)
 
 
-@pytest.mark.parametrize("checkpointing", [Checkpointing.selective, Checkpointing.full])
-def test_recomputing_keeps_less_and_changes_nothing(checkpointing: Checkpointing) -> None:
+@pytest.mark.parametrize(
+    "checkpointing", [ActivationCheckpointing.selective, ActivationCheckpointing.full]
+)
+def test_recomputing_keeps_less_and_changes_nothing(checkpointing: ActivationCheckpointing) -> None:
     wide = LlamaConfig(
         vocab_size=97,
         hidden_size=64,
@@ -136,7 +138,7 @@ def test_recomputing_keeps_less_and_changes_nothing(checkpointing: Checkpointing
         num_key_value_heads=2,
     )
 
-    def gradient_and_kept(kind: Checkpointing) -> tuple[torch.Tensor, int]:
+    def gradient_and_kept(kind: ActivationCheckpointing) -> tuple[torch.Tensor, int]:
         torch.manual_seed(0)
         model = LlamaForCausalLM(wide).train()
         set_checkpointing(model, kind)
@@ -152,7 +154,7 @@ def test_recomputing_keeps_less_and_changes_nothing(checkpointing: Checkpointing
         found = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
         return torch.cat([gradient.flatten() for gradient in found]), sum(kept.values())
 
-    expected, everything = gradient_and_kept(Checkpointing.none)
+    expected, everything = gradient_and_kept(ActivationCheckpointing.none)
     found, kept = gradient_and_kept(checkpointing)
     assert (found - expected).norm() < 1e-5 * expected.norm()
     assert kept < everything

@@ -10,7 +10,7 @@ from torch import distributed
 
 from pacos.distributed import World
 from pacos.errors import UserError
-from sft.configs.model import Attention
+from sft.configs.compute import Attention
 from sft.engine.deepspeed import start_ranks
 from sft.model.attention import PackedAttention, sdpa_kernel
 from sft.model.attention_check import TOLERANCE, choose_attention, pack_difference

@@ -20,8 +20,8 @@ from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.model.shape import LlamaShape
 from sft.config import SFTConfig
-from sft.configs.engine import DeepSpeedConfig
-from sft.configs.model import Precision
+from sft.configs.compute import Precision
+from sft.configs.deepspeed import DeepSpeedConfig
 from sft.engine.deepspeed import start_ranks
 from sft.model.build import build_model
 from sft.model.weights import INDEX, SINGLE, load_weights, weight_files

@@ -15,9 +15,9 @@ from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, UserError
 from pacos.files import read_json, read_jsonl
 from pacos.run.directory import RunDir
 from pacos.tracking import metrics
-from sft.configs.engine import DeepSpeedConfig
+from sft.configs.compute import Precision
+from sft.configs.deepspeed import DeepSpeedConfig
 from sft.configs.health import HealthConfig
-from sft.configs.model import Precision
 from sft.monitor.health import (
     LEAST_HISTORY,
     PROBES,

@@ -25,11 +25,10 @@ from pacos.model.prompts import IGNORE
 from pacos.run.directory import RunDir, State
 from pacos.tracking import metrics
 from sft.config import SFTConfig
-from sft.configs.engine import DeepSpeedConfig
-from sft.configs.model import Precision
+from sft.configs.compute import Precision
+from sft.configs.deepspeed import DeepSpeedConfig
 from sft.configs.validation import ValidationConfig
-from sft.data.hold_out import hold_out
-from sft.data.mixture import Mixture, load_data
+from sft.data.mixture import Mixture, load_data, split_heldout
 from sft.model.loss import teach_loss
 from sft.steps.record import Step, StepRecord
 from sft.validation.heldout import Validation
@@ -48,37 +47,39 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SFTConfig:
 
 def test_rows_are_held_out_by_the_seed_alone(config: SFTConfig) -> None:
     data = load_data(config, byte_tokenizer(), ALONE)
-    trained, held = hold_out(data, HELD, seed=1)
+    trained, held = split_heldout(data, HELD, seed=1)
     assert (len(trained), len(held)) == (ROWS - HELD, HELD)
-    assert sorted([*trained.picked, *held.picked]) == sorted(data.picked)
-    assert hold_out(data, HELD, seed=1)[1].picked.tolist() == held.picked.tolist()
-    assert hold_out(data, HELD, seed=2)[1].picked.tolist() != held.picked.tolist()
+    assert sorted([*trained.indices, *held.indices]) == sorted(data.indices)
+    assert split_heldout(data, HELD, seed=1)[1].indices.tolist() == held.indices.tolist()
+    assert split_heldout(data, HELD, seed=2)[1].indices.tolist() != held.indices.tolist()
     for part in (trained, held):
         rows = [part.row(index) for index in range(len(part))]
         assert part.lengths.tolist() == [len(row.ids) for row in rows]
-        assert part.counts.tolist() == [row.num_supervised for row in rows]
+        assert part.num_supervised.tolist() == [row.num_supervised for row in rows]
 
 
 def test_no_copy_of_a_held_out_row_is_trained_on(config: SFTConfig) -> None:
     config.data.weight = 2.5
     data = load_data(config, byte_tokenizer(), ALONE)
-    trained, held = hold_out(data, HELD, seed=1)
-    assert not set(trained.picked) & set(held.picked)
+    trained, held = split_heldout(data, HELD, seed=1)
+    assert not set(trained.indices) & set(held.indices)
     assert len(held) == HELD
-    assert set(trained.picked) | set(held.picked) == set(data.picked)
+    assert set(trained.indices) | set(held.indices) == set(data.indices)
 
 
 def test_nothing_is_held_out_unless_asked_for(config: SFTConfig) -> None:
     data = load_data(config, byte_tokenizer(), ALONE)
-    trained, held = hold_out(data, 0, seed=1)
-    assert trained.picked is data.picked
+    trained, held = split_heldout(data, 0, seed=1)
+    assert trained.indices is data.indices
     assert len(held) == 0
 
 
 def test_something_must_be_left_to_train_on(config: SFTConfig) -> None:
     data = load_data(config, byte_tokenizer(), ALONE)
-    with pytest.raises(UserError, match=r"validation.rows = 40: there are 40 rows in all"):
-        hold_out(data, ROWS, seed=1)
+    with pytest.raises(
+        UserError, match=r"validation.rows = 40: the data has only 40 different rows"
+    ):
+        split_heldout(data, ROWS, seed=1)
 
 
 @pytest.mark.parametrize("key", ["rows", "every_steps", "samples", "sample_tokens"])
@@ -102,7 +103,7 @@ class BareEngine(torch.nn.Module):
 
 @pytest.fixture
 def held(config: SFTConfig) -> Mixture:
-    return hold_out(load_data(config, byte_tokenizer(), ALONE), HELD, seed=1)[1]
+    return split_heldout(load_data(config, byte_tokenizer(), ALONE), HELD, seed=1)[1]
 
 
 def a_model() -> Any:
@@ -119,7 +120,7 @@ def mean_nll(model: Any, held: Mixture) -> float:
         logits = model(torch.tensor(row.ids).long()[None]).logits[0, :-1]
         labels = torch.tensor(row.labels).long()[1:]
         nll += functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum").item()
-    return nll / int(held.counts.sum())
+    return nll / int(held.num_supervised.sum())
 
 
 @torch.no_grad()

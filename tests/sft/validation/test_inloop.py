@@ -14,9 +14,9 @@ from pacos.files import read_json, read_jsonl, write_jsonl
 from pacos.run.directory import RunDir
 from pacos.tracking import metrics
 from sft.config import SFTConfig
-from sft.configs.engine import DeepSpeedConfig
+from sft.configs.compute import Precision
+from sft.configs.deepspeed import DeepSpeedConfig
 from sft.configs.inloop import InLoopConfig
-from sft.configs.model import Precision
 from tests.sft.small_runs import small_config, train
 
 TASK = """\

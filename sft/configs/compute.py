@@ -17,7 +17,7 @@ class Precision(Enum):
     fp32 = "fp32"
 
 
-class Checkpointing(Enum):
+class ActivationCheckpointing(Enum):
     """How much of the forward pass is computed a second time in the backward pass."""
 
     none = "none"
