@@ -71,7 +71,7 @@ def test_the_wheel_holds_the_packages_with_their_data(tmp_path: Path) -> None:
         *PACKAGES,
         "hydra_plugins",
     }
-    shipped = ["conf/**/*.yaml", "slurm/*.sbatch", "slurm/*.sh", "eval/suites/**/*.*"]
+    shipped = ["conf/**/*.yaml", "slurm/*.sbatch", "slurm/*.sh", "pacos/suites/**/*.*"]
     shipped += [
         "selfinstruct/seeds/*.jsonl",
         "selfinstruct/requests/shots/*/*.jsonl",

@@ -1,173 +1,40 @@
-"""Data sets of the hub from local files: in the columns of the hub, so that prompts are the same.
+"""Hub data sets read from local files, in the hub's columns, so that prompts stay the same.
 
-A benchmark's own tasks of the harness stay as they are; only where their rows come from changes.
-Rows are looked for in the files that the benchmark's authors publish, and else in files that hold
-the hub's own rows: FOLDER/DATA_SET/CONFIG/SPLIT.jsonl (or .json, .parquet, .csv), without CONFIG
-where a data set has none, such as kobest_v1/boolq/test.jsonl for skt/kobest_v1.
+The harness's task files are used unchanged; only the source of their rows differs. Rows come from
+the files that a benchmark's authors publish (pacos/benchmarks/catalogue.py), otherwise from files
+that hold the hub's own rows: FOLDER/DATA_SET/CONFIG/SPLIT.jsonl (or .json, .parquet, .csv), without
+CONFIG if the data set has none, such as kobest_v1/boolq/test.jsonl for skt/kobest_v1.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import datasets
 
-from pacos.benchmarks.catalogue import UNREADABLE
-from pacos.benchmarks.items import MultipleChoice
-from pacos.benchmarks.readers import read_hellaswag, read_mmlu, read_truthfulqa
+from pacos.benchmarks.catalogue import HUB_DATASETS, UNREADABLE, HubDataset, HubSplit
 from pacos.errors import UserError
 
 log = logging.getLogger(__name__)
 
 FILE_FORMATS = ("json", "csv", "parquet", "text")
-"""Values of `dataset_path` that mean files which the task itself names."""
+"""Values of `dataset_path` for tasks that name their own files."""
 
-Rows = list[dict[str, Any]]
-Reader = Callable[[list[Path]], Rows]
+LOADERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
+"""Suffixes of files with the hub's own rows, with the loader of `datasets` for each."""
 
-FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
-"""Endings of files with the hub's own rows."""
-
-HELLASWAG_SHOTS = 2000
-"""Rows at the end of the text of HellaSwag that serve as examples and are not scored: the file has
-no training rows."""
-
-
-def _jsonl(files: Iterable[Path]) -> Rows:
-    return [
-        json.loads(line)
-        for file in files
-        for line in file.read_text(encoding="utf-8").splitlines()
-        if line
-    ]
-
-
-def _mmlu(files: list[Path]) -> Rows:
-    (file,) = files
-    return [
-        {
-            "question": item.question,
-            "subject": file.stem.rpartition("_")[0],
-            "choices": list(item.choices),
-            "answer": item.answers[0],
-        }
-        for item in read_mmlu("mmlu", file)
-    ]
-
-
-def _hellaswag_text(files: list[Path]) -> Rows:
-    (file,) = files
-    log.warning("%s is not the harness's own text: its scores cannot be compared", file)
-    return [_hellaswag_row(item) for item in read_hellaswag("hellaswag", file)]
-
-
-def _hellaswag_row(item: MultipleChoice) -> dict[str, Any]:
-    label, _, context = item.question.partition(": ")
-    return {
-        "activity_label": label,
-        "ctx_a": context,
-        "ctx_b": "",
-        "endings": list(item.choices),
-        "label": str(item.answers[0]),
-    }
-
-
-def _truthfulqa(files: list[Path]) -> Rows:
-    """Targets as the authors make them: the best answer, and all true ones, against the false."""
-    (file,) = files
-    rows = []
-    for item in read_truthfulqa("truthfulqa", file):
-        true, false = (
-            [choice for at, choice in enumerate(item.choices) if (at in item.answers) is wanted]
-            for wanted in (True, False)
-        )
-        rows.append(
-            {
-                "question": item.question,
-                "mc1_targets": _targets(true[:1], false),
-                "mc2_targets": _targets(true, false),
-                "best_answer": true[0],
-                "correct_answers": true,
-                "incorrect_answers": false,
-            }
-        )
-    return rows
-
-
-def _targets(true: list[str], false: list[str]) -> dict[str, Any]:
-    return {"choices": true + false, "labels": [1] * len(true) + [0] * len(false)}
-
-
-def _crows_pairs(files: list[Path]) -> Rows:
-    with files[0].open(encoding="utf-8", newline="") as stream:
-        return [{"id": int(row.pop("")), **row} for row in csv.DictReader(stream, strict=True)]
-
-
-def _tydiqa(files: list[Path]) -> Rows:
-    rows = []
-    for file in files:
-        for article in json.loads(file.read_text(encoding="utf-8"))["data"]:
-            for paragraph in article["paragraphs"]:
-                for asked in paragraph["qas"]:
-                    answers = asked["answers"]
-                    rows.append(
-                        {
-                            "id": asked["id"],
-                            "title": article.get("title", ""),
-                            "context": paragraph["context"],
-                            "question": asked["question"],
-                            "answers": {"text": [answer["text"] for answer in answers]},
-                        }
-                    )
-    return rows
-
-
-def _xstest(files: list[Path]) -> Rows:
-    with files[0].open(encoding="utf-8", newline="") as stream:
-        return [
-            {name: row[name] for name in ("prompt", "type", "label")}
-            for row in csv.DictReader(stream, strict=True)
-        ]
-
-
-AUTHORS: Mapping[str, Mapping[str, tuple[str, Reader]]] = {
-    "cais/mmlu": {
-        "test": ("mmlu/test/{config}_test.csv", _mmlu),
-        "dev": ("mmlu/dev/{config}_dev.csv", _mmlu),
-    },
-    "Rowan/hellaswag": {
-        "train": ("hellaswag/hellaswag_train.jsonl", _jsonl),
-        "validation": ("hellaswag/hellaswag_val.jsonl", _jsonl),
-    },
-    "openai/gsm8k": {
-        "train": ("gsm8k/train.jsonl", _jsonl),
-        "test": ("gsm8k/test.jsonl", _jsonl),
-    },
-    "truthfulqa/truthful_qa": {"validation": ("truthfulqa/TruthfulQA.csv", _truthfulqa)},
-    "oskarvanderwal/bbq": {"test": ("bbq/*.jsonl", _jsonl)},
-    "jannalu/crows_pairs_multilingual": {
-        "test": ("crows_pairs/crows_pairs_anonymized.csv", _crows_pairs)
-    },
-    "google-research-datasets/tydiqa": {
-        "train": ("tydiqa_goldp/*_tydiqa_train.json", _tydiqa),
-        "validation": ("tydiqa_goldp/*_tydiqa_dev.json", _tydiqa),
-    },
-    "walledai/XSTest": {"test": ("xstest/xstest_prompts.csv", _xstest)},
-}
-"""For data sets of the hub: split, where the authors' file lies, and what reads it."""
+Splits = dict[str, datasets.Dataset]
 
 
 class LocalData:
-    """A folder of benchmarks' files, and what has been read from it.
+    """A folder of benchmark files, and a record of what was read from it.
 
     Attributes:
-        files: read so far, under their path below the folder.
+        files: every file read so far, by its path relative to the folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -175,87 +42,101 @@ class LocalData:
         self.files: dict[str, Path] = {}
 
     def load(self, path: str, config: str | None) -> datasets.DatasetDict:
-        """All splits of a data set that are there.
+        """Load all splits of a hub data set that the folder holds.
+
+        Args:
+            path: id of the data set on the hub.
+            config: its configuration, such as a subject of MMLU.
 
         Raises:
-            UserError: none is there, or a file is not in the form that its authors publish.
+            UserError: the folder holds none of it, or a file is in another format.
         """
-        splits = self._of_authors(path, config) or self._of_hub(path, config)
+        hub = HUB_DATASETS.get(path)
+        splits = self._read_authors_files(hub, config) if hub is not None else {}
+        splits = splits or self._read_hub_rows(path, config)
         if not splits:
-            looked = [str(self._folder / where) for where, _ in AUTHORS.get(path, {}).values()]
-            looked.append(str(self._hub_folder(path, config) / "SPLIT.jsonl"))
+            patterns = [split.pattern for split in hub.splits.values()] if hub is not None else []
+            places = [self._folder / pattern for pattern in patterns]
+            places.append(self._hub_folder(path, config) / "SPLIT.jsonl")
             raise UserError(
                 f"suite.data_dir = {self._folder}: holds nothing of {path}; looked for "
-                + ", ".join(where.replace("{config}", str(config)) for where in looked)
+                + ", ".join(str(place).replace("{config}", str(config)) for place in places)
             )
         return datasets.DatasetDict(splits)
 
-    def _of_authors(self, path: str, config: str | None) -> dict[str, datasets.Dataset]:
-        found = {}
-        for split, (pattern, read) in AUTHORS.get(path, {}).items():
-            files = self._found(pattern.replace("{config}", str(config)))
-            if files:
-                found[split] = self._read(files, read)
-        text = self._found("hellaswag/hellaswag_val_full.txt.bz2")
-        if path == "Rowan/hellaswag" and not found and text:
-            rows = self._read(text, _hellaswag_text)
-            scored = max(len(rows) - HELLASWAG_SHOTS, len(rows) // 2)
-            found["validation"] = rows.select(range(scored))
-            found["train"] = rows.select(range(scored, len(rows)))
-        if found and "train" not in found and path == "google-research-datasets/tydiqa":
-            # The task names a training split, of which prompts without examples need no row.
-            found["train"] = found["validation"].select([])
-        return found
+    def _read_authors_files(self, hub: HubDataset, config: str | None) -> Splits:
+        splits = self._read_splits(hub.splits, config)
+        if splits:
+            for name in hub.may_be_empty:
+                # Selecting no rows of another split keeps its columns.
+                splits.setdefault(name, next(iter(splits.values())).select([]))
+            return splits
+        splits = self._read_splits(hub.stand_in, config)
+        if splits:
+            log.warning(
+                "%s: the text in %s is not the harness's own; scores on it are not comparable "
+                "with published ones",
+                hub.path,
+                self._folder,
+            )
+        return splits
+
+    def _read_splits(self, sources: Mapping[str, HubSplit], config: str | None) -> Splits:
+        files = {name: source.files(self._folder, config) for name, source in sources.items()}
+        return {name: self._read(files[name], sources[name]) for name in files if files[name]}
+
+    def _read(self, files: list[Path], source: HubSplit) -> datasets.Dataset:
+        for file in files:
+            self._record(file)
+        try:
+            return datasets.Dataset.from_list([row for file in files for row in source.rows(file)])
+        except UNREADABLE as error:
+            names = ", ".join(map(str, files))
+            raise UserError(
+                f"{names}: not in the format that its authors publish ({error!r}); replace it"
+            ) from error
+
+    def _read_hub_rows(self, path: str, config: str | None) -> Splits:
+        splits = {}
+        for file in sorted(self._hub_folder(path, config).glob("*")):
+            if file.suffix in LOADERS:
+                self._record(file)
+                loaded = datasets.load_dataset(LOADERS[file.suffix], data_files=str(file))
+                # `datasets` calls the only split of loose files "train", whatever they hold.
+                splits[file.stem] = loaded["train"]
+        return splits
 
     def _hub_folder(self, path: str, config: str | None) -> Path:
         folder = self._folder / path.rpartition("/")[2]
         return folder / config if config else folder
 
-    def _of_hub(self, path: str, config: str | None) -> dict[str, datasets.Dataset]:
-        found = {}
-        for file in sorted(self._hub_folder(path, config).glob("*")):
-            if file.suffix in FORMATS:
-                self._note(file)
-                loaded = datasets.load_dataset(FORMATS[file.suffix], data_files=str(file))
-                found[file.stem] = loaded["train"]
-        return found
-
-    def _found(self, pattern: str) -> list[Path]:
-        return sorted(self._folder.glob(pattern))
-
-    def _read(self, files: list[Path], read: Reader) -> datasets.Dataset:
-        for file in files:
-            self._note(file)
-        try:
-            return datasets.Dataset.from_list(read(files))
-        except UNREADABLE as error:
-            names = ", ".join(map(str, files))
-            raise UserError(
-                f"{names}: not in the form that its authors publish ({error!r}); replace it"
-            ) from error
-
-    def _note(self, file: Path) -> None:
+    def _record(self, file: Path) -> None:
         self.files[str(file.relative_to(self._folder))] = file
 
 
 @contextmanager
 def instead_of_hub(data: LocalData | None) -> Iterator[None]:
-    """Let every data set of the hub that is loaded meanwhile come from local files."""
+    """Make `datasets.load_dataset` read hub data sets from local files inside the `with` block.
+
+    The harness calls `datasets.load_dataset` deep inside its tasks and offers no hook for another
+    source of rows, so the function itself is replaced.
+    """
     if data is None:
         yield
         return
     load = datasets.load_dataset
 
-    def local(path: str, name: str | None = None, **options: Any) -> Any:
+    def load_locally(path: str, name: str | None = None, **options: Any) -> Any:
         if path in FILE_FORMATS:
             return load(path, name, **options)
+        # LocalData itself calls load_dataset for files with the hub's rows: give it the original.
         datasets.load_dataset = load
         try:
             return data.load(path, name)
         finally:
-            datasets.load_dataset = local
+            datasets.load_dataset = load_locally
 
-    datasets.load_dataset = local
+    datasets.load_dataset = load_locally
     try:
         yield
     finally:

@@ -1,1 +1,1 @@
-"""The items of benchmarks, read from local files without the harness that scores them."""
+"""Benchmarks and their items, read from local files without the harness that scores them."""

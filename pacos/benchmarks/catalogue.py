@@ -1,80 +1,205 @@
-"""From the name of a benchmark to its items."""
+"""The table of benchmarks: for each, its files, their readers and the hub data set they replace.
+
+A benchmark is read in two forms. Decontamination reads its scored items (`Benchmark.read`); the
+evaluation harness reads rows in the hub's columns (`Benchmark.hub`), so that its prompts do not
+depend on where the rows come from. To add a benchmark, write its readers in readers.py and its row
+here, then name it in a suite's YAML.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pacos.benchmarks import readers
 from pacos.benchmarks.items import Item
 from pacos.errors import UserError
-
-SMOKE = Path(__file__).parents[2] / "eval" / "suites" / "smoke"
-"""The suite that comes with pacos, beside this package in a checkout and when installed."""
+from pacos.suites import SHIPPED_SUITES
 
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, csv.Error)
-"""What parsing a file of another form raises; a damaged archive raises OSError or EOFError."""
+"""Exceptions of the readers for a file in another format. A damaged archive raises OSError or
+EOFError."""
 
 
 @dataclass(frozen=True, slots=True)
-class Benchmark:
-    """Where a benchmark's items are, and what reads them."""
+class HubSplit:
+    """One split of a hub data set, in its authors' files."""
 
     pattern: str
-    """Its files below the folder of the data."""
+    """Glob below the data folder. `{config}` stands for the data set's configuration on the hub,
+    such as the subject in MMLU."""
+    rows: Callable[[Path], readers.HubRows]
+    """Reads one file into rows with the hub's columns."""
+
+    def files(self, data_dir: Path, config: str | None) -> list[Path]:
+        """Return the files of the split that exist, sorted by name."""
+        return sorted(data_dir.glob(self.pattern.replace("{config}", str(config))))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubDataset:
+    """A hub data set that can be read from its authors' files instead."""
+
+    path: str
+    """Id on the hub, as `dataset_path` in the harness's task files spells it."""
+    splits: Mapping[str, HubSplit]
+    stand_in: Mapping[str, HubSplit] = field(default_factory=dict)
+    """Read if none of the files of `splits` exists. Its text differs from the hub's, so scores on
+    it are not comparable with published ones."""
+    may_be_empty: tuple[str, ...] = ()
+    """Splits that the task file names but reads only for few-shot examples. Without a file they
+    become empty, so that the task still works with zero examples."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """One benchmark: where its scored items are and how to read them."""
+
+    pattern: str
+    """Glob of the scored files below `folder`, or below the data folder."""
     read: Callable[[str, Path], Iterator[Item]]
-    """From the name of the benchmark and one of its files to the items in it."""
+    """Reads the items of one file; the first argument is the benchmark's name."""
     folder: Path | None = None
-    """Where the files are if they come with pacos."""
+    """Folder of the files, for a benchmark that comes with pacos."""
+    hub: HubDataset | None = None
+    """The hub data set that the harness's tasks load. None if they name their files themselves."""
 
     def files(self, data_dir: Path | None) -> list[Path]:
-        """The files that are there, in order of name."""
+        """Return the scored files that exist, sorted by name."""
         folder = self.folder or data_dir
         return [] if folder is None else sorted(folder.glob(self.pattern))
 
 
+TYDIQA = HubDataset(
+    path="google-research-datasets/tydiqa",
+    # All languages at once: the harness's tasks pick theirs by the prefix of a row's id.
+    splits={
+        "train": HubSplit("tydiqa_goldp/*_tydiqa_train.json", readers.tydiqa_rows),
+        "validation": HubSplit("tydiqa_goldp/*_tydiqa_dev.json", readers.tydiqa_rows),
+    },
+    may_be_empty=("train",),
+)
+
 BENCHMARKS = {
-    "smoke": Benchmark("*.jsonl", readers.read_smoke, SMOKE),
-    "mmlu": Benchmark("mmlu/test/*_test.csv", readers.read_mmlu),
-    "hellaswag": Benchmark("hellaswag/hellaswag_val_full.txt.bz2", readers.read_hellaswag),
-    "gsm8k": Benchmark("gsm8k/test.jsonl", readers.read_gsm8k),
-    "humaneval": Benchmark("humaneval/HumanEval.jsonl.gz", readers.read_humaneval),
-    "tydiqa_en": Benchmark("tydiqa_goldp/english_tydiqa_dev.json", readers.read_tydiqa),
-    "tydiqa_ko": Benchmark("tydiqa_goldp/korean_tydiqa_dev.json", readers.read_tydiqa),
-    "truthfulqa": Benchmark("truthfulqa/TruthfulQA.csv", readers.read_truthfulqa),
-    "self_instruct": Benchmark(
-        "self_instruct/user_oriented_instructions.jsonl", readers.read_self_instruct
+    "smoke": Benchmark(pattern="*.jsonl", read=readers.read_smoke, folder=SHIPPED_SUITES / "smoke"),
+    "mmlu": Benchmark(
+        pattern="mmlu/test/*_test.csv",
+        read=readers.read_mmlu,
+        hub=HubDataset(
+            path="cais/mmlu",
+            splits={
+                "test": HubSplit("mmlu/test/{config}_test.csv", readers.mmlu_rows),
+                "dev": HubSplit("mmlu/dev/{config}_dev.csv", readers.mmlu_rows),
+            },
+        ),
     ),
-    "bbq": Benchmark("bbq/*.jsonl", readers.read_bbq),
-    "crows_pairs": Benchmark("crows_pairs/crows_pairs_anonymized.csv", readers.read_crows_pairs),
-    "xstest": Benchmark("xstest/xstest_prompts.csv", readers.read_xstest),
+    "hellaswag": Benchmark(
+        pattern="hellaswag/hellaswag_val_full.txt.bz2",
+        read=readers.read_hellaswag,
+        hub=HubDataset(
+            path="Rowan/hellaswag",
+            splits={
+                "train": HubSplit("hellaswag/hellaswag_train.jsonl", readers.jsonl_rows),
+                "validation": HubSplit("hellaswag/hellaswag_val.jsonl", readers.jsonl_rows),
+            },
+            stand_in={
+                "validation": HubSplit(
+                    "hellaswag/hellaswag_val_full.txt.bz2", readers.hellaswag_text_scored
+                ),
+                "train": HubSplit(
+                    "hellaswag/hellaswag_val_full.txt.bz2", readers.hellaswag_text_examples
+                ),
+            },
+        ),
+    ),
+    "gsm8k": Benchmark(
+        pattern="gsm8k/test.jsonl",
+        read=readers.read_gsm8k,
+        hub=HubDataset(
+            path="openai/gsm8k",
+            splits={
+                "train": HubSplit("gsm8k/train.jsonl", readers.jsonl_rows),
+                "test": HubSplit("gsm8k/test.jsonl", readers.jsonl_rows),
+            },
+        ),
+    ),
+    "humaneval": Benchmark(pattern="humaneval/HumanEval.jsonl.gz", read=readers.read_humaneval),
+    "tydiqa_en": Benchmark(
+        pattern="tydiqa_goldp/english_tydiqa_dev.json", read=readers.read_tydiqa, hub=TYDIQA
+    ),
+    "tydiqa_ko": Benchmark(
+        pattern="tydiqa_goldp/korean_tydiqa_dev.json", read=readers.read_tydiqa, hub=TYDIQA
+    ),
+    "truthfulqa": Benchmark(
+        pattern="truthfulqa/TruthfulQA.csv",
+        read=readers.read_truthfulqa,
+        hub=HubDataset(
+            path="truthfulqa/truthful_qa",
+            splits={"validation": HubSplit("truthfulqa/TruthfulQA.csv", readers.truthfulqa_rows)},
+        ),
+    ),
+    "self_instruct": Benchmark(
+        pattern="self_instruct/user_oriented_instructions.jsonl", read=readers.read_self_instruct
+    ),
+    "bbq": Benchmark(
+        pattern="bbq/*.jsonl",
+        read=readers.read_bbq,
+        hub=HubDataset(
+            path="oskarvanderwal/bbq",
+            splits={"test": HubSplit("bbq/*.jsonl", readers.jsonl_rows)},
+        ),
+    ),
+    "crows_pairs": Benchmark(
+        pattern="crows_pairs/crows_pairs_anonymized.csv",
+        read=readers.read_crows_pairs,
+        hub=HubDataset(
+            path="jannalu/crows_pairs_multilingual",
+            splits={
+                "test": HubSplit("crows_pairs/crows_pairs_anonymized.csv", readers.crows_pairs_rows)
+            },
+        ),
+    ),
+    "xstest": Benchmark(
+        pattern="xstest/xstest_prompts.csv",
+        read=readers.read_xstest,
+        hub=HubDataset(
+            path="walledai/XSTest",
+            splits={"test": HubSplit("xstest/xstest_prompts.csv", readers.xstest_rows)},
+        ),
+    ),
 }
-"""Names as configs spell them. Only what is scored is read: tests and development sets, not the
-examples shown in prompts nor training parts."""
+"""Benchmarks by the name that `suite.benchmarks` uses. `pattern` covers scored parts only: the
+examples in prompts and the training parts may appear in training data."""
+
+HUB_DATASETS = {
+    benchmark.hub.path: benchmark.hub for benchmark in BENCHMARKS.values() if benchmark.hub
+}
+"""Hub data sets by id."""
 
 
 def read_benchmarks(names: Sequence[str], data_dir: Path | None) -> Iterator[Item]:
-    """The items of benchmarks, one benchmark after the other.
+    """Yield the scored items of several benchmarks, one benchmark after the other.
 
     Args:
         names: keys of `BENCHMARKS`.
-        data_dir: folder that holds one folder a benchmark; None suffices for what comes with pacos.
+        data_dir: folder that holds one folder per benchmark. None is enough for those that come
+            with pacos.
 
     Raises:
-        UserError: a name is not known, or a benchmark's file is absent or of another form.
+        UserError: a name is unknown, or a benchmark's file is missing or in another format.
     """
     for name in names:
         if name not in BENCHMARKS:
             known = ", ".join(BENCHMARKS)
-            raise UserError(f"benchmark {name}: no such benchmark; choose among: {known}")
+            raise UserError(f"benchmark {name}: no such benchmark; choose one of: {known}")
         benchmark = BENCHMARKS[name]
         files = benchmark.files(data_dir)
         if not files:
-            where = benchmark.pattern if data_dir is None else data_dir / benchmark.pattern
+            place = benchmark.pattern if data_dir is None else data_dir / benchmark.pattern
             raise UserError(
-                f"benchmark {name}: no file {where}; put it there, set the folder of the "
+                f"benchmark {name}: no file {place}; put it there, set the folder of the "
                 f"benchmarks' files, or leave {name} out"
             )
         for file in files:
@@ -86,6 +211,6 @@ def _items(name: str, benchmark: Benchmark, file: Path) -> Iterator[Item]:
         yield from benchmark.read(name, file)
     except UNREADABLE as error:
         raise UserError(
-            f"benchmark {name}: {file} is not in the form that its authors publish ({error!r}); "
+            f"benchmark {name}: {file} is not in the format that its authors publish ({error!r}); "
             f"replace the file, or leave {name} out"
         ) from error

@@ -8,9 +8,7 @@ from pathlib import Path
 from pacos.benchmarks.catalogue import BENCHMARKS, Benchmark
 from pacos.configs.shared import is_plain_name
 from pacos.errors import Problem
-
-SHIPPED_SUITES = Path(__file__).parents[2] / "eval" / "suites"
-"""Folder of the task files that come with pacos, one folder a suite."""
+from pacos.suites import SHIPPED_SUITES
 
 
 @dataclass(kw_only=True, slots=True)

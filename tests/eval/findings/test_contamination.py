@@ -12,10 +12,10 @@ from eval.findings.training_rows import TrainingRow, training_rows, training_sou
 from eval.harness.results import SuiteResult
 from eval.run import main
 from pacos.benchmarks.items import CodeProblem, MultipleChoice, OpenQuestion, SentencePair
-from pacos.configs.suite import SHIPPED_SUITES
 from pacos.errors import EXIT_DONE
 from pacos.files import read_json, write_json, write_jsonl
 from pacos.run.directory import open_run
+from pacos.suites import SHIPPED_SUITES
 
 QUESTIONS = [
     "Which river runs through the old town of Heidelberg before it reaches the Rhine?",

@@ -6,8 +6,9 @@ import pytest
 from hydra import compose, initialize_config_module
 
 from eval.harness.suites import build_suite, leaves
-from pacos.configs.suite import SHIPPED_SUITES, SuiteConfig
+from pacos.configs.suite import SuiteConfig
 from pacos.errors import UserError
+from pacos.suites import SHIPPED_SUITES
 
 SMOKE = SuiteConfig(
     name="smoke",

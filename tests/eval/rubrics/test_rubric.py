@@ -17,8 +17,8 @@ from eval.rubrics.prompts import read_prompts
 from eval.rubrics.rubric import LANGS, Rubric, RubricError, read_rubric, write_rubric
 from launch.config import SCHEMAS
 from pacos.configs.compose import compose_checked
-from pacos.configs.suite import SHIPPED_SUITES
 from pacos.errors import ConfigError, UserError
+from pacos.suites import SHIPPED_SUITES
 from tests.eval.conftest import RUBRIC
 
 FOLDER = SHIPPED_SUITES / "geval"

@@ -116,7 +116,7 @@ def test_a_bad_file_of_ratings(
 
 def test_real_ratings_are_read(shared_data: Path, rubrics: Path) -> None:
     from eval.geval.rated import read_rated
-    from pacos.configs.suite import SHIPPED_SUITES
+    from pacos.suites import SHIPPED_SUITES
 
     rubric = read_rubric(SHIPPED_SUITES / "geval" / "dialogue_en.yaml")
     file = shared_data / "unieval" / "data" / "topical_chat.json"
