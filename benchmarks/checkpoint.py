@@ -28,7 +28,8 @@ import psutil
 from benchmarks.provenance import provenance
 from pacos.errors import UserError, exit_with
 from pacos.files import read_jsonl, write_json, write_jsonl
-from pacos.run.directory import RunDir
+from pacos.run.lives import Lives
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 
 RANKS = 2
@@ -70,7 +71,7 @@ def killed_run(rows: Path, folder: Path, minutes: float) -> dict[str, Any]:
         *(f"checkpoint.every_steps={SAVE_EVERY_STEPS}", f"cluster.ranks_per_node={RANKS}"),
         *("data.on_error=quarantine", f"run.root={folder}", "run.name=killed"),
     ]
-    run, began = RunDir(folder / "killed"), time.monotonic()
+    run, began = RunPaths(folder / "killed"), time.monotonic()
     while time.monotonic() - began < 60 * minutes:
         said = folder / "said"
         with said.open("w") as words_of_it:
@@ -95,7 +96,7 @@ def killed_run(rows: Path, folder: Path, minutes: float) -> dict[str, Any]:
     step_seconds = statistics.median(record[metrics.STEP_SECONDS] for record in records)
     return {
         "seconds": round(seconds, 1),
-        "kills": run.lives(),
+        "kills": Lives(run).count(),
         "steps_kept": kept,
         "steps_lost_to_the_last_kill": records[-1][metrics.STEP] - kept,
         "steps_a_checkpoint": SAVE_EVERY_STEPS,

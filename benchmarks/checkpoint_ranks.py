@@ -19,7 +19,7 @@ from typing import Any
 from pacos.configs.compose import compose_checked
 from pacos.distributed import World
 from pacos.model.loading import load_tokenizer
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from sft.checkpoints.manifest import Manifest
 from sft.checkpoints.protocol import Checkpoints
 from sft.checkpoints.store import damage
@@ -76,7 +76,7 @@ def main(folder: Path, rounds: int) -> None:
     tokenizer = load_tokenizer(config.model.path, pad_token=config.model.pad_token)
     engine = build_engine(build_model(config, tokenizer, device), config, 1)
     batch = Batch.of(proof_rows(), device)
-    run, clock, sizes = RunDir(folder / "pacos"), Clock(world), {}
+    run, clock, sizes = RunPaths(folder / "pacos"), Clock(world), {}
     checkpoints = Checkpoints(run, config, engine, "rows", world)
 
     def step() -> None:

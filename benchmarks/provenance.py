@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pacos.run.directory import git_commit, package_versions
+from pacos.run.manifest import git_commit, package_versions
 
 
 def provenance(*packages: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from benchmarks.provenance import provenance
 from pacos.data.sources import open_source
 from pacos.errors import UserError, exit_with
 from pacos.files import read_jsonl, write_json
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 
 RANKS = 2
@@ -29,7 +29,7 @@ FIRST = 20
 """Losses that are compared one by one."""
 
 
-def trained(stage: int, source: Path, weight: float, precision: str, folder: Path) -> RunDir:
+def trained(stage: int, source: Path, weight: float, precision: str, folder: Path) -> RunPaths:
     """The finished run of one stage."""
     words = [
         *("model=smollm2_135m", "data=alpaca", f"data.path={source}", f"data.weight={weight}"),
@@ -41,10 +41,10 @@ def trained(stage: int, source: Path, weight: float, precision: str, folder: Pat
     command = [str(Path(sys.executable).parent / "pacos"), "sft", *words]
     if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode != 0:
         raise UserError(f"ZeRO-{stage} failed; its words are above")
-    return RunDir(folder / f"zero{stage}")
+    return RunPaths(folder / f"zero{stage}")
 
 
-def measured(run: RunDir) -> dict[str, Any]:
+def measured(run: RunPaths) -> dict[str, Any]:
     records = list(read_jsonl(run.metrics))
     steps = [record for record in records if metrics.LOSS in record]
     return {

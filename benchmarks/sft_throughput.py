@@ -33,7 +33,7 @@ from pacos.files import read_jsonl, write_json, write_jsonl
 from pacos.model.formats import PromptFormat
 from pacos.model.loading import load_tokenizer, model_directory
 from pacos.model.prompts import Encoder
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from pacos.schemas import Row
 from pacos.tracking import metrics
 
@@ -92,7 +92,7 @@ def pacos(folder: Path, step_rows: int, precision: str) -> dict[str, Any]:
         f"cluster.threads_per_rank={environment()['OMP_NUM_THREADS']}",
     ]
     finished([str(SCRIPTS / "pacos"), "sft", *words])
-    records = list(read_jsonl(RunDir(folder / "pacos").metrics))
+    records = list(read_jsonl(RunPaths(folder / "pacos").metrics))
     return {
         "seconds": [record[metrics.STEP_SECONDS] for record in records],
         "losses": [record[metrics.LOSS] for record in records],

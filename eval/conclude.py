@@ -30,7 +30,7 @@ from eval.harness.results import read_suite
 from eval.rubrics.rubric import Rubric
 from pacos.configs.shared import flatten
 from pacos.files import atomic_write, read_json, write_json
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from pacos.tracking.open import open_tracker
 
@@ -40,7 +40,7 @@ Scores = Mapping[str, float]
 """Figures of one model under task/metric names."""
 
 
-def conclude(config: EvalConfig, run: RunDir) -> None:
+def conclude(config: EvalConfig, run: RunPaths) -> None:
     """Read all finished parts, compare, write and print."""
     scores = {label: read_scores(config, run, label) for label in config.models()}
     if not scores["target"] and config.judge.endpoint is None:
@@ -66,7 +66,7 @@ def conclude(config: EvalConfig, run: RunDir) -> None:
     print(said, end="", flush=True)
 
 
-def read_scores(config: EvalConfig, run: RunDir, label: str) -> Scores:
+def read_scores(config: EvalConfig, run: RunPaths, label: str) -> Scores:
     """All figures of one model."""
     found: dict[str, float] = {}
     if config.suite.tasks:
@@ -78,14 +78,14 @@ def read_scores(config: EvalConfig, run: RunDir, label: str) -> Scores:
     return found
 
 
-def read_errors(config: EvalConfig, run: RunDir, label: str) -> Scores:
+def read_errors(config: EvalConfig, run: RunPaths, label: str) -> Scores:
     """Standard errors of one model's figures."""
     if not config.suite.tasks:
         return {}
     return standard_errors(read_suite(run.eval / config.suite.name / label))
 
 
-def compare(config: EvalConfig, run: RunDir) -> list[Difference]:
+def compare(config: EvalConfig, run: RunPaths) -> list[Difference]:
     """Baseline against target, on everything that both were measured on."""
     found: list[Difference] = []
     if config.suite.tasks:
@@ -105,7 +105,7 @@ def compare(config: EvalConfig, run: RunDir) -> list[Difference]:
     return found
 
 
-def _judged(config: EvalConfig, run: RunDir) -> tuple[str, Mapping[str, Rubric], Judged]:
+def _judged(config: EvalConfig, run: RunPaths) -> tuple[str, Mapping[str, Rubric], Judged]:
     """The suite's name, its rubrics, and what the judge said."""
     folder = config.judged_folder(run.eval)
     assert folder is not None
@@ -113,7 +113,7 @@ def _judged(config: EvalConfig, run: RunDir) -> tuple[str, Mapping[str, Rubric],
     return config.suite.name, rubrics, read_judged(folder)
 
 
-def _objective(config: EvalConfig, run: RunDir, target: Scores) -> dict[str, Any]:
+def _objective(config: EvalConfig, run: RunPaths, target: Scores) -> dict[str, Any]:
     """The figure that a sweep optimises.
 
     It is the token NLL of held-out answers where it was measured; else a judge's overall score,
@@ -134,7 +134,7 @@ def result(scores: Mapping[str, Scores], objective: dict[str, Any]) -> dict[str,
     return {"objective": objective, **scores}
 
 
-def _judge_in_words(config: EvalConfig, run: RunDir) -> str:
+def _judge_in_words(config: EvalConfig, run: RunPaths) -> str:
     """Who judged, and what its scores are worth, in lines; empty without a judge."""
     folder = config.judged_folder(run.eval)
     if folder is None:
@@ -142,7 +142,7 @@ def _judge_in_words(config: EvalConfig, run: RunDir) -> str:
     return "".join(f"{line}\n" for line in in_words(read_json(folder / CERTIFICATE)))
 
 
-def _print_contamination(config: EvalConfig, run: RunDir) -> None:
+def _print_contamination(config: EvalConfig, run: RunPaths) -> None:
     """Search the target's training data for items, where it is known."""
     sources = training_sources(config.target, config.training_data)
     if not sources:
@@ -155,12 +155,12 @@ def _print_contamination(config: EvalConfig, run: RunDir) -> None:
         print(line, flush=True)
 
 
-def _track(config: EvalConfig, run: RunDir, scores: Mapping[str, Scores]) -> None:
+def _track(config: EvalConfig, run: RunPaths, scores: Mapping[str, Scores]) -> None:
     record: dict[str, object] = {metrics.STEP: 1}
     for label, found in scores.items():
         record |= {f"{label}/{name}": value for name, value in found.items()}
     settings = flatten(config)
-    tracker = open_tracker(config.tracking, run.path, run.metrics, settings, is_main=True)
+    tracker = open_tracker(config.tracking, run, settings, is_main=True)
     tracker.log(record)
     tracker.close(0)
 

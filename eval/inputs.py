@@ -12,7 +12,8 @@ from eval.geval.answers import read_rubrics
 from pacos.benchmarks.catalogue import BENCHMARKS
 from pacos.errors import UserError
 from pacos.files import read_json, sha256
-from pacos.run.directory import RunDir
+from pacos.run.manifest import add_inputs
+from pacos.run_paths import RunPaths
 
 MODEL_FILES = ("config.json", "*.safetensors", "*.bin", "tokenizer.json", "tokenizer.model")
 
@@ -43,7 +44,7 @@ def input_files(config: EvalConfig, suite: Mapping[str, Path]) -> dict[str, Path
     return files
 
 
-def model_content(run: RunDir, label: str) -> dict[str, str]:
+def model_content(run: RunPaths, label: str) -> dict[str, str]:
     """Digests of the files of a model, which are in the manifest; of a hub id there are none."""
     inputs = read_json(run.manifest)["inputs"]
     return {
@@ -53,7 +54,7 @@ def model_content(run: RunDir, label: str) -> dict[str, str]:
     }
 
 
-def record_inputs(run: RunDir, files: dict[str, Path]) -> None:
+def record_inputs(run: RunPaths, files: dict[str, Path]) -> None:
     """Put digests of the files into the manifest.
 
     Raises:
@@ -70,4 +71,4 @@ def record_inputs(run: RunDir, files: dict[str, Path]) -> None:
         )
     new = {name: path for name, path in files.items() if name not in recorded}
     if new:
-        run.add_inputs(new)
+        add_inputs(run, new)

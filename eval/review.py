@@ -19,10 +19,10 @@ from pacos.files import read_json, write_json
 from pacos.review.items import Ratings
 from pacos.review.program import main
 from pacos.review.server import ReviewServer, serve
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 
 
-def review(run: RunDir, port: int | None) -> None:
+def review(run: RunPaths, port: int | None) -> None:
     """Serve the page, and put what came of it into the folder of the last judge.
 
     Raises:
@@ -45,7 +45,7 @@ def review(run: RunDir, port: int | None) -> None:
         )
 
 
-def last_judge(run: RunDir, config: EvalConfig) -> Path:
+def last_judge(run: RunPaths, config: EvalConfig) -> Path:
     """The folder of the judge that ended last.
 
     Raises:

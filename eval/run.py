@@ -19,9 +19,9 @@ from pacos.console import set_up_logging
 from pacos.distributed import World
 from pacos.errors import ConfigError, UserError, exit_with
 from pacos.rank import end_with_parent, is_rank
-from pacos.run.directory import RunDir
 from pacos.run.program import live, load_program
 from pacos.run.stop import Stopped, StopRequest
+from pacos.run_paths import RunPaths
 
 if TYPE_CHECKING:
     from eval.engine.lm import SharedContextLM
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     return live(run, world, partial(evaluate, config, run, world))
 
 
-def _load(arguments: Sequence[str], world: World) -> tuple[EvalConfig, RunDir]:
+def _load(arguments: Sequence[str], world: World) -> tuple[EvalConfig, RunPaths]:
     config, run = load_program(arguments, EvalConfig, SCHEMAS, world)
     missing = config.missing_files()
     if missing:
@@ -56,7 +56,7 @@ def _load(arguments: Sequence[str], world: World) -> tuple[EvalConfig, RunDir]:
     return config, run
 
 
-def evaluate(config: EvalConfig, run: RunDir, world: World) -> str | None:
+def evaluate(config: EvalConfig, run: RunPaths, world: World) -> str | None:
     """Have every rank do its part; returns why it stopped before the end, if it did."""
     from eval.engine.rank_workers import Team, join_ranks
 
@@ -99,7 +99,7 @@ class Loader:
         yield []
 
 
-def _lead(config: EvalConfig, run: RunDir, loader: Loader, stop: StopRequest) -> str | None:
+def _lead(config: EvalConfig, run: RunPaths, loader: Loader, stop: StopRequest) -> str | None:
     """Do the parts that are left; returns why it stopped before the last one, if it did."""
     from eval.harness.endpoint import check_tasks
     from eval.harness.suites import build_suite
@@ -124,7 +124,7 @@ def _lead(config: EvalConfig, run: RunDir, loader: Loader, stop: StopRequest) ->
     return None
 
 
-def _finish(config: EvalConfig, run: RunDir, stop: StopRequest) -> str | None:
+def _finish(config: EvalConfig, run: RunPaths, stop: StopRequest) -> str | None:
     """Have a judge score answers, if there is one, and compare: no other rank is needed."""
     from eval.conclude import conclude
 
@@ -143,7 +143,7 @@ def _stopped(reason: str) -> str:
     return reason
 
 
-def _measures(config: EvalConfig, run: RunDir, tasks: list[Any]) -> dict[str, Score]:
+def _measures(config: EvalConfig, run: RunPaths, tasks: list[Any]) -> dict[str, Score]:
     """What every model is measured on, by the name of its folder."""
     from eval.geval.answers import asked, read_rubrics, write_answers
     from eval.harness.heldout import read_rows, score_heldout
@@ -169,7 +169,7 @@ def _measure(
     config: EvalConfig,
     label: str,
     left: Mapping[Path, Score],
-    run: RunDir,
+    run: RunPaths,
     loader: Loader,
     stop: StopRequest,
 ) -> str | None:

@@ -7,7 +7,7 @@ from launch.jobs.submit import submit_run
 from launch.local import run_here
 from launch.pipeline.run import run_pipeline
 from pacos.configs.shared import Launcher
-from pacos.run.directory import open_run
+from pacos.run.open import open_run
 
 
 def is_job(config: AnyConfig) -> bool:

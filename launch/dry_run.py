@@ -15,7 +15,7 @@ from launch.pipeline.parts import read_links
 from launch.sweep import Point, place, settle
 from launch.sweeps.array import array_scripts
 from pacos.errors import EXIT_DONE
-from pacos.run.directory import find_run
+from pacos.run.open import find_run, with_run_path
 
 
 def show(config: AnyConfig, after: str | None = None) -> int:
@@ -29,7 +29,7 @@ def show(config: AnyConfig, after: str | None = None) -> int:
         UserError: its directory belongs to another run.
     """
     run = find_run(config)
-    _print(str(run.config), OmegaConf.to_yaml(OmegaConf.structured(config)))
+    _print(str(run.config), OmegaConf.to_yaml(OmegaConf.structured(with_run_path(config))))
     if isinstance(config, PipelineConfig):
         before = None
         for link in read_links(config, run.path):

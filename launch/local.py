@@ -18,8 +18,9 @@ from launch.environment import stage_environment
 from pacos.configs.shared import ClusterConfig, StageConfig
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
 from pacos.rank import end_with_parent
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import Lives, State
 from pacos.run.stop import SIGNALS
+from pacos.run_paths import RunPaths
 from sft.config import SFTConfig
 
 STOP_POLL_SECONDS = 1.0
@@ -29,16 +30,16 @@ ENDING_SECONDS = 5.0
 """For ranks whose launcher was killed: they end with it, but a moment later."""
 
 
-def stage_command(config: StageConfig, run: RunDir) -> list[str]:
+def stage_command(config: StageConfig, run: RunPaths) -> list[str]:
     """The command that does the work of a stage on this machine."""
     if isinstance(config, SFTConfig):
         return rank_command(config.cluster, "sft.train", run)
     if isinstance(config, EvalConfig) and config.cluster.ranks_per_node > 1:
         return rank_command(config.cluster, "eval.run", run)
-    return [sys.executable, "-m", f"{config.STAGE}.run", "--config", str(run.config_of_next_life())]
+    return [sys.executable, "-m", f"{config.STAGE}.run", "--config", str(Lives(run).next_config())]
 
 
-def rank_command(cluster: ClusterConfig, program: str, run: RunDir) -> list[str]:
+def rank_command(cluster: ClusterConfig, program: str, run: RunPaths) -> list[str]:
     """`accelerate launch` of a program's ranks on this machine; it only starts them."""
     return [
         *(sys.executable, "-m", "sft.engine.launcher"),
@@ -46,7 +47,7 @@ def rank_command(cluster: ClusterConfig, program: str, run: RunDir) -> list[str]
         *("--num_processes", str(cluster.ranks_per_node)),
         *("--main_process_port", str(_free_port())),
         *("--mixed_precision", "no", "--dynamo_backend", "no"),
-        *("-m", program, "--config", str(run.config_of_next_life())),
+        *("-m", program, "--config", str(Lives(run).next_config())),
     ]
 
 
@@ -63,14 +64,14 @@ def child_environment(config: StageConfig) -> dict[str, str]:
     return {**os.environ, **stage_environment(config), "PATH": path}
 
 
-def is_done(config: StageConfig, run: RunDir) -> bool:
+def is_done(config: StageConfig, run: RunPaths) -> bool:
     """Whether nothing is left to do; a judge may be named when the answers are there."""
     if isinstance(config, EvalConfig) and config.lacks_verdicts(run.eval):
         return False
-    return run.state() is State.done
+    return Lives(run).state() is State.done
 
 
-def run_here(config: StageConfig, run: RunDir, stop: Path | None = None) -> int:
+def run_here(config: StageConfig, run: RunPaths, stop: Path | None = None) -> int:
     """Do a stage's work in a child and wait for it; returns the front's exit code.
 
     Args:
@@ -81,16 +82,17 @@ def run_here(config: StageConfig, run: RunDir, stop: Path | None = None) -> int:
     if is_done(config, run):
         print(f"{config.STAGE}: already done in {run.path}")
         return EXIT_DONE
-    lives = run.lives()
+    lives = Lives(run)
+    before = lives.count()
     command = stage_command(config, run)
     print(f"{config.STAGE}: {run.path}\n  $ {shlex.join(command)}", flush=True)
     returned = _wait(command, child_environment(config), run, stop)
     patience = ENDING_SECONDS if returned < 0 else 0.0
-    run.end_killed_life(f"ended without a word, exit code {returned}", patience)
+    lives.end_killed(f"ended without a word, exit code {returned}", patience)
     if returned == EXIT_USER_ERROR:
         # Whoever refused has said why.
         return EXIT_USER_ERROR
-    code, reason = run.end_of_life(lives + 1) or (EXIT_CRASH, f"exit code {returned}")
+    code, reason = lives.end_of(before + 1) or (EXIT_CRASH, f"exit code {returned}")
     words = {
         EXIT_SAVED: f"{config.STAGE}: stopped and saved ({reason}); the same command goes on",
         EXIT_CRASH: f"{config.STAGE}: crashed ({reason}); the same command goes on from what is "
@@ -101,7 +103,7 @@ def run_here(config: StageConfig, run: RunDir, stop: Path | None = None) -> int:
     return code
 
 
-def _wait(command: list[str], environment: dict[str, str], run: RunDir, stop: Path | None) -> int:
+def _wait(command: list[str], environment: dict[str, str], run: RunPaths, stop: Path | None) -> int:
     """Run a child in a session of its own, so that Ctrl-C reaches only the front.
 
     The front turns the first signal into the STOP file, which every rank sees at its next step, and

@@ -27,8 +27,10 @@ from pacos.errors import (
     UserError,
     exit_with,
 )
-from pacos.run.directory import RunDir, State, job_of_this_process, open_run
+from pacos.run.lives import Lives, State, job_of_this_process
+from pacos.run.open import open_run
 from pacos.run.stop import TIME_IS_OVER
+from pacos.run_paths import RunPaths
 from sft.config import SFTConfig
 
 FRUITLESS_LIVES = 3
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
             print(begin(words[0], words[1:]))
         else:
             run, code, said, asked = words
-            print(end(RunDir(Path(run)), int(code), Path(said), asked))
+            print(end(RunPaths(Path(run)), int(code), Path(said), asked))
     except UserError as error:
         return exit_with(error)
     return EXIT_DONE
@@ -61,14 +63,14 @@ def begin(stage: str, words: Sequence[str]) -> str:
     if words[:1] == ["--config"]:
         path = Path(words[1]).absolute()
         config: JobConfig = load_frozen(path, schema)
-        run = RunDir(path.parent)
+        run = RunPaths(path.parent)
     else:
         from launch.config import SCHEMAS
         from pacos.configs.compose import compose_checked
 
         config = compose_checked(schema, SCHEMAS, [*_allocation(schema), *words])
         run = open_run(config)
-        path = run.config_of_next_life()
+        path = Lives(run).next_config()
     if is_done(config, run):
         print(f"{stage}: already done in {run.path}", file=sys.stderr)
         return "exit 0"
@@ -92,7 +94,7 @@ def _allocation(schema: type[JobConfig]) -> list[str]:
     return found
 
 
-def end(run: RunDir, code: int, said: Path, asked: str) -> str:
+def end(run: RunPaths, code: int, said: Path, asked: str) -> str:
     """What follows a life's end.
 
     Args:
@@ -104,21 +106,22 @@ def end(run: RunDir, code: int, said: Path, asked: str) -> str:
     Returns:
         Values of `next` (again, end), `code` (of the job) and `exclude` (nodes, with commas).
     """
-    life = run.life_of(job_of_this_process())
+    lives = Lives(run)
+    life = lives.of_job(job_of_this_process())
     if life is None:
         print("pacos: the ranks did not come to the run; see above", file=sys.stderr)
         return _decision("again" if asked == "again" else "end", code or EXIT_CRASH)
-    if run.end_of_life(life) is None:
-        _record_kill(run, said)
-    code, reason = run.end_of_life(life) or (EXIT_CRASH, "")
+    if lives.end_of(life) is None:
+        _record_kill(lives, said)
+    code, reason = lives.end_of(life) or (EXIT_CRASH, "")
     print(f"pacos: life {life} of {run.path}: {reason}", file=sys.stderr)
     if code == EXIT_DONE:
-        _finish_pipeline(RunDir(run.path.parent))
+        _finish_pipeline(RunPaths(run.path.parent))
     if code in (EXIT_DONE, EXIT_USER_ERROR) or asked == "end":
         return _decision("end", code)
     if code == EXIT_SAVED and not asked and not reason.startswith(TIME_IS_OVER):
         return _decision("end", code)
-    fruitless = run.fruitless_lives()
+    fruitless = lives.fruitless()
     if fruitless and len(fruitless) >= (fruitless[-1]["fruitless_lives"] or FRUITLESS_LIVES):
         print(
             f"pacos: {len(fruitless)} lives in a row came to no new checkpoint; the job ends",
@@ -128,7 +131,7 @@ def end(run: RunDir, code: int, said: Path, asked: str) -> str:
     return _decision("again", code, blamed_nodes(run) if code == EXIT_CRASH else ())
 
 
-def _finish_pipeline(whole: RunDir) -> None:
+def _finish_pipeline(whole: RunPaths) -> None:
     """Write the report of the pipeline that a run belongs to, if that was its last one."""
     if not whole.manifest.is_file():
         return
@@ -136,28 +139,29 @@ def _finish_pipeline(whole: RunDir) -> None:
     from launch.pipeline.finish import finish
     from launch.pipeline.parts import read_links
 
-    config = load_frozen(whole.config_of_next_life(), PipelineConfig)
+    lives = Lives(whole)
+    config = load_frozen(lives.next_config(), PipelineConfig)
     if not all(link.is_done for link in read_links(config, whole.path)):
         return
     try:
-        whole.begin_life()
-        finish(whole)
+        lives.begin()
+        finish(lives)
     except UserError:
         pass  # its keeper is at work, and does it
     except Exception as error:  # noqa: BLE001 - a report must not keep a job from ending well
-        whole.end_life(State.failed, repr(error), EXIT_CRASH)
+        lives.end(State.failed, repr(error), EXIT_CRASH)
 
 
 def _decision(next_: str, code: int, exclude: Sequence[str] = ()) -> str:
     return f"next={next_} code={code} exclude={shlex.quote(','.join(exclude))}"
 
 
-def _record_kill(run: RunDir, said: Path) -> None:
+def _record_kill(lives: Lives, said: Path) -> None:
     """Say for a life that was killed how it ended, and on which node that began."""
     match = FIRST_TO_END.search(said.read_text(errors="replace") if said.is_file() else "")
     if match:
-        run.note(node=match[1])
-    run.end_life(State.failed, match[0] if match else "killed", EXIT_CRASH)
+        lives.note(node=match[1])
+    lives.end(State.failed, match[0] if match else "killed", EXIT_CRASH)
 
 
 if __name__ == "__main__":

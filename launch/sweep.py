@@ -19,7 +19,8 @@ from pacos.configs.frozen import load_frozen
 from pacos.configs.shared import TrackingConfig, identity
 from pacos.errors import ConfigError, Problem, UserError
 from pacos.files import read_json, write_json
-from pacos.run.directory import RunDir
+from pacos.run.lives import Lives
+from pacos.run_paths import RunPaths
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +57,14 @@ class Sweep:
         """Where the command was typed, which relative paths in it start from."""
         return Path(read_json(self.file)["folder"])
 
-    def runs(self) -> list[RunDir]:
+    def runs(self) -> list[RunPaths]:
         """The run of each point."""
-        return [RunDir(self.path / str(number)) for number in range(len(self.varied()))]
+        return [RunPaths(self.path / str(number)) for number in range(len(self.varied()))]
 
     def configs(self) -> list[AnyConfig]:
         """The frozen config of each point, as its next life has to read it."""
         schema = SCHEMA_OF[self.stage()]
-        configs = [load_frozen(run.config_of_next_life(), schema) for run in self.runs()]
+        configs = [load_frozen(Lives(run).next_config(), schema) for run in self.runs()]
         for number, config in enumerate(configs):
             # The sweep may have been moved.
             config.run.root, config.run.name = str(self.path), str(number)

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from pacos.configs.shared import TrackingConfig
 from pacos.console import set_up_logging
 from pacos.errors import EXIT_DONE, UserError, exit_with, first_line
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from pacos.tracking.wandb import WandbTracker, has_api_key
 
 
@@ -30,24 +30,21 @@ def main(arguments: Sequence[str]) -> int:
     return EXIT_DONE
 
 
-def runs_in(path: Path) -> list[RunDir]:
+def runs_in(path: Path) -> list[RunPaths]:
     """The run of a folder; of a pipeline or a sweep, those in it.
 
     Raises:
         UserError: there is none, or none that measured anything.
     """
     folders = [path, *sorted(path.glob("*"))]
-    found = [RunDir(folder.absolute()) for folder in folders if _has_metrics(folder)]
+    runs = [RunPaths(folder.absolute()) for folder in folders]
+    found = [run for run in runs if run.manifest.is_file() and run.metrics.is_file()]
     if not found:
         raise UserError(f"{path}: holds no metrics of a run; give the folder of one: runs/NAME")
     return found
 
 
-def _has_metrics(folder: Path) -> bool:
-    return (folder / "manifest.json").is_file() and (folder / "metrics.jsonl").is_file()
-
-
-def upload(run: RunDir) -> None:
+def upload(run: RunPaths) -> None:
     """Send what W&B lacks of a run.
 
     Raises:
@@ -60,7 +57,7 @@ def upload(run: RunDir) -> None:
     tracking = OmegaConf.to_object(known)
     assert isinstance(tracking, TrackingConfig)
     try:
-        sent = WandbTracker(tracking, run.path, dict(_flat(config))).upload()
+        sent = WandbTracker(tracking, run, dict(_flat(config))).upload()
     except Exception as error:  # a foreign service raises anything
         raise UserError(
             f"{run.path}: W&B did not take it ({first_line(error)}); the same command goes on"

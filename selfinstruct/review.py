@@ -16,7 +16,7 @@ from pacos.proportion import proportion
 from pacos.review.items import Choice, Drawn, Item, Question, Rating, Ratings, queue
 from pacos.review.program import main
 from pacos.review.server import ReviewServer, serve
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from pacos.schemas import Row
 from pacos.text.language import language
 from selfinstruct.config import HIGHEST, SelfInstructConfig
@@ -32,7 +32,7 @@ ASK = {
 }
 
 
-def review(run: RunDir, port: int | None) -> None:
+def review(run: RunPaths, port: int | None) -> None:
     """Serve the page, and write what came of it to data/review.json.
 
     Raises:

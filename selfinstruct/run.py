@@ -22,9 +22,10 @@ from pacos.files import write_json
 from pacos.llm.budget import BudgetReached
 from pacos.llm.ledger import Spent
 from pacos.llm.service import open_service
-from pacos.run.directory import RunDir
+from pacos.run.manifest import add_inputs
 from pacos.run.program import live, load_program
 from pacos.run.stop import Stopped, StopRequest
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from pacos.tracking.history import last_record
 from pacos.tracking.open import open_tracker
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     return live(run, world, partial(work, config, run))
 
 
-def _load(arguments: Sequence[str], world: World) -> tuple[SelfInstructConfig, RunDir]:
+def _load(arguments: Sequence[str], world: World) -> tuple[SelfInstructConfig, RunPaths]:
     if world.size > 1:
         raise UserError(
             f"selfinstruct runs in one process, not in {world.size}: use pacos selfinstruct"
@@ -70,7 +71,7 @@ def _load(arguments: Sequence[str], world: World) -> tuple[SelfInstructConfig, R
     return config, run
 
 
-def work(config: SelfInstructConfig, run: RunDir) -> str | None:
+def work(config: SelfInstructConfig, run: RunPaths) -> str | None:
     """Build, build, build, generate, export; returns why the run is not at its end, if it is not.
 
     A pilot, and a run whose budget is spent, export what they have: perhaps nothing follows.
@@ -79,8 +80,8 @@ def work(config: SelfInstructConfig, run: RunDir) -> str | None:
     method = build_method(config)
     files = {f"seeds_{lang}": path for lang, path in config.seed_files().items()}
     terms = {"seeds": seed_terms(config), "teacher": config.generator.terms}
-    run.add_inputs(files, lineage=terms)
-    tracker = open_tracker(config.tracking, run.path, run.metrics, flatten(config), is_main=True)
+    add_inputs(run, files, lineage=terms)
+    tracker = open_tracker(config.tracking, run, flatten(config), is_main=True)
     stop = StopRequest(run.stop)
     try:
         bootstrap, unfinished = asyncio.run(generate(config, run, pool, method, stop, tracker))
@@ -98,7 +99,7 @@ def work(config: SelfInstructConfig, run: RunDir) -> str | None:
 
 async def generate(
     config: SelfInstructConfig,
-    run: RunDir,
+    run: RunPaths,
     pool: Pool,
     method: Method,
     stop: StopRequest,
@@ -113,7 +114,7 @@ async def generate(
     endpoint = config.generator.endpoint
     began = time.monotonic()
     async with AsyncExitStack() as stack:
-        said = run.path / "server.log"
+        said = run.server_log
         await stack.enter_async_context(serving(config.generator, said, stop))
         service = await stack.enter_async_context(open_teacher(config.generator, run.data))
         is_new = service.spent == Spent()
@@ -143,7 +144,7 @@ async def generate(
     return bootstrap, None
 
 
-def _conclude(run: RunDir, bootstrap: Bootstrap) -> None:
+def _conclude(run: RunPaths, bootstrap: Bootstrap) -> None:
     """Write the result and say what came out."""
     rows = len(bootstrap.rows)
     candidates = rows + len(bootstrap.rejections)

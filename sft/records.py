@@ -12,8 +12,10 @@ from pacos.distributed import World
 from pacos.errors import EXIT_CRASH, EXIT_DONE
 from pacos.files import read_jsonl, write_json, write_jsonl
 from pacos.gpus import peak_flops
-from pacos.run.directory import RunDir
+from pacos.run.lives import Lives
+from pacos.run.manifest import add_inputs
 from pacos.run.stop import Stopped
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from pacos.tracking.history import cut_after
 from pacos.tracking.open import NullTracker, open_tracker
@@ -33,10 +35,10 @@ log = logging.getLogger(__name__)
 class Records:
     """The records of one life. Every rank calls it; only rank 0 writes."""
 
-    def __init__(self, config: SFTConfig, run: RunDir, world: World, wall: WallTime) -> None:
+    def __init__(self, config: SFTConfig, run: RunPaths, world: World, wall: WallTime) -> None:
         self.wall = wall
         """Where this life's time goes; the loop counts."""
-        self.samples = run.path / "samples.jsonl"
+        self.samples = run.samples
         """Answers to held-out rows."""
         self._config = config
         self._run = run
@@ -58,17 +60,17 @@ class Records:
         """
         if not self._world.is_main:
             return
-        self._run.note(first_step=steps_done + 1)
+        Lives(self._run).note(first_step=steps_done + 1)
         ranks = self._config.deepspeed.data_ranks(self._world.size)
         log.info(plan.summary(data.lengths, self._config.seed, ranks))
         for name, rows in (("dropped", data.dropped), ("quarantined", data.quarantined)):
             if rows:
-                listed = self._run.path / f"{name}_rows.jsonl"
+                listed = self._run.excluded_rows(name)
                 write_jsonl(listed, rows)
                 log.warning(f"{len(rows)} rows {name}, whole or in part; see {listed}")
         lineage = {"weights": self._config.model.license, "data": data.terms}
-        self._run.add_inputs(data.inputs, lineage=lineage)
-        events = self._run.path / "health.jsonl"
+        add_inputs(self._run, data.inputs, lineage=lineage)
+        events = self._run.health
         for file in (self._run.metrics, self.samples, events):
             # A first life measures before its first step, and a new first life does so again.
             cut_after(file, steps_done or -1)
@@ -82,8 +84,7 @@ class Records:
         self._peak_flops = _peak_flops(self._config.precision)
         self._tracker = open_tracker(
             self._config.tracking,
-            self._run.path,
-            self._run.metrics,
+            self._run,
             flatten(self._config),
             is_main=True,
         )
@@ -153,7 +154,7 @@ class Records:
         self._tracker.close(exit_code)
         if self._world.is_main:
             last = self._last.get(metrics.STEP)
-            self._run.note(last_step=last, seconds=self.wall.seconds())
+            Lives(self._run).note(last_step=last, seconds=self.wall.seconds())
 
     def model_card(self, data: Mixture, steps: int) -> str:
         """The README.md of the exported model; empty on ranks that do not write it."""

@@ -13,9 +13,9 @@ from pacos.console import set_up_logging
 from pacos.distributed import World
 from pacos.errors import EXIT_USER_ERROR, UserError, exit_with
 from pacos.rank import end_with_parent, is_rank
-from pacos.run.directory import RunDir
 from pacos.run.program import live, load_program
 from pacos.run.stop import StopRequest
+from pacos.run_paths import RunPaths
 from sft.config import SCHEMAS, SFTConfig
 from sft.data.tokenizer import build_tokenizer
 from sft.engine.device import choose_device
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     )
 
 
-def train(config: SFTConfig, run: RunDir, world: World, request: StopRequest) -> None:
+def train(config: SFTConfig, run: RunPaths, world: World, request: StopRequest) -> None:
     """Build, build, build, fit, export.
 
     Raises:

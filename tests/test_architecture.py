@@ -28,7 +28,7 @@ SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglo
         "launch.report.page",
         "launch.commands.plan",
         "pacos.configs.compose",
-        "pacos.run.directory",
+        "pacos.run.open",
     ]
     + [f"{stage}.config" for stage in ("selfinstruct", "sft", "eval", "launch")],
 )

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pacos.files import write_json
-from pacos.run.directory import package_versions
+from pacos.run.manifest import package_versions
 
 LENGTHS = (2048, 4096, 8192)
 TOKENS = 16_384

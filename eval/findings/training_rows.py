@@ -15,7 +15,7 @@ from pacos.data.sources import Source, open_source
 from pacos.errors import UserError
 from pacos.files import read_json
 from pacos.model.paths import exported_model
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def training_sources(target: str, given: str | None) -> list[Source]:
 
 
 def _paths_of_run(folder: Path) -> list[str]:
-    run = RunDir(folder)
+    run = RunPaths(folder)
     if not run.manifest.is_file():
         return []
     data = yaml.safe_load(run.config.read_text(encoding="utf-8")).get("data")

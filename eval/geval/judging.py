@@ -23,13 +23,13 @@ from pacos.console import Counter, progress
 from pacos.files import write_json, write_jsonl
 from pacos.llm.budget import BudgetReached
 from pacos.llm.service import Service, open_service
-from pacos.run.directory import RunDir
 from pacos.run.stop import Stopped, StopRequest
+from pacos.run_paths import RunPaths
 
 log = logging.getLogger("eval.geval")
 
 
-def judge_answers(config: EvalConfig, run: RunDir, stop: StopRequest) -> str | None:
+def judge_answers(config: EvalConfig, run: RunPaths, stop: StopRequest) -> str | None:
     """Judge all answers of a run; returns why it stopped before the end, if it did.
 
     Raises:

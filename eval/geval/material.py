@@ -15,7 +15,7 @@ from eval.rubrics.rubric import Criterion, Rubric
 from pacos.llm.config import EndpointConfig
 from pacos.llm.ledger import Spent
 from pacos.llm.request import estimated_tokens
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 
 STEPS_TOKENS = 200
 """Guessed for evaluation steps that are not written yet."""
@@ -34,7 +34,7 @@ class Material:
     """By rubric."""
 
     @classmethod
-    def read(cls, config: EvalConfig, run: RunDir) -> Material:
+    def read(cls, config: EvalConfig, run: RunPaths) -> Material:
         """Read rubrics, answers and rated texts.
 
         Raises:

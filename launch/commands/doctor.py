@@ -19,7 +19,7 @@ from pacos.configs.frozen import freeze
 from pacos.configs.shared import Device
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, ConfigError
 from pacos.files import write_jsonl
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from sft.config import SFTConfig
 
 PATIENCE_SECONDS = 240
@@ -69,7 +69,7 @@ def run_doctor(overrides: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="pacos-doctor-") as name:
         folder = Path(name)
         config = _compose(overrides, folder / "rows.jsonl")
-        run = RunDir(folder)
+        run = RunPaths(folder)
         freeze(config, run.config)
         findings = Findings(folder / FINDINGS)
         _run("proofs", [sys.executable, "-m", "sft.doctor.run"], config, findings)

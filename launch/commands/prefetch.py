@@ -21,7 +21,7 @@ from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, ConfigError, UserError
 from pacos.files import read_json
 from pacos.model.hub import DATA_FILES, TOKENIZER_FILES, WEIGHT_FILES, Repository, fetch, files_of
 from pacos.model.paths import EMBEDDED, exported_model, looks_local
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from sft.config import SFTConfig
 from sft.configs.compute import Attention
 
@@ -72,8 +72,8 @@ def run_prefetch(arguments: Sequence[str]) -> int:
 
 def _configs(arguments: Sequence[str]) -> list[JobConfig]:
     """The configs of the stages that a command line means; data may be wrong or missing in them."""
-    if len(arguments) == 1 and RunDir(Path(arguments[0])).manifest.is_file():
-        run = RunDir(Path(arguments[0]))
+    if len(arguments) == 1 and RunPaths(Path(arguments[0])).manifest.is_file():
+        run = RunPaths(Path(arguments[0]))
         config: AnyConfig = load_frozen(run.config, SCHEMA_OF[read_json(run.manifest)["stage"]])
     else:
         first = arguments[0] if arguments else ""

@@ -11,10 +11,11 @@ from launch.sweeps.runs import go_on
 from pacos.configs.frozen import load_frozen
 from pacos.errors import UserError
 from pacos.files import read_json
-from pacos.run.directory import RunDir
+from pacos.run.lives import Lives
+from pacos.run_paths import RunPaths
 
 
-def resubmit(place: Sweep | RunDir) -> int:
+def resubmit(place: Sweep | RunPaths) -> int:
     """Do what of a sweep or a run is left; returns the exit code.
 
     Relative paths start from where the first command was typed.
@@ -29,6 +30,6 @@ def resubmit(place: Sweep | RunDir) -> int:
         return go_on(place)
     manifest = read_json(place.manifest)
     os.chdir(manifest["folder"])
-    config = load_frozen(place.config_of_next_life(), SCHEMA_OF[manifest["stage"]])
+    config = load_frozen(Lives(place).next_config(), SCHEMA_OF[manifest["stage"]])
     config.run.root, config.run.name = str(place.path.parent), place.path.name
     return dispatch(config)

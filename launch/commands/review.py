@@ -14,7 +14,7 @@ from launch.config import PipelineConfig
 from launch.report.page import write_report
 from pacos.errors import EXIT_DONE, UserError
 from pacos.files import read_json
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from selfinstruct.config import SelfInstructConfig
 
 PROGRAMS = {EvalConfig.STAGE: "eval.review", SelfInstructConfig.STAGE: "selfinstruct.review"}
@@ -26,7 +26,7 @@ def review(run: Path, options: Sequence[str]) -> int:
     Raises:
         UserError: the folder is no run, or one of a stage without anything to look at.
     """
-    manifest = RunDir(run).manifest
+    manifest = RunPaths(run).manifest
     if not manifest.is_file():
         raise UserError(f"{run}: not a run; give the folder of one, such as runs/demo/eval")
     stage = str(read_json(manifest)["stage"])

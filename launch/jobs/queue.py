@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 
 PATIENCE_SECONDS = 120
 """For an answer of Slurm's controller."""
@@ -36,7 +36,7 @@ def jobs() -> dict[str, Job] | None:
     return {job.id: job for job in found}
 
 
-def job_of(run: RunDir) -> Job | None:
+def job_of(run: RunPaths) -> Job | None:
     """The job that is to do the run's work, if Slurm has one that has not ended."""
     if not run.job_id.is_file():
         return None

@@ -18,7 +18,9 @@ from launch.jobs.script import job_options, render
 from launch.local import is_done
 from pacos.errors import EXIT_DONE, ConfigError, Problem, UserError
 from pacos.files import atomic_write
-from pacos.run.directory import RunDir, config_path, find_run, open_run
+from pacos.run.lives import Lives
+from pacos.run.open import config_path, find_run, open_run
+from pacos.run_paths import RunPaths
 
 REFUSALS = {
     r"partition": "partition",
@@ -58,7 +60,7 @@ def submit(config: JobConfig, after: str | None = None) -> str:
         UserError: the job was not submitted. Whatever was written for it is gone again.
     """
     run = find_run(config)
-    with undone_if_refused(run.path, [run.job_script, run.changed_config()]):
+    with undone_if_refused(run.path, [run.job_script, Lives(run).changed_config()]):
         open_run(config)
         atomic_write(run.job_script, run_script(config, run))
         job_id = sbatch(run.job_script, config, *waiting_for(after))
@@ -71,11 +73,11 @@ def waiting_for(job: str | None) -> list[str]:
     return [f"--dependency=afterok:{job}", "--kill-on-invalid-dep=yes"] if job else []
 
 
-def run_script(config: JobConfig, run: RunDir) -> str:
+def run_script(config: JobConfig, run: RunPaths) -> str:
     """The job script of a run."""
-    whole = RunDir(run.path.parent)
+    whole = RunPaths(run.path.parent)
     name = f"{whole.path.name}-{run.path.name}" if whole.manifest.is_file() else run.path.name
-    files = [f"--job-name={name}", f"--output={run.path}/slurm-%j.log"]
+    files = [f"--job-name={name}", f"--output={run.slurm_log('%j')}"]
     options = [
         *files,
         f"--chdir={Path.cwd()}",
@@ -85,7 +87,7 @@ def run_script(config: JobConfig, run: RunDir) -> str:
     return render(config.STAGE, options, config_path(run, config))
 
 
-def without_blamed(runs: Sequence[RunDir], config: JobConfig) -> list[str]:
+def without_blamed(runs: Sequence[RunPaths], config: JobConfig) -> list[str]:
     """The option that also leaves out nodes which ended lives of these runs."""
     blamed = {node for run in runs for node in blamed_nodes(run)}
     return [f"--exclude={','.join(sorted({*config.cluster.exclude, *blamed}))}"] if blamed else []

@@ -26,7 +26,9 @@ from launch.pipeline.parts import Link, read_links
 from launch.status.read import read_status
 from pacos.configs.frozen import load_frozen
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, UserError, exit_with
-from pacos.run.directory import RunDir, State, open_run
+from pacos.run.lives import Lives, State
+from pacos.run.open import open_run
+from pacos.run_paths import RunPaths
 
 POLL_SECONDS = 10.0
 """Between looks at a job that is waited for."""
@@ -34,7 +36,7 @@ START_SECONDS = 30.0
 """For the keeper to take up the run."""
 
 
-def begin_chain(config: PipelineConfig, run: RunDir) -> int:
+def begin_chain(config: PipelineConfig, run: RunPaths) -> int:
     """Have done what is left of a pipeline with jobs in it, and return at once.
 
     Raises:
@@ -81,8 +83,8 @@ def submit_links(links: Sequence[Link]) -> dict[str, str]:
     return submitted
 
 
-def _start_keeper(run: RunDir) -> int:
-    log = run.path / "pipeline.log"
+def _start_keeper(run: RunPaths) -> int:
+    log = run.pipeline_log
     with log.open("ab") as out:
         keeper = subprocess.Popen(
             [sys.executable, "-m", "launch.pipeline.chain", str(run.path)],
@@ -92,8 +94,9 @@ def _start_keeper(run: RunDir) -> int:
             stderr=out,
             start_new_session=True,
         )
-    lives, ends_by = run.lives(), time.monotonic() + START_SECONDS
-    while run.lives() == lives and keeper.poll() is None and time.monotonic() < ends_by:
+    lives, ends_by = Lives(run), time.monotonic() + START_SECONDS
+    before = lives.count()
+    while lives.count() == before and keeper.poll() is None and time.monotonic() < ends_by:
         time.sleep(0.1)
     if keeper.poll() not in (None, EXIT_DONE):
         raise UserError(f"its keeper ended at once; {log} says why")
@@ -104,9 +107,10 @@ def _start_keeper(run: RunDir) -> int:
     return EXIT_DONE
 
 
-def keep(config: PipelineConfig, run: RunDir) -> int:
+def keep(config: PipelineConfig, run: RunPaths) -> int:
     """Do the parts of this machine, and wait for the jobs between them; returns the exit code."""
-    run.begin_life()
+    lives = Lives(run)
+    lives.begin()
     links = read_links(config, run.path)
     for number, link in enumerate(links):
         if link.is_done:
@@ -118,14 +122,14 @@ def keep(config: PipelineConfig, run: RunDir) -> int:
         if code != EXIT_DONE:
             state = State.saved if code == EXIT_SAVED else State.failed
             reason = f"{link.name} ended with exit code {code}, see {link.run.path}"
-            run.end_life(state, reason, code)
+            lives.end(state, reason, code)
             print(f"pipeline: {reason}; the same command goes on from there", flush=True)
             return code
-    finish(run)
+    finish(lives)
     return EXIT_DONE
 
 
-def _do(link: Link, left: Sequence[Link], pipeline: RunDir) -> int:
+def _do(link: Link, left: Sequence[Link], pipeline: RunPaths) -> int:
     if pipeline.stop.exists():
         return EXIT_SAVED
     if not link.is_job:
@@ -141,11 +145,12 @@ def _do(link: Link, left: Sequence[Link], pipeline: RunDir) -> int:
         time.sleep(POLL_SECONDS)
     if link.is_done:
         return EXIT_DONE
-    code, _ = link.run.end_of_life(link.run.lives()) or (EXIT_CRASH, "")
+    lives = Lives(link.run)
+    code, _ = lives.end_of(lives.count()) or (EXIT_CRASH, "")
     print(f"{link.name}: {read_status(link.run, jobs()).note}", flush=True)
     return code or EXIT_CRASH
 
 
 if __name__ == "__main__":
-    RUN = RunDir(Path(sys.argv[1]))
-    sys.exit(keep(load_frozen(RUN.config_of_next_life(), PipelineConfig), RUN))
+    RUN = RunPaths(Path(sys.argv[1]))
+    sys.exit(keep(load_frozen(Lives(RUN).next_config(), PipelineConfig), RUN))

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from launch.pipeline.summary import print_summary
 from pacos.errors import EXIT_DONE
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import Lives, State
+from pacos.run_paths import RunPaths
 
 
-def conclude(run: RunDir) -> int:
+def conclude(run: RunPaths) -> int:
     """Finish a pipeline that has nothing left to do, and print what came out."""
-    if run.state() is State.done:
+    lives = Lives(run)
+    if lives.state() is State.done:
         print(f"pipeline: every stage is already done in {run.path}; nothing is repeated")
     else:
-        run.begin_life()
-        finish(run)
+        lives.begin()
+        finish(lives)
     print_summary(run, with_table=True)
     return EXIT_DONE
 
 
-def finish(run: RunDir) -> None:
+def finish(lives: Lives) -> None:
     """Write the report of a pipeline whose parts are done, and say that it is."""
     from launch.report.page import write_report
 
-    write_report(run.path)
-    run.end_life(State.done, "all stages done", EXIT_DONE)
+    write_report(lives.run.path)
+    lives.end(State.done, "all stages done", EXIT_DONE)

@@ -11,7 +11,7 @@ from launch.config import JobConfig, PipelineConfig, Where
 from launch.local import is_done
 from pacos.configs.judge import JudgeConfig
 from pacos.configs.shared import Device, Launcher
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ class Link:
         return self.config.cluster.launcher is Launcher.slurm
 
     @property
-    def run(self) -> RunDir:
+    def run(self) -> RunPaths:
         """The run that it works on."""
-        return RunDir(Path(self.config.run.root) / str(self.config.run.name))
+        return RunPaths(Path(self.config.run.root) / str(self.config.run.name))
 
     @property
     def is_done(self) -> bool:

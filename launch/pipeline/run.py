@@ -11,7 +11,9 @@ from launch.pipeline.finish import conclude, finish
 from launch.pipeline.parts import read_links
 from launch.pipeline.summary import print_summary
 from pacos.errors import EXIT_DONE, EXIT_SAVED
-from pacos.run.directory import RunDir, State, find_run, open_run
+from pacos.run.lives import Lives, State
+from pacos.run.open import find_run, open_run
+from pacos.run_paths import RunPaths
 
 
 def run_pipeline(config: PipelineConfig) -> int:
@@ -25,27 +27,28 @@ def run_pipeline(config: PipelineConfig) -> int:
     if any(link.is_job for link in links):
         return begin_chain(config, run)
     open_run(config)
-    if run.state() is State.done and all(link.is_done for link in links):
+    lives = Lives(run)
+    if lives.state() is State.done and all(link.is_done for link in links):
         return conclude(run)
-    run.begin_life()
-    judged_before = RunDir(run.path / "eval").state() is State.done
+    lives.begin()
+    judged_before = Lives(run.stage("eval")).state() is State.done
     for link in links:
         code = _run_checked(link.config, run)
         if code != EXIT_DONE:
             state = State.saved if code == EXIT_SAVED else State.failed
-            run.end_life(state, f"{link.name} ended with exit code {code}", code)
+            lives.end(state, f"{link.name} ended with exit code {code}", code)
             print("pipeline: stopped; the same command goes on from there", file=sys.stderr)
             return code
-    finish(run)
+    finish(lives)
     print_summary(run, with_table=judged_before)
     return EXIT_DONE
 
 
-def _run_checked(stage: JobConfig, pipeline: RunDir) -> int:
+def _run_checked(stage: JobConfig, pipeline: RunPaths) -> int:
     if pipeline.stop.exists():
         return EXIT_SAVED
     run = open_run(stage)
-    was_done = run.state() is State.done
+    was_done = Lives(run).state() is State.done
     code = run_here(stage, run, pipeline.stop)
     # Asked to stop when its last step was under way, a stage is done and yet the next must not
     # begin.

@@ -20,7 +20,7 @@ from launch.report.results import NLL, Results, read_results
 from launch.report.training import Training, read_training
 from launch.status.facts import StageFacts, read_stages
 from pacos.files import atomic_write
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from pacos.text.duration import duration
 from selfinstruct.config import SelfInstructConfig
 from sft.config import SFTConfig
@@ -84,7 +84,7 @@ def write_report(run: Path) -> Path:
     Raises:
         UserError: the folder is no run.
     """
-    target = RunDir(run).report
+    target = RunPaths(run).report
     # A teacher's JSON can hold half a surrogate pair, which is no text that can be written.
     atomic_write(target, render(read_page(run)).encode(errors="replace"))
     return target

@@ -127,8 +127,8 @@ def _places(run: Path, stage: StageFacts) -> Iterator[Place]:
         (stage.run.checkpoints, "checkpoints"),
         (stage.run.eval, "results and samples in the harness's schema, comparison"),
         (stage.run.metrics, "metrics of every step"),
-        (stage.run.path / "health.jsonl", "unusual steps with their rows"),
-        (stage.run.path / "samples.jsonl", "answers to held-out rows during training"),
+        (stage.run.health, "unusual steps with their rows"),
+        (stage.run.samples, "answers to held-out rows during training"),
         (stage.run.config, "config, fully resolved"),
         (stage.run.manifest, "manifest"),
     ):

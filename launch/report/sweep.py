@@ -14,7 +14,7 @@ from launch.report.page import breakable, template
 from launch.status.read import Jobs, Status, read_status
 from launch.sweep import Sweep, short
 from pacos.files import atomic_write, read_json
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def read_sweep_page(sweep: Sweep, known: Jobs | None) -> SweepPage:
 
 def _row(
     number: int,
-    run: RunDir,
+    run: RunPaths,
     varied: Mapping[str, str],
     result: Mapping[str, Any],
     known: Jobs | None,

@@ -100,8 +100,8 @@ def read_training(stage: StageFacts) -> Training | None:
         restarts=restarts,
         validation=[validation[0], min(validation), validation[-1]] if validation else [],
         machine=dict(_machine(steps)),
-        asked=_asked(list(read_jsonl(stage.run.path / "samples.jsonl"))),
-        events=[_event(line) for line in read_jsonl(stage.run.path / "health.jsonl")],
+        asked=_asked(list(read_jsonl(stage.run.samples))),
+        events=[_event(line) for line in read_jsonl(stage.run.health)],
     )
 
 

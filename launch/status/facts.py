@@ -15,7 +15,8 @@ from launch.config import PipelineConfig
 from pacos.configs.shared import StageConfig
 from pacos.errors import UserError
 from pacos.files import read_json
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import Lives, State
+from pacos.run_paths import RunPaths
 from selfinstruct.config import SelfInstructConfig
 from sft.config import SFTConfig
 
@@ -48,7 +49,7 @@ class StageFacts:
     """The records of one run that do not depend on its stage."""
 
     name: str
-    run: RunDir
+    run: RunPaths
     state: State | None
     """None: the run does not exist."""
     lives: list[Life]
@@ -92,7 +93,7 @@ def read_stages(run: Path) -> list[StageFacts]:
     Raises:
         UserError: the folder is no run.
     """
-    manifest = RunDir(run).manifest
+    manifest = RunPaths(run).manifest
     if not manifest.is_file():
         raise UserError(f"{run}: not a run; give the folder of one, such as runs/demo")
     stage = str(read_json(manifest)["stage"])
@@ -103,13 +104,13 @@ def read_stages(run: Path) -> list[StageFacts]:
 
 def read_stage(name: str, path: Path) -> StageFacts:
     """Read what is there of one run; an absent one is a stage that has not begun."""
-    run = RunDir(path)
+    run = RunPaths(path)
     exists = run.manifest.is_file()
     configs = _configs(run)
     return StageFacts(
         name=name,
         run=run,
-        state=run.state() if exists else None,
+        state=Lives(run).state() if exists else None,
         lives=_lives(run),
         config=configs[max(configs)] if configs else {},
         changes=_changes(configs),
@@ -117,7 +118,7 @@ def read_stage(name: str, path: Path) -> StageFacts:
     )
 
 
-def _lives(run: RunDir) -> list[Life]:
+def _lives(run: RunPaths) -> list[Life]:
     return [
         Life(
             number=life["life"],
@@ -126,20 +127,15 @@ def _lives(run: RunDir) -> list[Life]:
             reason=life.get("reason", ""),
             first_step=life.get("first_step"),
         )
-        for life in run.all_lives()
+        for life in Lives(run).all()
     ]
 
 
-def _configs(run: RunDir) -> dict[int, dict[str, str]]:
+def _configs(run: RunPaths) -> dict[int, dict[str, str]]:
     """Flat configs by the first life that had them."""
-    if not run.config.is_file():
-        return {}
-    files = {1: run.config}
-    for path in run.path.glob("config.*.yaml"):
-        files[int(path.name.split(".")[1])] = path
     return {
         life: flat_texts(OmegaConf.to_container(OmegaConf.load(path)))
-        for life, path in sorted(files.items())
+        for life, path in run.configs().items()
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,8 @@ from launch.jobs.queue import Job
 from launch.sweep import Sweep
 from pacos.errors import UserError
 from pacos.files import read_json, read_jsonl
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import Lives, State
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 
 RECENT_STEPS = 20
@@ -30,7 +30,7 @@ Jobs = Mapping[str, Job]
 class Status:
     """Where a run stands."""
 
-    run: RunDir
+    run: RunPaths
     stage: str
     state: str
     """done, saved, failed, killed, running, queued, or not begun."""
@@ -54,7 +54,7 @@ class Status:
         return self.state != State.done.value and not self.is_at_work
 
 
-def read_status(run: RunDir, jobs: Jobs | None) -> Status:
+def read_status(run: RunPaths, jobs: Jobs | None) -> Status:
     """Where a run stands.
 
     Args:
@@ -78,7 +78,7 @@ def read_status(run: RunDir, jobs: Jobs | None) -> Status:
     )
 
 
-def _config(run: RunDir) -> dict[str, Any]:
+def _config(run: RunPaths) -> dict[str, Any]:
     # Ten times faster than OmegaConf, and a sweep has many.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     config: dict[str, Any] = yaml.load(run.config.read_text(encoding="utf-8"), Loader=loader)
@@ -109,8 +109,8 @@ def _seconds_left(
     return max(total - done, 0) * statistics.median(times[-RECENT_STEPS:])
 
 
-def _state(run: RunDir, jobs: Jobs | None) -> tuple[str, str]:
-    state = run.state()
+def _state(run: RunPaths, jobs: Jobs | None) -> tuple[str, str]:
+    state = Lives(run).state()
     job = None
     if run.job_id.is_file():
         job = (jobs or {}).get(run.job_id.read_text().strip())
@@ -124,9 +124,10 @@ def _state(run: RunDir, jobs: Jobs | None) -> tuple[str, str]:
     return state.value, lost or _last_reason(run)
 
 
-def _running(run: RunDir, jobs: Jobs | None) -> tuple[str, str]:
+def _running(run: RunPaths, jobs: Jobs | None) -> tuple[str, str]:
     """Whether a run that says so is at work: a killed one cannot say otherwise."""
-    began = run.all_lives()[-1]
+    lives = Lives(run)
+    began = lives.all()[-1]
     host, job = began.get("host"), began.get("job")
     if job is not None:
         return (
@@ -136,46 +137,43 @@ def _running(run: RunDir, jobs: Jobs | None) -> tuple[str, str]:
         )
     if host != platform.node():
         return "running", f"on {host}, if it was not killed"
-    with (run.path / ".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return "running", f"process {began.get('pid')}"
+    if lives.is_locked():
+        return "running", f"process {began.get('pid')}"
     return "killed", "its process is gone"
 
 
-def _lost_job(run: RunDir, jobs: Jobs | None) -> str:
+def _lost_job(run: RunPaths, jobs: Jobs | None) -> str:
     """What became of the run's job if it is gone and the ranks never came to the run."""
     if jobs is None or not run.job_id.is_file():
         return ""
     job = run.job_id.read_text().strip()
-    if any(life.get("job") == job for life in run.all_lives()):
+    if any(life.get("job") == job for life in Lives(run).all()):
         return ""
-    log = run.path / f"slurm-{job}.log"
+    log = run.slurm_log(job)
     if log.is_file():
         return f"job {job} ended before its ranks began, see {log}"
     return f"job {job} is gone, and never began"
 
 
-def _last_reason(run: RunDir) -> str:
-    reason = str(run.all_lives()[-1].get("reason", ""))
+def _last_reason(run: RunPaths) -> str:
+    reason = str(Lives(run).all()[-1].get("reason", ""))
     return "" if reason == "done" else reason
 
 
-def find(folder: Path) -> list[Sweep | RunDir]:
+def find(folder: Path) -> list[Sweep | RunPaths]:
     """The sweeps and runs right below a folder, newest last."""
     if not folder.is_dir():
         return []
-    found: list[Sweep | RunDir] = []
+    found: list[Sweep | RunPaths] = []
     for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime):
         if Sweep(path).exists:
             found.append(Sweep(path))
-        elif RunDir(path).manifest.is_file():
-            found.append(RunDir(path))
+        elif RunPaths(path).manifest.is_file():
+            found.append(RunPaths(path))
     return found
 
 
-def named(path: Path) -> Sweep | RunDir:
+def named(path: Path) -> Sweep | RunPaths:
     """The sweep or run that a person names.
 
     Raises:
@@ -183,6 +181,6 @@ def named(path: Path) -> Sweep | RunDir:
     """
     if Sweep(path).exists:
         return Sweep(path.absolute())
-    if RunDir(path).manifest.is_file():
-        return RunDir(path.absolute())
+    if RunPaths(path).manifest.is_file():
+        return RunPaths(path.absolute())
     raise UserError(f"{path}: neither a run nor a sweep; give the folder of one, such as runs/demo")

@@ -15,7 +15,7 @@ from launch.jobs.queue import jobs
 from launch.status.facts import STAGES
 from launch.status.read import Jobs, Status, find, named, read_status
 from launch.sweep import Sweep, short
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from pacos.text.duration import duration
 
 WIDE = 240
@@ -48,7 +48,7 @@ def show(place: Path | None) -> None:
         _show_run(found, known)
 
 
-def _show_all(found: Sequence[Sweep | RunDir], known: Jobs | None) -> None:
+def _show_all(found: Sequence[Sweep | RunPaths], known: Jobs | None) -> None:
     if not found:
         print("no runs below runs/; pacos status FOLDER looks at another run or sweep")
         return
@@ -77,13 +77,13 @@ def show_sweep(sweep: Sweep, known: Jobs | None) -> None:
         print(f"pacos resubmit {sweep.path} does what is neither done nor under way")
 
 
-def _show_run(run: RunDir, known: Jobs | None) -> None:
+def _show_run(run: RunPaths, known: Jobs | None) -> None:
     status = read_status(run, known)
     parts = [run.path / schema.STAGE for schema in STAGES] if _is_pipeline(status) else []
     table = _table("run")
     for path in (run.path, *parts):
-        if RunDir(path).manifest.is_file():
-            _add(table, [path.name], read_status(RunDir(path), known))
+        if RunPaths(path).manifest.is_file():
+            _add(table, [path.name], read_status(RunPaths(path), known))
     _print(table)
     if status.needs_work:
         print("the same command goes on with it")

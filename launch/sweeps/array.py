@@ -11,7 +11,8 @@ from launch.jobs.script import job_options, render
 from launch.jobs.submit import sbatch, without_blamed
 from launch.sweep import Sweep
 from pacos.files import atomic_write
-from pacos.run.directory import RunDir, config_path
+from pacos.run.open import config_path
+from pacos.run_paths import RunPaths
 
 Points = Mapping[int, JobConfig]
 """Configs of points by their numbers in the sweep."""
@@ -33,12 +34,12 @@ def array_scripts(sweep: Sweep, points: Points) -> list[tuple[Path, str, Points]
 
 def _script(sweep: Sweep, points: Points) -> str:
     config = next(iter(points.values()))
-    runs = {number: RunDir(sweep.path / str(number)) for number in points}
+    runs = {number: RunPaths(sweep.path / str(number)) for number in points}
     cap = "" if config.cluster.at_once is None else f"%{config.cluster.at_once}"
     options = [
         f"--job-name={sweep.path.name}",
         f"--array={','.join(map(str, points))}{cap}",
-        f"--output={sweep.path}/%a/slurm-%A_%a.log",
+        f"--output={RunPaths(sweep.path / '%a').slurm_log('%A_%a')}",
         f"--chdir={Path.cwd()}",
         *job_options(config),
         *without_blamed([*runs.values()], config),
@@ -64,5 +65,5 @@ def submit_array(sweep: Sweep, points: Points) -> list[str]:
         raise
     for job, group in jobs.items():
         for number in group:
-            atomic_write(RunDir(sweep.path / str(number)).job_id, f"{job}_{number}\n")
+            atomic_write(RunPaths(sweep.path / str(number)).job_id, f"{job}_{number}\n")
     return list(jobs)

@@ -15,7 +15,9 @@ from launch.status.table import show_sweep
 from launch.sweep import Point, Sweep, place, settle
 from launch.sweeps.array import submit_array
 from pacos.errors import EXIT_DONE, EXIT_SAVED, UserError, exit_with
-from pacos.run.directory import RunDir, State, find_run, open_run
+from pacos.run.lives import Lives, State
+from pacos.run.open import find_run, open_run
+from pacos.run_paths import RunPaths
 
 POLL_SECONDS = 5.0
 """Between looks at the jobs that a search waits for."""
@@ -35,8 +37,8 @@ def begin_sweep(points: Sequence[Point]) -> int:
         settle(point.config, number, sweep)
         find_run(point.config)
     are_jobs = _are_jobs([point.config for point in points])
-    runs = [RunDir(sweep.path / str(number)) for number in range(len(points))]
-    with undone_if_refused(sweep.path, [run.changed_config() for run in runs]):
+    runs = [RunPaths(sweep.path / str(number)) for number in range(len(points))]
+    with undone_if_refused(sweep.path, [Lives(run).changed_config() for run in runs]):
         for point in points:
             open_run(point.config)
         sweep.write(points[0].config.STAGE, [point.varied for point in points])
@@ -68,10 +70,10 @@ def do_points(sweep: Sweep, numbers: Collection[int]) -> int:
     runs = [sweep.runs()[number] for number in sorted(numbers)]
     while _are_at_work(runs):
         time.sleep(POLL_SECONDS)
-    return EXIT_SAVED if any(run.state() is State.saved for run in runs) else EXIT_DONE
+    return EXIT_SAVED if any(Lives(run).state() is State.saved for run in runs) else EXIT_DONE
 
 
-def _are_at_work(runs: Sequence[RunDir]) -> bool:
+def _are_at_work(runs: Sequence[RunPaths]) -> bool:
     """Whether some run may still come to an end; nothing is known while Slurm does not answer."""
     known = jobs()
     return known is None or any(read_status(run, known).is_at_work for run in runs)
@@ -137,7 +139,7 @@ def _codes(sweep: Sweep, configs: Mapping[int, AnyConfig]) -> list[int]:
         except UserError as error:
             codes.append(exit_with(error))
         # Asked to stop in its last moments, a point is done and yet the next must not begin.
-        if codes[-1] == EXIT_DONE and RunDir(sweep.path / str(number)).stop.exists():
+        if codes[-1] == EXIT_DONE and RunPaths(sweep.path / str(number)).stop.exists():
             codes[-1] = EXIT_SAVED
         if codes[-1] == EXIT_SAVED:
             break

@@ -26,7 +26,9 @@ from pacos.configs.compose import compose_checked, hydra_settings, register
 from pacos.configs.shared import identity
 from pacos.errors import EXIT_DONE, EXIT_SAVED, UserError, exit_with
 from pacos.files import read_json
-from pacos.run.directory import RunDir, State, open_run
+from pacos.run.lives import Lives, State
+from pacos.run.open import open_run
+from pacos.run_paths import RunPaths
 
 
 def is_search(words: Sequence[str]) -> bool:
@@ -167,13 +169,13 @@ class Batches:
 
     def _outcome(self, number: int, words: Sequence[str]) -> JobReturn:
         run = self._sweep.runs()[number]
-        if run.state() is not State.done:
-            error = RuntimeError(f"point {number} is {run.state().value}, see {run.path}")
+        if Lives(run).state() is not State.done:
+            error = RuntimeError(f"point {number} is {Lives(run).state().value}, see {run.path}")
             return JobReturn(overrides=words, status=JobStatus.FAILED, _return_value=error)
         value = self._objective(run)
         return JobReturn(overrides=words, status=JobStatus.COMPLETED, _return_value=value)
 
-    def _objective(self, run: RunDir) -> float:
+    def _objective(self, run: RunPaths) -> float:
         result = read_json(run.result)
         objective = result["objective"]
         wanted = "maximize" if objective["higher_is_better"] else "minimize"

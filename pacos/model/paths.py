@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from pacos.errors import Problem
+from pacos.run_paths import RunPaths
 
 EMBEDDED = "embedded:"
 EMBEDDED_MODELS = {
@@ -17,7 +18,8 @@ EMBEDDED_MODELS = {
 def exported_model(path: str) -> Path | None:
     """The model that a run of `pacos sft` has exported, or a pipeline's run of it; else None."""
     folder = Path(path).expanduser()
-    models = [run / "model" for run in (folder, folder / "sft")]
+    run = RunPaths(folder)
+    models = [run.model, run.stage("sft").model]
     return next((model for model in models if (model / "config.json").is_file()), None)
 
 
@@ -39,7 +41,7 @@ def path_problem(key: str, path: str) -> Problem | None:
     model = exported_model(path)
     if model is not None:
         return Problem(key, path, "a run, where a model directory is wanted", f"give {model}")
-    if (folder / "manifest.json").is_file():
+    if RunPaths(folder).manifest.is_file():
         remedy = "give one whose training is done; one that is not goes on by its own command"
         return Problem(key, path, "a run that has no model yet", remedy)
     if not (folder / "config.json").is_file():

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pacos.errors import EXIT_DONE, UserError, exit_with
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 
-Review = Callable[[RunDir, int | None], None]
+Review = Callable[[RunPaths, int | None], None]
 """Shows a run's items at a port, None for any, until it is ended, and writes what came of it."""
 
 
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str], review: Review) -> int:
     parser.add_argument("--port", type=int, help="of the page; without it the first that is free")
     given = parser.parse_args(arguments)
     try:
-        review(RunDir(given.run.absolute()), given.port)
+        review(RunPaths(given.run.absolute()), given.port)
     except UserError as error:
         return exit_with(error)
     return EXIT_DONE

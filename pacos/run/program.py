@@ -21,8 +21,10 @@ from pacos.errors import (
     exit_with,
 )
 from pacos.rank import is_rank
-from pacos.run.directory import RunDir, State, open_run, run_path
+from pacos.run.lives import Lives, State
+from pacos.run.open import open_run, run_path, with_run_path
 from pacos.run.stop import Stopped
+from pacos.run_paths import RunPaths
 
 WORD_SECONDS = 5.0
 """Until a rank that refuses to work says so itself, because rank 0 does not."""
@@ -30,7 +32,7 @@ WORD_SECONDS = 5.0
 
 def load_program(
     arguments: Sequence[str], schema: type[C], schemas: Schemas, world: World
-) -> tuple[C, RunDir]:
+) -> tuple[C, RunPaths]:
     """The config and the run of this process.
 
     The front freezes a config and names its file. Typed by a person, a program composes its
@@ -46,15 +48,15 @@ def load_program(
                 "to change a value, start from the front: pacos COMMAND KEY=VALUE…"
             )
         path = Path(arguments[1])
-        return load_frozen(path, schema), RunDir(path.absolute().parent)
-    config = compose_checked(schema, schemas, arguments)
+        return load_frozen(path, schema), RunPaths(path.absolute().parent)
+    config = with_run_path(compose_checked(schema, schemas, arguments))
     if world.is_main:
         return config, open_run(config)
-    return config, RunDir(run_path(config))
+    return config, RunPaths(run_path(config))
 
 
 def live(
-    run: RunDir,
+    run: RunPaths,
     world: World,
     work: Callable[[], str | None],
     *,
@@ -76,13 +78,14 @@ def live(
     def refuse(error: UserError) -> int:
         if world.is_main:
             return exit_with(error)
-        if _is_ended_by_main(run):
+        if _is_ended_by_main(lives):
             return EXIT_USER_ERROR
         return exit_with(UserError(f"rank {world.rank} on {platform.node()}: {error}"))
 
+    lives = Lives(run)
     try:
         if world.is_main:
-            run.begin_life(fruitless_lives)
+            lives.begin(fruitless_lives)
     except UserError as error:
         return refuse(error)
     except OSError as error:
@@ -94,35 +97,35 @@ def live(
     except Exception as error:
         known = error if isinstance(error, UserError) else disk_problem(error, run.path)
         code = EXIT_CRASH if known is None else EXIT_USER_ERROR
-        _end(run, world, State.failed, str(known or repr(error)), code)
+        _end(lives, world, State.failed, str(known or repr(error)), code)
         if known is None:
             raise
         return refuse(known)
     if stopped_by is None:
-        _end(run, world, State.done, "done", EXIT_DONE)
+        _end(lives, world, State.done, "done", EXIT_DONE)
         return EXIT_DONE
-    _end(run, world, State.saved, stopped_by, EXIT_SAVED)
+    _end(lives, world, State.saved, stopped_by, EXIT_SAVED)
     return EXIT_DONE if is_rank() else EXIT_SAVED
 
 
-def _is_ended_by_main(run: RunDir) -> bool:
+def _is_ended_by_main(lives: Lives) -> bool:
     """Whether rank 0 ends the run too: most mistakes are seen by all ranks."""
     until = time.monotonic() + WORD_SECONDS
-    while run.state() is State.running:
+    while lives.state() is State.running:
         if time.monotonic() > until:
             return False
         time.sleep(0.1)
     return True
 
 
-def _end(run: RunDir, world: World, state: State, reason: str, code: int) -> None:
+def _end(lives: Lives, world: World, state: State, reason: str, code: int) -> None:
     if not world.is_main:
         return
     try:
-        run.end_life(state, reason, code)
+        lives.end(state, reason, code)
     except OSError as error:
         print(
-            f"pacos: {run.path}: the end of this life could not be recorded ({error}); "
+            f"pacos: {lives.run.path}: the end of this life could not be recorded ({error}); "
             "the next one will do it",
             file=sys.stderr,
         )

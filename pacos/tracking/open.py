@@ -8,6 +8,7 @@ from pathlib import Path
 from pacos.configs.shared import Tracker as Service
 from pacos.configs.shared import TrackingConfig
 from pacos.files import append_jsonl, read_jsonl, write_jsonl
+from pacos.run_paths import RunPaths
 from pacos.tracking.history import last_record
 from pacos.tracking.metrics import STEP
 from pacos.tracking.protocol import Record, Tracker
@@ -60,24 +61,23 @@ class CompositeTracker:
 
 
 def open_tracker(
-    config: TrackingConfig, folder: Path, metrics: Path, settings: Record, *, is_main: bool
+    config: TrackingConfig, run: RunPaths, settings: Record, *, is_main: bool
 ) -> Tracker:
     """The tracker of this rank.
 
     Args:
         config: which service mirrors the file.
-        folder: run directory; its name is the run's name at the service.
-        metrics: path of metrics.jsonl.
+        run: whose metrics.jsonl it writes; the directory's name is the run's at the service.
         settings: the run's config as flat keys, shown by the service.
         is_main: only rank 0 tracks.
     """
     if not is_main:
         return NullTracker()
-    file = JsonlTracker(metrics)
+    file = JsonlTracker(run.metrics)
     if config.service is Service.none:
         return file
     from pacos.tracking.wandb import WandbTracker
 
-    mirror = WandbTracker(config, folder, settings)
+    mirror = WandbTracker(config, run, settings)
     mirror.begin()
     return CompositeTracker([file, mirror])

@@ -6,12 +6,12 @@ import logging
 import netrc
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from pacos.configs.shared import TrackingConfig, TrackingMode
 from pacos.errors import first_line
 from pacos.files import read_json, read_jsonl
+from pacos.run_paths import RunPaths
 from pacos.tracking.metrics import STEP
 from pacos.tracking.protocol import Record
 
@@ -31,18 +31,17 @@ FLUSH_SECONDS = 1.0
 class WandbTracker:
     """Mirrors records to one W&B run. A failure turns the mirror off and never stops training."""
 
-    def __init__(self, config: TrackingConfig, folder: Path, settings: Record) -> None:
+    def __init__(self, config: TrackingConfig, run: RunPaths, settings: Record) -> None:
         """Prepare; `begin` or `upload` opens the run.
 
         Args:
             config: project, team, and whether the server is to be reached.
-            folder: of the run.
+            run: mirrored.
             settings: of the run, as W&B shows them.
         """
         self._run: Any = None
         self._config = config
-        self._folder = folder
-        self._metrics = folder / "metrics.jsonl"
+        self._run_paths = run
         self._settings = settings
         os.environ.setdefault("WANDB_SILENT", "true")
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
@@ -58,7 +57,7 @@ class WandbTracker:
 
     @property
     def _later(self) -> str:
-        return f"upload it later with: pacos sync {self._folder}"
+        return f"upload it later with: pacos sync {self._run_paths.path}"
 
     def _go_online(self) -> bool:
         import wandb
@@ -91,9 +90,9 @@ class WandbTracker:
             project=self._config.project,
             entity=self._config.entity,
             group=self._config.group,
-            name=self._folder.name,
-            id=run_id(self._folder),
-            dir=str(self._folder),
+            name=self._run_paths.path.name,
+            id=run_id(self._run_paths),
+            dir=str(self._run_paths.path),
             config=dict(self._settings),
             mode=mode,  # type: ignore[arg-type]
             resume="allow" if mode == "online" else None,
@@ -115,7 +114,9 @@ class WandbTracker:
         known = self._run.summary.get(STEP) if self._run.starting_step else None
         # Its summary may be ahead of its lines by one.
         lacking = [
-            record for record in read_jsonl(self._metrics) if known is None or record[STEP] >= known
+            record
+            for record in read_jsonl(self._run_paths.metrics)
+            if known is None or record[STEP] >= known
         ]
         for record in lacking:
             self._run.log(dict(record))
@@ -136,15 +137,15 @@ class WandbTracker:
             act()
         except Exception as error:  # noqa: BLE001 - any failure of the mirror ends the mirror only
             log.warning(
-                f"W&B is off for the rest of this life ({first_line(error)}); {self._metrics} has "
-                f"everything: {self._later}"
+                f"W&B is off for the rest of this life ({first_line(error)}); "
+                f"{self._run_paths.metrics} has everything: {self._later}"
             )
             self._run = None
 
 
-def run_id(folder: Path) -> str:
+def run_id(run: RunPaths) -> str:
     """The id of the run at W&B, the same in every life unless the environment names another."""
-    named: str = os.environ.get("WANDB_RUN_ID") or read_json(folder / "manifest.json")["wandb_id"]
+    named: str = os.environ.get("WANDB_RUN_ID") or read_json(run.manifest)["wandb_id"]
     return named
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from pacos.configs.shared import Tracker, identity
 from pacos.distributed import World
 from pacos.errors import UserError
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from pacos.tracking.wandb import run_id
 from sft.checkpoints import random_state
 from sft.checkpoints.engine_state import EngineState
@@ -35,7 +35,7 @@ class Checkpoints:
     """The checkpoints of a run, in one life. Every rank makes the same calls."""
 
     def __init__(
-        self, run: RunDir, config: SFTConfig, engine: Any, data: str, world: World
+        self, run: RunPaths, config: SFTConfig, engine: Any, data: str, world: World
     ) -> None:
         """Take up the checkpoints of a run.
 
@@ -49,7 +49,7 @@ class Checkpoints:
         self._config = config
         self._world = world
         self._data = data
-        self._wandb_id = run_id(run.path) if config.tracking.service is Tracker.wandb else None
+        self._wandb_id = run_id(run) if config.tracking.service is Tracker.wandb else None
         self._store = Store(run.checkpoints, config.checkpoint)
         self._state = EngineState(engine, world)
         self._layout: Layout = [

@@ -11,14 +11,13 @@ from pathlib import Path
 
 from pacos.errors import UserError
 from pacos.files import atomic_write, fsync_folder, sha256
+from pacos.run_paths import LATEST_CHECKPOINT
 from sft.checkpoints.manifest import Manifest
 from sft.checkpoints.shards import FileFacts
 from sft.configs.checkpoint import CheckpointConfig
 
 log = logging.getLogger(__name__)
 
-LATEST = "latest"
-"""Names the newest, for people and scripts; a resume looks at the checkpoints themselves."""
 PARTIAL = ".tmp"
 """End of the name of what is being written or removed: of no use after a crash."""
 BROKEN = ".broken"
@@ -65,7 +64,7 @@ class Store:
 
     def point_at(self, newest: Path | None) -> None:
         """Say which one is the newest."""
-        latest = self.folder / LATEST
+        latest = self.folder / LATEST_CHECKPOINT
         if newest is None:
             latest.unlink(missing_ok=True)
         else:

@@ -22,7 +22,7 @@ from pacos.distributed import World
 from pacos.errors import EXIT_DONE, UserError
 from pacos.model.loading import load_tokenizer
 from pacos.rank import end_with_parent
-from pacos.run.directory import package_versions
+from pacos.run.manifest import package_versions
 from pacos.run.stop import SIGNALS
 from sft.config import SFTConfig
 from sft.doctor.gradients import gradients

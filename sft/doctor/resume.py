@@ -10,7 +10,7 @@ from typing import Any
 from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.model.loading import load_tokenizer
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from sft.config import SFTConfig
 from sft.doctor.gradients import proof_rows, small_config
 
@@ -25,7 +25,7 @@ def resume(config: SFTConfig, folder: Path, world: World, device: Any) -> str:
         device: of this rank.
     """
     small = dataclasses.replace(small_config(config, world, 1), precision=config.precision)
-    run = RunDir(folder / "resume")
+    run = RunPaths(folder / "resume")
     try:
         saved = _State.of(small, small.seed, run, world, device, loads=False)
         again = _State.of(small, small.seed + 1, run, world, device, loads=True)
@@ -54,7 +54,7 @@ class _State:
 
     @classmethod
     def of(
-        cls, config: SFTConfig, seed: int, run: RunDir, world: World, device: Any, *, loads: bool
+        cls, config: SFTConfig, seed: int, run: RunPaths, world: World, device: Any, *, loads: bool
     ) -> _State:
         """Of an engine that made a step and saved, or of one that only loads."""
         import torch

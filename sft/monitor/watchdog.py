@@ -23,7 +23,8 @@ from types import TracebackType
 
 from pacos.distributed import World
 from pacos.errors import EXIT_CRASH
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import Lives, State
+from pacos.run_paths import RunPaths
 
 PATIENCE = 3
 """Times the longest pause that a rank has made so far: a longer one is taken for its last."""
@@ -53,7 +54,7 @@ class Watchdog:
     """The watch over one rank, while the context lasts."""
 
     def __init__(
-        self, run: RunDir, life: int, rank: int, hosts: Sequence[str], hang_seconds: float
+        self, run: RunPaths, life: int, rank: int, hosts: Sequence[str], hang_seconds: float
     ) -> None:
         """Prepare; the watch begins with the context.
 
@@ -67,7 +68,7 @@ class Watchdog:
         self.step = 0
         """The last whole step."""
         self._run = run
-        self._folder = run.path / "stacks" / f"life-{life}"
+        self._folder = run.stacks / f"life-{life}"
         self._rank = rank
         self.hosts = hosts
         """Name of each rank's machine."""
@@ -79,9 +80,9 @@ class Watchdog:
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     @classmethod
-    def of(cls, run: RunDir, world: World, hang_seconds: float) -> Watchdog:
+    def of(cls, run: RunPaths, world: World, hang_seconds: float) -> Watchdog:
         """That of this rank; every rank calls it."""
-        facts = world.gather((platform.node(), run.lives()))
+        facts = world.gather((platform.node(), Lives(run).count()))
         # Other machines may not see yet what rank 0 has written.
         life = facts[0][1]
         return cls(run, life, world.rank, [host for host, _ in facts], hang_seconds)
@@ -140,7 +141,7 @@ class Watchdog:
             print(f"pacos: {text}", file=sys.stderr, flush=True)
             # Rank 0, whose part it is, may be the one that hangs.
             with contextlib.suppress(OSError):
-                self._run.end_life(State.failed, text, EXIT_CRASH)
+                Lives(self._run).end(State.failed, text, EXIT_CRASH)
         else:
             time.sleep(wait)
         # The main thread waits in native code and cannot be interrupted.

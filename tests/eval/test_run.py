@@ -15,16 +15,18 @@ from eval.run import main
 from pacos.configs.suite import SuiteConfig
 from pacos.errors import EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
 from pacos.files import read_json, read_jsonl
-from pacos.run.directory import RunDir, State, open_run
+from pacos.run.lives import Lives, State
+from pacos.run.open import open_run
+from pacos.run_paths import RunPaths
 
 pytestmark = pytest.mark.usefixtures("own_process")
 
 
-def start(config: EvalConfig) -> RunDir:
+def start(config: EvalConfig) -> RunPaths:
     return open_run(config)
 
 
-def go_on(run: RunDir) -> int:
+def go_on(run: RunPaths) -> int:
     return main(["--config", str(run.config)])
 
 
@@ -38,7 +40,7 @@ def test_a_run_of_two_models_ends_in_a_comparison(
 ) -> None:
     run = start(both)
     assert go_on(run) == EXIT_DONE
-    assert run.state() is State.done
+    assert Lives(run).state() is State.done
     for part in ("smoke/baseline", "smoke/target", "heldout/baseline", "heldout/target"):
         assert (run.eval / part).is_dir()
 
@@ -112,7 +114,7 @@ def test_a_stopped_run_goes_on_with_what_is_left(
 
     monkeypatch.setattr(results, "score_suite", stop_after)
     assert go_on(run) == EXIT_SAVED
-    assert run.state() is State.saved
+    assert Lives(run).state() is State.saved
     assert scored == [run.eval / "smoke" / "baseline"]
     assert not (run.eval / "heldout").exists()
     assert not run.result.exists()
@@ -124,7 +126,7 @@ def test_a_stopped_run_goes_on_with_what_is_left(
 
     assert go_on(run) == EXIT_DONE
     assert len(scored) == 2
-    assert run.lives() == 3
+    assert Lives(run).count() == 3
     assert len(list(read_jsonl(run.metrics))) == 1
 
     assert go_on(run) == EXIT_DONE
@@ -139,7 +141,7 @@ def test_a_rank_ends_with_0_when_it_saved(
     for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1")):
         monkeypatch.setenv(name, value)
     assert go_on(run) == EXIT_DONE
-    assert run.state() is State.saved
+    assert Lives(run).state() is State.saved
 
 
 def test_an_input_that_changed_is_refused(
@@ -172,7 +174,7 @@ def test_a_crash_is_recorded(config: EvalConfig, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(results, "score_suite", crash)
     with pytest.raises(RuntimeError, match="out of memory"):
         go_on(run)
-    assert run.state() is State.failed
+    assert Lives(run).state() is State.failed
 
 
 def test_the_program_is_quiet_and_takes_overrides(

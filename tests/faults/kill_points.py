@@ -14,7 +14,8 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-from pacos.run.directory import RunDir, open_run
+from pacos.run.open import open_run
+from pacos.run_paths import RunPaths
 from sft.config import SFTConfig
 from tests.sft.ranks import start_processes
 from tests.sft.small_runs import Plant, small_config, train_here
@@ -98,7 +99,7 @@ def watched(look: Callable[[str], None]) -> Iterator[None]:
         shards._content = plain
 
 
-Meddle = Callable[[RunDir, list[Any]], None]
+Meddle = Callable[[RunPaths, list[Any]], None]
 """What is done to a life from outside, with its run and its processes."""
 
 

@@ -12,11 +12,13 @@ import pytest
 
 from pacos.errors import EXIT_CRASH, EXIT_SAVED, EXIT_USER_ERROR, UserError
 from pacos.files import append_jsonl, atomic_write, read_jsonl
-from pacos.run.directory import RunDir, State, open_run
+from pacos.run.lives import Lives, State
+from pacos.run.open import open_run
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from pacos.tracking.history import cut_after
 from pacos.tracking.open import JsonlTracker
-from tests.pacos.run.test_directory import a_config
+from tests.pacos.run.test_open import a_config
 
 INSTANTS = ("fsync", "replace", "truncate", "unlink", "write")
 """System calls right before which a process is killed."""
@@ -80,23 +82,24 @@ def test_what_more_is_said_of_the_newest_step_goes_into_its_line(tmp_path: Path)
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> RunDir:
+def run(tmp_path: Path) -> RunPaths:
     return open_run(a_config(tmp_path))
 
 
 def _work(path: Path, last_step: int) -> None:
-    run = RunDir(path)
-    run.begin_life()
-    run.note(first_step=1)
+    run = RunPaths(path)
+    lives = Lives(run)
+    lives.begin()
+    lives.note(first_step=1)
     append_jsonl(run.metrics, [{"step": step} for step in range(1, last_step + 1)])
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_the_next_life_says_how_a_killed_one_ended(run: RunDir) -> None:
+def test_the_next_life_says_how_a_killed_one_ended(run: RunPaths) -> None:
     killed_at(999, partial(_work, run.path, last_step=6))
-    (killed,) = run.all_lives()
+    (killed,) = Lives(run).all()
     assert (killed["state"], "end" in killed) == ("running", False)
-    assert run.begin_life() == 2
+    assert Lives(run).begin() == 2
     (life,) = read_jsonl(run.attempts)
     assert (life["life"], life["state"], life["exit_code"]) == (1, "failed", EXIT_CRASH)
     assert (life["first_step"], life["last_step"]) == (1, 6)
@@ -104,72 +107,76 @@ def test_the_next_life_says_how_a_killed_one_ended(run: RunDir) -> None:
     assert "killed" in life["reason"]
 
 
-def test_a_kill_while_an_end_is_recorded_leaves_one_line_a_life(run: RunDir) -> None:
+def test_a_kill_while_an_end_is_recorded_leaves_one_line_a_life(run: RunPaths) -> None:
     def live_and_end() -> None:
-        mine = RunDir(run.path)
-        mine.begin_life()
-        mine.end_life(State.saved, "STOP file", EXIT_SAVED)
+        mine = Lives(run)
+        mine.begin()
+        mine.end(State.saved, "STOP file", EXIT_SAVED)
 
     instant = 0
     while killed_at(instant, live_and_end):
         instant += 1
     assert instant > 6
-    numbers = [life["life"] for life in run.all_lives()]
+    numbers = [life["life"] for life in Lives(run).all()]
     assert numbers == list(range(1, len(numbers) + 1))
     assert numbers == [life["life"] for life in read_jsonl(run.attempts)]
 
 
-def test_nobody_else_says_how_a_life_ended_that_goes_on(run: RunDir) -> None:
-    run.begin_life()
-    RunDir(run.path).end_killed_life("gone")
+def test_nobody_else_says_how_a_life_ended_that_goes_on(run: RunPaths) -> None:
+    lives = Lives(run)
+    lives.begin()
+    Lives(run).end_killed("gone")
     assert not run.attempts.exists()
 
 
-def crash(run: RunDir, times: int, code: int = EXIT_CRASH) -> None:
+def crash(run: RunPaths, times: int, code: int = EXIT_CRASH) -> None:
+    lives = Lives(run)
     for _ in range(times):
-        run.begin_life()
-        run.end_life(State.failed, f"no luck in life {run.lives()}", code)
+        number = lives.begin()
+        lives.end(State.failed, f"no luck in life {number}", code)
 
 
-def test_lives_that_come_to_nothing_are_not_repeated_for_ever(run: RunDir) -> None:
+def test_lives_that_come_to_nothing_are_not_repeated_for_ever(run: RunPaths) -> None:
     crash(run, 3)
-    with pytest.raises(UserError, match=r"the last 3 lives .* before the first check") as error:
-        run.begin_life(fruitless_lives=3)
+    with pytest.raises(UserError, match=r"the last 3 lives .* without a first check") as error:
+        Lives(run).begin(fruitless_lives=3)
     assert "life 2: no luck in life 2" in str(error.value)
-    assert run.lives() == 3, "a refused life is none"
-    assert run.begin_life(fruitless_lives=4) == 4
+    assert Lives(run).count() == 3, "a refused life is none"
+    assert Lives(run).begin(fruitless_lives=4) == 4
 
 
-def test_a_newer_checkpoint_is_progress(run: RunDir) -> None:
+def test_a_newer_checkpoint_is_progress(run: RunPaths) -> None:
     crash(run, 2)
     atomic_write(run.checkpoints / "latest", "step-000010\n")
     crash(run, 2)
-    run.begin_life(fruitless_lives=3)
-    run.end_life(State.failed, "again", EXIT_CRASH)
+    lives = Lives(run)
+    lives.begin(fruitless_lives=3)
+    lives.end(State.failed, "again", EXIT_CRASH)
     with pytest.raises(UserError, match="after step-000010"):
-        run.begin_life(fruitless_lives=3)
+        Lives(run).begin(fruitless_lives=3)
 
 
-def test_another_setting_is_a_new_attempt(run: RunDir, tmp_path: Path) -> None:
+def test_another_setting_is_a_new_attempt(run: RunPaths, tmp_path: Path) -> None:
     crash(run, 3)
     changed = a_config(tmp_path)
     changed.deepspeed.stage = 3
     open_run(changed)
-    assert run.begin_life(fruitless_lives=3) == 4
+    assert Lives(run).begin(fruitless_lives=3) == 4
 
 
 def test_jobs_that_end_before_anything_is_saved_come_to_nothing_too(
-    run: RunDir, monkeypatch: pytest.MonkeyPatch
+    run: RunPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "7")
+    lives = Lives(run)
     for _ in range(3):
-        run.begin_life(fruitless_lives=3)
-        run.end_life(State.saved, "signal SIGUSR1", EXIT_SAVED)
-    with pytest.raises(UserError, match="came to nothing before the first checkpoint"):
-        run.begin_life(fruitless_lives=3)
+        lives.begin(fruitless_lives=3)
+        lives.end(State.saved, "signal SIGUSR1", EXIT_SAVED)
+    with pytest.raises(UserError, match="ended without a first checkpoint"):
+        Lives(run).begin(fruitless_lives=3)
 
 
 @pytest.mark.parametrize("code", [EXIT_USER_ERROR, EXIT_SAVED])
-def test_mistakes_and_stops_are_no_crashes(run: RunDir, code: int) -> None:
+def test_mistakes_and_stops_are_no_crashes(run: RunPaths, code: int) -> None:
     crash(run, 4, code)
-    assert run.begin_life(fruitless_lives=3) == 5
+    assert Lives(run).begin(fruitless_lives=3) == 5

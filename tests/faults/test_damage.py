@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR
-from pacos.run.directory import RunDir, State, open_run
+from pacos.run.lives import Lives, State
+from pacos.run.open import open_run
+from pacos.run_paths import RunPaths
 from sft.checkpoints.manifest import MANIFEST
 from sft.configs.checkpoint import CheckpointConfig
 from tests.faults.kill_points import DieAt, mortal_life, run_config
@@ -27,7 +29,7 @@ MIB = 2**20
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+def straight(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
     folder = tmp_path_factory.mktemp("straight")
     ((run, code),) = train(2, [run_config(folder, "straight", epochs=2, checkpoint=EVERY_STEP)])
     assert code == EXIT_DONE
@@ -41,11 +43,11 @@ def flip_a_bit(path: Path) -> None:
 
 
 def test_damaged_checkpoints_are_set_aside_and_the_one_before_them_is_used(
-    straight: RunDir, tmp_path: Path
+    straight: RunPaths, tmp_path: Path
 ) -> None:
     config = run_config(tmp_path, "run", epochs=2, checkpoint=EVERY_STEP)
     mortal_life(config, DieAt(0, "os.rename .tmp", nth=7))
-    run = RunDir(tmp_path / "runs" / "run")
+    run = RunPaths(tmp_path / "runs" / "run")
     shards = {path.name: path / "rank-00001.safetensors" for path in whole(run)}
     assert list(shards) == [f"step-{step:06d}" for step in range(2, 7)]
     flip_a_bit(shards["step-000006"])
@@ -59,7 +61,7 @@ def test_damaged_checkpoints_are_set_aside_and_the_one_before_them_is_used(
     assert steps(run) == steps(straight)
 
 
-def whole(run: RunDir) -> list[Path]:
+def whole(run: RunPaths) -> list[Path]:
     return sorted(run.checkpoints.glob("step-??????"))
 
 
@@ -129,14 +131,14 @@ def on_disk(config: Any, disk: Path) -> None:
     open_run(config).checkpoints.symlink_to(disk)
 
 
-def reason(run: RunDir) -> str:
-    ended = run.end_of_life(run.lives())
+def reason(run: RunPaths) -> str:
+    ended = Lives(run).end_of(Lives(run).count())
     assert ended is not None
     return ended[1]
 
 
 def test_disks_that_are_full_or_fail_cost_nothing_that_was_saved(
-    straight: RunDir, tmp_path: Path
+    straight: RunPaths, tmp_path: Path
 ) -> None:
     names = ("full", "small", "failing")
     configs = [run_config(tmp_path, name, epochs=2, checkpoint=EVERY_STEP) for name in names]
@@ -158,7 +160,7 @@ def test_disks_that_are_full_or_fail_cost_nothing_that_was_saved(
         assert [path.name for path in whole(full)] == ["step-000001", "step-000002"]
         assert [path.name for path in whole(failing)] == ["step-000001"]
         for run in (full, small, failing):
-            assert run.state() is State.failed
+            assert Lives(run).state() is State.failed
             assert not list(run.checkpoints.glob("*.tmp"))
         assert not steps(small)
         filling.unlink()

@@ -16,10 +16,10 @@ from pacos.configs.suite import SuiteConfig
 from pacos.errors import ConfigError, UserError
 from pacos.files import write_json
 from pacos.model.loading import load_tokenizer
-from pacos.run.directory import open_run
+from pacos.run.open import open_run
 from sft.config import SFTConfig
 from sft.model.weights import INDEX, weight_files
-from tests.pacos.run.test_directory import a_config
+from tests.pacos.run.test_open import a_config
 from tests.test_architecture import SOURCES
 
 NAMES = ["../up", "a/b", "/etc/x", ".hidden", "..", "two\nlines", "a" * 201]

@@ -19,7 +19,8 @@ import pytest
 
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_USER_ERROR, UserError
 from pacos.files import read_jsonl
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import Lives, State
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from sft.checkpoints.manifest import Manifest
 from sft.checkpoints.store import damage
@@ -55,8 +56,8 @@ class Trial:
         }
         record = Record(folder)
         assert self._live("straight", record) == [0, 0]
-        self.straight = RunDir(folder / "runs" / "straight")
-        self.killed = RunDir(folder / "runs" / "killed")
+        self.straight = RunPaths(folder / "runs" / "straight")
+        self.killed = RunPaths(folder / "runs" / "killed")
         self.seen = [record.read(rank) for rank in (0, 1)]
         """What each rank did to its checkpoints in the straight run."""
 
@@ -80,7 +81,7 @@ class Trial:
     def end(self) -> None:
         """The last life: it comes to the end of the straight run, bit for bit."""
         assert self._live("killed", nullcontext) == [0, 0]
-        assert self.killed.state() is State.done
+        assert Lives(self.killed).state() is State.done
         assert_same_bits(self.killed.path, self.straight.path)
         names = [run.model / "model.safetensors" for run in (self.killed, self.straight)]
         assert names[0].read_bytes() == names[1].read_bytes()
@@ -89,7 +90,7 @@ class Trial:
         assert left == {path.name for path in self.straight.checkpoints.iterdir()}
 
 
-def steps(run: RunDir) -> list[dict[str, Any]]:
+def steps(run: RunPaths) -> list[dict[str, Any]]:
     records = list(read_jsonl(run.metrics))
     assert [record[metrics.STEP] for record in records] == list(range(1, len(records) + 1))
     return [{name: record[name] for name in SAME} for record in records]
@@ -103,7 +104,7 @@ def moments(seen: Sequence[str]) -> list[str]:
 def after(seconds: float, victims: Sequence[int]) -> Meddle:
     """Kill ranks some time after the life's first step."""
 
-    def meddle(run: RunDir, ranks: list[Any]) -> None:
+    def meddle(run: RunPaths, ranks: list[Any]) -> None:
         size = run.metrics.stat().st_size if run.metrics.exists() else 0
         while all(rank.is_alive() for rank in ranks):
             if run.metrics.exists() and run.metrics.stat().st_size != size:
@@ -143,8 +144,8 @@ def test_killed_at_every_moment_of_a_save_and_at_any_other(tmp_path: Path) -> No
     for _ in range(6):
         trial.kill(meddle=after(draw.random() / 4, [draw.randrange(2)]))
         trial.kill(meddle=after(draw.random() / 4, [0, 1]))
-    assert trial.killed.lives() >= 30
-    print(f"{trial.killed.lives()} kills")
+    assert Lives(trial.killed).count() >= 30
+    print(f"{Lives(trial.killed).count()} kills")
     trial.end()
 
 
@@ -157,7 +158,7 @@ def test_a_rank_killed_under_the_launcher_ends_the_job_and_other_ranks_go_on(
     words += ["data.max_length=128", "batch.tokens=512", "epochs=6", "checkpoint.every_steps=2"]
     words += ["cluster.device=cpu", f"run.root={tmp_path}", "run.name=run"]
     words[0] = str(Path(sys.executable).with_name("pacos"))
-    run = RunDir(tmp_path / "run")
+    run = RunPaths(tmp_path / "run")
     front = subprocess.Popen(
         [*words, "cluster.ranks_per_node=2"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -184,7 +185,7 @@ def test_a_rank_killed_under_the_launcher_ends_the_job_and_other_ranks_go_on(
     )
     assert done.returncode == EXIT_DONE, done.stderr
     assert f"{before}, saved by 2 ranks under ZeRO-2" in done.stdout + done.stderr
-    assert run.state() is State.done
+    assert Lives(run).state() is State.done
     assert steps(run)
 
 
@@ -215,7 +216,7 @@ def an_error_while_it_writes() -> Iterator[None]:
 def test_a_life_that_ends_by_an_error_ends_its_save(tmp_path: Path) -> None:
     config = run_config(tmp_path, "run", checkpoint=CheckpointConfig(every_steps=EVERY))
     assert mortal_life(config, an_error_while_it_writes) == [EXIT_USER_ERROR, EXIT_USER_ERROR]
-    run = RunDir(tmp_path / "runs" / "run")
+    run = RunPaths(tmp_path / "runs" / "run")
     assert run.newest_checkpoint() == "step-000002"
     path = run.checkpoints / "step-000002"
     assert damage(path, Manifest.read(path).files) == []

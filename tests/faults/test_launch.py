@@ -14,7 +14,8 @@ import pytest
 
 from pacos.errors import EXIT_CRASH, EXIT_SAVED
 from pacos.files import read_jsonl
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import Lives, State
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from tests.faults.test_signals import PATIENCE, until
 
@@ -32,7 +33,7 @@ class Job:
             *("precision=fp32", "epochs=200", "checkpoint.every_steps=5"),
             *("cluster.ranks_per_node=2", f"run.root={folder}", "run.name=run"),
         ]
-        self.run = RunDir(folder / "run")
+        self.run = RunPaths(folder / "run")
         self.start()
 
     def start(self, *more: str) -> None:
@@ -92,7 +93,7 @@ def test_a_signal_saves_the_run(job: Job, signalled: Callable[[Job], None]) -> N
     code, said = job.end()
     assert code == EXIT_SAVED, said
     assert "stopped and saved" in said
-    assert job.run.state() is State.saved
+    assert Lives(job.run).state() is State.saved
     (life,) = read_jsonl(job.run.attempts)
     assert job.steps() == list(range(1, life["last_step"] + 1))
     assert job.run.newest_checkpoint() == f"step-{life['last_step']:06d}"
@@ -103,7 +104,7 @@ def test_a_front_that_is_killed_leaves_a_run_that_is_saved(job: Job) -> None:
     job.front.kill()
     job.front.communicate(timeout=PATIENCE)
     job.assert_nothing_runs()
-    assert job.run.state() is State.saved
+    assert Lives(job.run).state() is State.saved
     (life,) = read_jsonl(job.run.attempts)
     assert life["reason"] == "signal SIGTERM"
 
@@ -118,7 +119,7 @@ def test_the_third_interrupt_ends_all_at_once(job: Job) -> None:
     code, said = job.end()
     assert code == EXIT_CRASH
     assert "ended without a word" in said
-    assert job.run.state() is State.failed
+    assert Lives(job.run).state() is State.failed
 
 
 @pytest.mark.slow

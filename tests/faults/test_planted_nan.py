@@ -13,7 +13,7 @@ import torch
 
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR
 from pacos.files import read_jsonl
-from pacos.run.directory import State
+from pacos.run.lives import Lives, State
 from pacos.tracking import metrics
 from tests.sft.small_runs import small_config, train
 
@@ -51,7 +51,7 @@ def test_it_ends_the_run_and_the_next_life_goes_on_before_it(tmp_path: Path) -> 
     plants = [nullcontext, not_a_number, nullcontext]
     (straight, _), (_, code), (run, last_code) = train(2, configs, plants)
     assert (code, last_code) == (EXIT_USER_ERROR, EXIT_DONE)
-    assert run.state() is State.done
+    assert Lives(run).state() is State.done
     first, second = read_jsonl(run.attempts)
     assert first["exit_code"] == EXIT_USER_ERROR
     assert "health.nonfinite_steps = 0: train/loss nan" in first["reason"]

@@ -12,12 +12,14 @@ import pytest
 from pacos.distributed import World
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, UserError, disk_problem
 from pacos.files import append_jsonl, read_jsonl
-from pacos.run.directory import RunDir, State, open_run
+from pacos.run.lives import Lives, State
+from pacos.run.open import open_run
 from pacos.run.program import live
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from tests.conftest import Pacos
 from tests.faults.test_damage import small_disk
-from tests.pacos.run.test_directory import a_config
+from tests.pacos.run.test_open import a_config
 
 ALONE = World(rank=0, size=1, local_rank=0)
 KIB = 1024
@@ -33,7 +35,7 @@ def fill(folder: Path) -> Path:
     return file
 
 
-def log_steps(run: RunDir, first: int, last: int) -> None:
+def log_steps(run: RunPaths, first: int, last: int) -> None:
     for step in range(first, last + 1):
         append_jsonl(run.metrics, [{metrics.STEP: step, "note": "x" * 500}])
 
@@ -53,7 +55,7 @@ def test_a_disk_that_is_full_at_the_beginning(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="cannot be written: No space left on device"):
             open_run(a_config(tmp_path / "disk"))
         filling.unlink()
-        assert open_run(a_config(tmp_path / "disk")).state() is State.created
+        assert Lives(open_run(a_config(tmp_path / "disk"))).state() is State.created
 
 
 def test_a_disk_that_runs_full_ends_the_life_and_the_next_one_goes_on(
@@ -76,7 +78,7 @@ def test_a_disk_that_runs_full_ends_the_life_and_the_next_one_goes_on(
         assert run.metrics.read_bytes().endswith(b"}\n"), "no half of a line"
 
         (tmp_path / "disk" / "filling").unlink()
-        again = RunDir(run.path)
+        again = RunPaths(run.path)
         assert live(again, ALONE, lambda: log_steps(again, kept[-1] + 1, kept[-1] + 2)) == EXIT_DONE
         first, second = read_jsonl(run.attempts)
         assert (first["state"], second["state"]) == ("failed", "done")

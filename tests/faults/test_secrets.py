@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import Lives, State
+from pacos.run_paths import RunPaths
 from tests.faults.wandb_double import WandbDouble
 from tests.selfinstruct.teacher_server import TeacherServer
 
@@ -77,7 +78,7 @@ def test_no_stage_writes_prints_or_sends_a_secret(tmp_path: Path) -> None:
             *("tracking=wandb", *common, "run.name=scores"),
         )
         for name in ("data", "model", "scores"):
-            assert RunDir(tmp_path / "runs" / name).state() is State.done, said
+            assert Lives(RunPaths(tmp_path / "runs" / name)).state() is State.done, said
         said += run_pacos(checkout, environment, "report", str(tmp_path / "runs" / "model"))
         assert len(wandb.runs) == 3
         assert teacher.headers["Authorization"] == f"Bearer {SECRETS['OPENAI_API_KEY']}"

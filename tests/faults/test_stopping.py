@@ -17,8 +17,9 @@ import pytest
 
 from pacos.errors import EXIT_DONE
 from pacos.files import read_jsonl, write_jsonl
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import State
 from pacos.run.stop import LEAST_RESERVE, TIME_IS_OVER, Stopped, StopRequest
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from sft.configs.validation import ValidationConfig
 from tests.sft.small_runs import small_config, train
@@ -104,7 +105,7 @@ class Lives:
         assert first.get("last_step") == last_step
         if last_step:
             assert second["first_step"] == last_step + 1, "nothing is lost"
-        assert run.state() is State.done
+        assert Lives(run).state() is State.done
         for name in (metrics.STEP, metrics.LOSS, metrics.GRAD_NORM, metrics.VALIDATION_LOSS):
             assert curve(run, name) == curve(self.straight, name)
         for name in ("samples.jsonl", "model/model.safetensors"):
@@ -112,7 +113,7 @@ class Lives:
             assert made == (self.straight.path / name).read_bytes()
 
 
-def curve(run: RunDir, name: str) -> Sequence[Any]:
+def curve(run: RunPaths, name: str) -> Sequence[Any]:
     return [record[name] for record in read_jsonl(run.metrics) if name in record]
 
 

@@ -12,10 +12,11 @@ import pytest
 
 from pacos.errors import EXIT_USER_ERROR
 from pacos.files import read_json, read_jsonl
-from pacos.run.directory import RunDir, open_run
+from pacos.run.open import open_run
+from pacos.run_paths import RunPaths
 from pacos.tracking.wandb import run_id
 from tests.faults.wandb_double import WandbDouble
-from tests.pacos.run.test_directory import a_config
+from tests.pacos.run.test_open import a_config
 
 PACOS = Path(sys.executable).with_name("pacos")
 
@@ -27,7 +28,7 @@ def server() -> Iterator[WandbDouble]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> RunDir:
+def run(tmp_path: Path) -> RunPaths:
     return open_run(a_config(tmp_path))
 
 
@@ -36,7 +37,7 @@ def nothing() -> None:
 
 
 def live(
-    run: RunDir,
+    run: RunPaths,
     server: WandbDouble,
     steps: tuple[int, int],
     mode: str = "online",
@@ -62,7 +63,7 @@ def live(
     return said
 
 
-def steps_in_file(run: RunDir) -> list[int]:
+def steps_in_file(run: RunPaths) -> list[int]:
     return [record["step"] for record in read_jsonl(run.metrics)]
 
 
@@ -87,23 +88,23 @@ def upload(server: WandbDouble, *folders: Path) -> subprocess.CompletedProcess[s
 
 
 def test_the_id_is_made_once_and_the_environment_wins(
-    run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: RunPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = run_id(run.path)
+    made = run_id(run)
     assert made == read_json(run.manifest)["wandb_id"]
-    assert run_id(open_run(a_config(tmp_path)).path) == made
-    assert run_id(open_run(a_config(tmp_path, "other")).path) != made
+    assert run_id(open_run(a_config(tmp_path))) == made
+    assert run_id(open_run(a_config(tmp_path, "other"))) != made
     monkeypatch.setenv("WANDB_RUN_ID", "mine")
-    assert run_id(run.path) == "mine"
+    assert run_id(run) == "mine"
 
 
 def test_all_lives_are_one_run_there_and_a_killed_one_lacks_nothing(
-    run: RunDir, server: WandbDouble
+    run: RunPaths, server: WandbDouble
 ) -> None:
     assert live(run, server, (1, 4), end="kill") == ""
     assert live(run, server, (4, 6)) == ""
     (name,) = server.runs
-    assert name == run_id(run.path)
+    assert name == run_id(run)
     there = server.runs[name]
     assert there.lives == 2
     assert there.logged("step") == [1, 2, 3, 4, 5, 6]
@@ -116,20 +117,20 @@ def test_all_lives_are_one_run_there_and_a_killed_one_lacks_nothing(
 
 @pytest.mark.slow
 def test_lives_offline_become_one_run_when_they_are_uploaded(
-    run: RunDir, server: WandbDouble
+    run: RunPaths, server: WandbDouble
 ) -> None:
     live(run, server, (1, 3), "offline", end="kill")
     live(run, server, (4, 5), "offline")
     assert not server.received
     sync(server, *sorted((run.path / "wandb").glob("offline-run-*")))
     (name,) = server.runs
-    assert name == run_id(run.path)
+    assert name == run_id(run)
     assert server.runs[name].logged("step") == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("fault", [pytest.param("down", marks=pytest.mark.slow), "refuses the key"])
 def test_a_life_without_the_server_is_kept_for_later(
-    run: RunDir, server: WandbDouble, fault: str
+    run: RunPaths, server: WandbDouble, fault: str
 ) -> None:
     server.status = 503 if fault == "down" else 401
     said = live(run, server, (1, 3))
@@ -144,12 +145,12 @@ def test_a_life_without_the_server_is_kept_for_later(
     server.status = 200
     done = upload(server, run.path.parent)
     assert done.stdout == f"{run.path}: 3 steps sent\n", done.stderr
-    assert server.runs[run_id(run.path)].logged("step") == [1, 2, 3]
+    assert server.runs[run_id(run)].logged("step") == [1, 2, 3]
 
 
 @pytest.mark.slow
 def test_a_slow_server_delays_the_beginning_by_no_more_than_its_time(
-    run: RunDir, server: WandbDouble
+    run: RunPaths, server: WandbDouble
 ) -> None:
     server.delay = 60
     said = live(run, server, (1, 3))
@@ -158,7 +159,7 @@ def test_a_slow_server_delays_the_beginning_by_no_more_than_its_time(
 
 
 @pytest.mark.slow
-def test_a_server_that_fails_half_way_costs_one_warning(run: RunDir, server: WandbDouble) -> None:
+def test_a_server_that_fails_half_way_costs_one_warning(run: RunPaths, server: WandbDouble) -> None:
     def fail() -> None:
         server.status = 500
 
@@ -168,13 +169,13 @@ def test_a_server_that_fails_half_way_costs_one_warning(run: RunDir, server: Wan
     assert steps_in_file(run) == [1, 2, 3]
     server.status = 200
     assert upload(server, run.path).returncode == 0
-    assert server.runs[run_id(run.path)].logged("step") == [1, 2, 3]
+    assert server.runs[run_id(run)].logged("step") == [1, 2, 3]
     live(run, server, (4, 5))
-    assert set(server.runs[run_id(run.path)].logged("step")) == {1, 2, 3, 4, 5}
+    assert set(server.runs[run_id(run)].logged("step")) == {1, 2, 3, 4, 5}
 
 
 @pytest.mark.slow
-def test_a_client_that_dies_costs_one_warning(run: RunDir, server: WandbDouble) -> None:
+def test_a_client_that_dies_costs_one_warning(run: RunPaths, server: WandbDouble) -> None:
     said = live(run, server, (1, 3), end="kill client")
     assert "off for the rest of this life" in said
     assert steps_in_file(run) == [1, 2, 3, 4]

@@ -16,13 +16,15 @@ import pytest
 
 from pacos.errors import EXIT_CRASH
 from pacos.files import read_jsonl
-from pacos.run.directory import RunDir, State, open_run
+from pacos.run.lives import Lives, State
+from pacos.run.open import open_run
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from sft.config import SFTConfig
 from sft.monitor.watchdog import Position, Watchdog, diagnosis
 from sft.steps.record import Step, StepRecord
 from tests.faults.kill_points import mortal_life, run_config
-from tests.pacos.run.test_directory import a_config
+from tests.pacos.run.test_open import a_config
 
 HOSTS = ["node1", "node1", "node2", "node2"]
 
@@ -77,7 +79,7 @@ def asleep_for_ever() -> None:
     time.sleep(1e6)
 
 
-def end_what_is_frozen(run: RunDir, ranks: list[Any]) -> None:
+def end_what_is_frozen(run: RunPaths, ranks: list[Any]) -> None:
     """As the launcher does when another rank has ended."""
     ranks[0].join(timeout=120)
     ranks[1].kill()
@@ -105,7 +107,7 @@ def test_a_frozen_rank_ends_the_job_with_its_name_and_the_next_life_goes_on(
     assert "in train_step" in report.read_text()
 
     assert mortal_life(config, nullcontext) == [0, 0]
-    assert run.state() is State.done
+    assert Lives(run).state() is State.done
     assert [line[metrics.STEP] for line in read_jsonl(run.metrics)] == [1, 2, 3, 4]
 
 

@@ -14,7 +14,8 @@ import torch
 
 from pacos.errors import EXIT_SAVED
 from pacos.files import read_json, read_jsonl
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import Lives, State
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 
 PACOS = Path(sys.executable).with_name("pacos")
@@ -27,7 +28,7 @@ def pipeline(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
 
 
 def lives(run: Path) -> list[int]:
-    return [RunDir(run / stage).lives() for stage in ("selfinstruct", "sft", "eval")]
+    return [Lives(RunPaths(run / stage)).count() for stage in ("selfinstruct", "sft", "eval")]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_a_pipeline_ends_with_a_report_and_is_not_repeated(teacher: Path, tmp_pa
     done = pipeline(tmp_path, *overrides)
     assert done.returncode == 0, done.stderr
     run = tmp_path / "runs" / "demo"
-    assert RunDir(run).state() is State.done
+    assert Lives(RunPaths(run)).state() is State.done
     assert lives(run) == [1, 1, 1]
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "<svg" in page
@@ -90,13 +91,13 @@ def test_a_stop_during_a_stage_that_still_finishes_keeps_the_next_from_beginning
     ]
     run = tmp_path / "runs" / "demo"
     front = subprocess.Popen([PACOS, "pipeline", *overrides], cwd=tmp_path)
-    begun = RunDir(run / "selfinstruct").status
+    begun = RunPaths(run / "selfinstruct").status
     while front.poll() is None and not begun.exists():
         time.sleep(0.02)
     front.send_signal(signal.SIGINT)
     assert front.wait() == EXIT_SAVED
     assert not (run / "sft").exists()
-    assert RunDir(run).state() is State.saved
+    assert Lives(RunPaths(run)).state() is State.saved
 
 
 @pytest.mark.slow
@@ -105,7 +106,7 @@ def test_the_demo_makes_a_better_model_even_when_interrupted(tmp_path: Path) -> 
     front = subprocess.Popen(
         [PACOS, "pipeline", "experiment=demo"], cwd=tmp_path, stdout=subprocess.DEVNULL
     )
-    metrics_file = RunDir(run / "sft").metrics
+    metrics_file = RunPaths(run / "sft").metrics
     while front.poll() is None and len(list(read_jsonl(metrics_file))) < 2:
         time.sleep(0.5)
     front.send_signal(signal.SIGINT)
@@ -116,8 +117,8 @@ def test_the_demo_makes_a_better_model_even_when_interrupted(tmp_path: Path) -> 
     assert lives(run) == [1, 2, 1]
     losses = [record[metrics.LOSS] for record in read_jsonl(metrics_file)]
     assert sum(losses[-4:]) < sum(losses[:4])
-    rows = list(read_jsonl(RunDir(run / "selfinstruct").data / "data.jsonl"))
+    rows = list(read_jsonl(RunPaths(run / "selfinstruct").data / "data.jsonl"))
     assert {row["source"] for row in rows} == {"seed", "generated"}
-    comparison = read_json(RunDir(run / "eval").eval / "comparison.json")
+    comparison = read_json(RunPaths(run / "eval").eval / "comparison.json")
     (nll,) = [line for line in comparison["differences"] if line["name"] == "heldout/nll"]
     assert nll["interval"][1] < 0, "the whole 95 % interval of the change lies below zero"

@@ -9,21 +9,22 @@ import pytest
 from launch.on_node import FRUITLESS_LIVES, end
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
 from pacos.files import read_jsonl
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import Lives, State
 from pacos.run.stop import TIME_IS_OVER
+from pacos.run_paths import RunPaths
 
 SAID = "srun: error: node2: task 1: Killed\nsrun: error: node1: task 0: Exited with exit code 1\n"
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunPaths:
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    run = RunDir(tmp_path)
+    run = RunPaths(tmp_path)
     run.config.touch()
     return run
 
 
-def decide(run: RunDir, code: int = 1, asked: str = "", said: str = "") -> str:
+def decide(run: RunPaths, code: int = 1, asked: str = "", said: str = "") -> str:
     file = run.path / "said"
     file.write_text(said)
     return end(run, code, file, asked)
@@ -42,54 +43,59 @@ def decide(run: RunDir, code: int = 1, asked: str = "", said: str = "") -> str:
         (EXIT_CRASH, "end", "next=end code=1"),
     ],
 )
-def test_the_run_says_how_its_life_ended(run: RunDir, code: int, asked: str, decision: str) -> None:
-    run.begin_life()
-    run.end_life(State.done, "it says so", code)
+def test_the_run_says_how_its_life_ended(
+    run: RunPaths, code: int, asked: str, decision: str
+) -> None:
+    lives = Lives(run)
+    lives.begin()
+    lives.end(State.done, "it says so", code)
     assert decide(run, 1, asked).startswith(decision)
 
 
-def test_a_life_that_ends_before_its_time_is_over_goes_on(run: RunDir) -> None:
-    run.begin_life()
-    run.end_life(State.saved, f"{TIME_IS_OVER} in 50 s", EXIT_SAVED)
+def test_a_life_that_ends_before_its_time_is_over_goes_on(run: RunPaths) -> None:
+    lives = Lives(run)
+    lives.begin()
+    lives.end(State.saved, f"{TIME_IS_OVER} in 50 s", EXIT_SAVED)
     assert decide(run, 0) == "next=again code=85 exclude=''"
 
 
 def test_the_word_of_an_earlier_life_is_not_taken_for_this_one(
-    run: RunDir, monkeypatch: pytest.MonkeyPatch
+    run: RunPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run.begin_life()
-    run.end_life(State.done, "done", EXIT_DONE)
+    lives = Lives(run)
+    lives.begin()
+    lives.end(State.done, "done", EXIT_DONE)
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     assert decide(run, 0).startswith("next=end code=1")
 
 
-def test_a_killed_life_is_told_with_its_node(run: RunDir) -> None:
-    run.begin_life()
+def test_a_killed_life_is_told_with_its_node(run: RunPaths) -> None:
+    Lives(run).begin()
     assert decide(run, 137, said=SAID) == "next=again code=1 exclude=''"
     *_, ended = read_jsonl(run.attempts)
     assert ended["reason"] == "srun: error: node2: task 1: Killed"
     assert ended["node"] == "node2"
-    assert run.state() is State.failed
+    assert Lives(run).state() is State.failed
 
 
 def test_a_node_that_ends_two_lives_is_left_out(
-    run: RunDir, monkeypatch: pytest.MonkeyPatch
+    run: RunPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for restart in ("", "1"):
         monkeypatch.setenv("SLURM_RESTART_COUNT", restart)
-        run.begin_life()
+        Lives(run).begin()
         decision = decide(run, 137, said=SAID)
     assert decision == "next=again code=1 exclude=node2"
 
 
 def test_lives_that_come_to_no_new_checkpoint_are_counted(
-    run: RunDir, monkeypatch: pytest.MonkeyPatch
+    run: RunPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run.checkpoints.mkdir()
     decisions = []
     for life in range(FRUITLESS_LIVES + 2):
         monkeypatch.setenv("SLURM_RESTART_COUNT", str(life))
-        run.begin_life()
+        Lives(run).begin()
         step = min(life, 1)
         (run.checkpoints / "latest").write_text(f"step-{step}\n")
         decisions.append(decide(run).split()[0])

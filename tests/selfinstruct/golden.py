@@ -25,7 +25,8 @@ from pacos.configs.compose import compose_checked
 from pacos.errors import EXIT_DONE
 from pacos.files import atomic_write, read_jsonl
 from pacos.llm.config import Mode
-from pacos.run.directory import RunDir, open_run
+from pacos.run.open import open_run
+from pacos.run_paths import RunPaths
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
 from selfinstruct.run import main as selfinstruct
 
@@ -64,14 +65,14 @@ METHODS = {
 that only what was expected has to be looked at again."""
 
 
-def recorded(method: str, url: str, root: Path) -> RunDir:
+def recorded(method: str, url: str, root: Path) -> RunPaths:
     """A run of a method in `root`, against a server."""
     run = _prepared(method, url, root, Mode.live)
     _live(run)
     return run
 
 
-def replayed(method: str, root: Path) -> RunDir:
+def replayed(method: str, root: Path) -> RunPaths:
     """The same run, answered from the ledger that was kept."""
     ledger = ASSETS / method / "ledger.jsonl"
     run = _prepared(method, next(read_jsonl(ledger))["sent"]["endpoint"], root, Mode.replay)
@@ -81,18 +82,18 @@ def replayed(method: str, root: Path) -> RunDir:
     return run
 
 
-def _prepared(method: str, url: str, root: Path, mode: Mode) -> RunDir:
+def _prepared(method: str, url: str, root: Path, mode: Mode) -> RunPaths:
     endpoint = [f"generator.endpoint.url={url}", f"generator.endpoint.mode={mode.value}"]
     where = [f"run.root={root}", f"run.name={method}"]
     settings = [*SETTINGS, *METHODS[method], *endpoint, *where]
     return open_run(compose_checked(SelfInstructConfig, SCHEMAS, settings))
 
 
-def _live(run: RunDir) -> None:
+def _live(run: RunPaths) -> None:
     assert selfinstruct(["--config", str(run.config)]) == EXIT_DONE
 
 
-def generated(run: RunDir) -> bytes:
+def generated(run: RunPaths) -> bytes:
     """The lines of data.jsonl that are not seeds, as they stand."""
     lines = (run.data / "data.jsonl").read_bytes().splitlines(keepends=True)
     return b"".join(line for line in lines if json.loads(line)["source"] == "generated")

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from pacos.configs.compose import compose_checked
 from pacos.files import read_jsonl
-from pacos.run.directory import RunDir, open_run
+from pacos.run.lives import Lives
+from pacos.run.open import open_run
+from pacos.run_paths import RunPaths
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
 from selfinstruct.run import main
 from tests.conftest import ROOT
@@ -33,21 +35,21 @@ def compose(url: str, root: Path, name: str, *more: str) -> SelfInstructConfig:
     return compose_checked(SelfInstructConfig, SCHEMAS, [*SETTINGS, *where, *more])
 
 
-def run_here(url: str, root: Path, name: str, *more: str) -> tuple[int, RunDir]:
+def run_here(url: str, root: Path, name: str, *more: str) -> tuple[int, RunPaths]:
     run = open_run(compose(url, root, name, *more))
-    return main(["--config", str(run.config_of_next_life())]), run
+    return main(["--config", str(Lives(run).next_config())]), run
 
 
-def start(run: RunDir) -> subprocess.Popen[str]:
+def start(run: RunPaths) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "selfinstruct.run", "--config", str(run.config)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, text=True)
 
 
-def answered(run: RunDir) -> set[str]:
+def answered(run: RunPaths) -> set[str]:
     return {record["key"] for record in read_jsonl(run.data / "ledger.jsonl")}
 
 
-def wait_for(run: RunDir, replies: int) -> None:
+def wait_for(run: RunPaths, replies: int) -> None:
     until = time.monotonic() + 60
     while len(answered(run)) < replies:
         assert time.monotonic() < until

@@ -14,7 +14,9 @@ import pytest
 
 from pacos.errors import EXIT_DONE, EXIT_SAVED
 from pacos.files import read_json, read_jsonl
-from pacos.run.directory import RunDir, State, open_run
+from pacos.run.lives import Lives, State
+from pacos.run.open import open_run
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from tests.pacos.llm.scripted_server import Rule
 from tests.selfinstruct.runs import FILES, answered, compose, run_here, start, wait_for
@@ -31,7 +33,7 @@ def test_a_killed_run_comes_to_the_same_rows(tmp_path: Path, method: str, replie
         wait_for(run, replies)
         child.kill()
         child.wait()
-        assert run.state() is State.running
+        assert Lives(run).state() is State.running
         safe = answered(run)
         server.rules.clear()
         before = server.asked()
@@ -80,7 +82,7 @@ def test_a_stopped_run_goes_on(tmp_path: Path, request_stop: str) -> None:
         else:
             os.kill(child.pid, signal.Signals[request_stop])
         assert child.wait(timeout=60) == EXIT_SAVED
-        assert run.state() is State.saved
+        assert Lives(run).state() is State.saved
         assert not (run.data / "data.jsonl").exists()
         asked = sum(server.asked().values())
         assert len(answered(run)) == asked, "what was under way is stored"
@@ -107,7 +109,7 @@ def test_a_budget_stops_a_run_that_goes_on_when_it_is_raised(
         compose(server.url, tmp_path, "budget", "generator.endpoint.budget_tokens=40000")
     )
     assert start(run).wait(60) == EXIT_SAVED
-    assert run.state() is State.saved
+    assert Lives(run).state() is State.saved
     bought = [row for row in read_jsonl(run.data / "data.jsonl") if row["source"] == "generated"]
     assert 0 < len(bought) == read_json(run.result)["rows"] < 60
     more = "generator.endpoint.budget_tokens=40000000"
@@ -120,7 +122,7 @@ def asked_for(server: TeacherServer) -> Counter[tuple[str, int]]:
     return Counter((sent["messages"][-1]["content"], sent["seed"]) for sent in list(server.bodies))
 
 
-def stored(run: RunDir) -> set[tuple[str, int]]:
+def stored(run: RunPaths) -> set[tuple[str, int]]:
     return {
         (record["sent"]["prompt"][-1]["content"], record["sent"]["sampling"]["seed"])
         for record in read_jsonl(run.data / "ledger.jsonl")

@@ -9,7 +9,8 @@ import pytest
 
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR
 from pacos.files import read_json, read_jsonl
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import Lives, State
+from pacos.run_paths import RunPaths
 from pacos.schemas import Row
 from pacos.tracking import metrics
 from selfinstruct.run import main
@@ -20,7 +21,7 @@ from tests.selfinstruct.teacher_server import TeacherServer
 
 
 @pytest.fixture(scope="module")
-def whole(server: TeacherServer, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+def whole(server: TeacherServer, tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
     """A run that nobody disturbed."""
     with signals_kept():
         code, run = run_here(server.url, tmp_path_factory.mktemp("runs"), "whole")
@@ -28,7 +29,7 @@ def whole(server: TeacherServer, tmp_path_factory: pytest.TempPathFactory) -> Ru
     return run
 
 
-def test_rows_are_seeds_and_generated(whole: RunDir) -> None:
+def test_rows_are_seeds_and_generated(whole: RunPaths) -> None:
     rows = [Row.from_json(record, "data") for record in read_jsonl(whole.data / "data.jsonl")]
     held = [Row.from_json(record, "heldout") for record in read_jsonl(whole.data / "heldout.jsonl")]
     seeds = [row for row in rows if row.source == "seed"]
@@ -46,7 +47,7 @@ def test_rows_are_seeds_and_generated(whole: RunDir) -> None:
         assert (row.lineage["teacher"], row.lineage["terms"]) == ("scripted", "none")
 
 
-def test_rejected_candidates_keep_their_reasons(whole: RunDir) -> None:
+def test_rejected_candidates_keep_their_reasons(whole: RunPaths) -> None:
     rejected = list(read_jsonl(whole.data / "rejected.jsonl"))
     reasons = {record["reason"] for record in rejected}
     assert {"empty output", "too similar"} <= reasons
@@ -56,7 +57,7 @@ def test_rejected_candidates_keep_their_reasons(whole: RunDir) -> None:
             assert record["nearest"]["score"] > 0.7
 
 
-def test_numbers_agree(whole: RunDir) -> None:
+def test_numbers_agree(whole: RunPaths) -> None:
     records = list(read_jsonl(whole.metrics))
     rejected = len(list(read_jsonl(whole.data / "rejected.jsonl")))
     assert [record[metrics.STEP] for record in records] == list(range(1, len(records) + 1))
@@ -69,11 +70,11 @@ def test_numbers_agree(whole: RunDir) -> None:
     assert f"Of {60 + rejected} candidates\n60 were accepted" in card
 
 
-def test_the_manifest_knows_seeds_and_terms(whole: RunDir) -> None:
+def test_the_manifest_knows_seeds_and_terms(whole: RunPaths) -> None:
     manifest = read_json(whole.manifest)
     assert manifest["lineage"] == {"seeds": "Apache-2.0 (pacos)", "teacher": "none"}
     assert manifest["inputs"]["seeds_en"]["path"].endswith("selfinstruct/seeds/en.jsonl")
-    assert whole.state() is State.done
+    assert Lives(whole).state() is State.done
 
 
 def test_seeds_of_the_user_have_no_terms_of_ours(server: TeacherServer, tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_a_wrong_key_ends_with_the_remedy(
         code, run = run_here(server.url, tmp_path, "key")
     assert code == EXIT_USER_ERROR
     assert "api_key_env" in capsys.readouterr().err
-    assert run.state() is State.failed
+    assert Lives(run).state() is State.failed
 
 
 def test_a_request_that_always_fails_is_reported_and_loses_nothing_else(tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_mistakes_of_the_user_end_with_one_message(
     assert "target_rows = 0" in message
     assert main([*place, "seeds.heldout=174"]) == EXIT_USER_ERROR
     assert "method.num_seed_examples = 3: only 1 of 175" in capsys.readouterr().err
-    assert RunDir(tmp_path / "wrong").state() is State.failed
+    assert Lives(RunPaths(tmp_path / "wrong")).state() is State.failed
 
 
 def test_the_embedded_teacher(tmp_path: Path) -> None:
@@ -169,7 +170,7 @@ def test_the_embedded_teacher(tmp_path: Path) -> None:
         "run.name=real",
     ]
     assert main(arguments) == EXIT_DONE
-    run = RunDir(tmp_path / "real")
+    run = RunPaths(tmp_path / "real")
     replies = list(read_jsonl(run.data / "ledger.jsonl"))
     assert [reply["sent"]["sampling"]["max_tokens"] for reply in replies] == [24, 24]
     assert all(0 < reply["completion_tokens"] <= 24 for reply in replies)

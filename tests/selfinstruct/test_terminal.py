@@ -9,14 +9,15 @@ import time
 from pathlib import Path
 
 from pacos.files import read_jsonl
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import Lives, State
+from pacos.run_paths import RunPaths
 from tests.conftest import ROOT
 from tests.pacos.llm.scripted_server import Rule
 from tests.selfinstruct.teacher_server import TeacherServer
 
 
 def test_a_run_outlives_its_terminal(tmp_path: Path) -> None:
-    run = RunDir(tmp_path / "closed")
+    run = RunPaths(tmp_path / "closed")
     settings = ["generator=server", "generator.terms=none", "generator.endpoint.model=scripted"]
     settings += ["target_rows=40", "window=4", f"run.root={tmp_path}", "run.name=closed"]
     with TeacherServer([Rule("slow", seconds=0.2)]) as server:
@@ -32,5 +33,5 @@ def test_a_run_outlives_its_terminal(tmp_path: Path) -> None:
         os.close(terminal)
         _, status = os.waitpid(front, 0)
     assert os.waitstatus_to_exitcode(status) == 0
-    assert run.state() is State.done
-    assert run.lives() == 1
+    assert Lives(run).state() is State.done
+    assert Lives(run).count() == 1

@@ -13,9 +13,10 @@ from typing import Any
 from pacos.configs.shared import ClusterConfig, Device, Init, ModelConfig, RunConfig
 from pacos.distributed import World
 from pacos.model.shape import LlamaShape
-from pacos.run.directory import RunDir, open_run
+from pacos.run.open import open_run
 from pacos.run.program import live
 from pacos.run.stop import StopRequest
+from pacos.run_paths import RunPaths
 from sft.config import SFTConfig
 from sft.configs.batch import BatchConfig
 from sft.configs.data import DataConfig
@@ -89,7 +90,7 @@ def small_config(folder: Path, name: str, **changes: Any) -> SFTConfig:
 
 def train(
     size: int, configs: Sequence[SFTConfig], plants: Sequence[Plant] = ()
-) -> list[tuple[RunDir, int]]:
+) -> list[tuple[RunPaths, int]]:
     """Train one after another in the same ranks; returns each run and its exit code."""
     configs = [
         dataclasses.replace(
@@ -110,7 +111,7 @@ def train_here(configs: list[SFTConfig], paths: list[Path], plants: list[Plant])
     world, codes = World.from_env(), []
     for number, (config, path) in enumerate(zip(configs, paths, strict=True)):
         choose_device(config.cluster)
-        run = RunDir(path)
+        run = RunPaths(path)
         with plants[number]() if plants else nullcontext():
             request = StopRequest(run.stop)
             work = partial(train, config, run, world, request)

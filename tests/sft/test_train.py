@@ -15,7 +15,8 @@ import torch
 
 from pacos.errors import EXIT_SAVED
 from pacos.files import read_json, read_jsonl
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import Lives, State
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from tests.conftest import ROOT
 
@@ -64,29 +65,29 @@ def train(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
-def losses(run: RunDir) -> list[float]:
+def losses(run: RunPaths) -> list[float]:
     return [record[metrics.LOSS] for record in read_jsonl(run.metrics)]
 
 
 @pytest.fixture(scope="module")
-def straight(rows: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+def straight(rows: Path, tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
     root = tmp_path_factory.mktemp("runs")
     done = train(overrides(rows, root, "straight"))
     assert done.returncode == 0, done.stderr
-    return RunDir(root / "straight")
+    return RunPaths(root / "straight")
 
 
-def test_losses_are_the_golden_ones(straight: RunDir) -> None:
+def test_losses_are_the_golden_ones(straight: RunPaths) -> None:
     assert losses(straight) == pytest.approx(json.loads(GOLDEN.read_text()), abs=2e-4)
 
 
-def test_loss_falls(straight: RunDir) -> None:
+def test_loss_falls(straight: RunPaths) -> None:
     curve = losses(straight)
     assert sum(curve[-3:]) / 3 < sum(curve[:3]) / 3 - 0.05
 
 
-def test_the_run_directory_tells_the_whole_run(straight: RunDir) -> None:
-    assert straight.state() is State.done
+def test_the_run_directory_tells_the_whole_run(straight: RunPaths) -> None:
+    assert Lives(straight).state() is State.done
     records = list(read_jsonl(straight.metrics))
     assert [record[metrics.STEP] for record in records] == list(range(1, len(records) + 1))
     assert sum(record[metrics.ROWS] for record in records) == 4 * len(PLACES) * len(MOODS)
@@ -96,7 +97,7 @@ def test_the_run_directory_tells_the_whole_run(straight: RunDir) -> None:
     assert (straight.checkpoints / "latest").read_text().strip() == f"step-{len(records):06d}"
 
 
-def test_the_exported_model_loads_and_stops_by_itself(straight: RunDir) -> None:
+def test_the_exported_model_loads_and_stops_by_itself(straight: RunPaths) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(straight.model)
@@ -112,18 +113,18 @@ def test_the_exported_model_loads_and_stops_by_itself(straight: RunDir) -> None:
     assert "CC0-1.0" in (straight.model / "README.md").read_text()
 
 
-def test_a_finished_run_is_not_repeated(straight: RunDir, rows: Path) -> None:
+def test_a_finished_run_is_not_repeated(straight: RunPaths, rows: Path) -> None:
     done = train(overrides(rows, straight.path.parent, "straight"))
     assert done.returncode == 0
     assert "already done" in done.stdout
-    assert straight.lives() == 1
+    assert Lives(straight).count() == 1
 
 
 def test_a_stopped_run_goes_on_to_the_same_end(
-    straight: RunDir, rows: Path, tmp_path: Path
+    straight: RunPaths, rows: Path, tmp_path: Path
 ) -> None:
     arguments = overrides(rows, tmp_path, "cut")
-    run = RunDir(tmp_path / "cut")
+    run = RunPaths(tmp_path / "cut")
     front = subprocess.Popen(
         [BIN / "pacos", "sft", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
@@ -133,7 +134,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(
     _, words = front.communicate()
     assert front.returncode == EXIT_SAVED, words.decode()
     assert b"the same command goes on" in words
-    assert run.state() is State.saved
+    assert Lives(run).state() is State.saved
     made = len(losses(run))
     assert 1 <= made < len(losses(straight))
 
@@ -145,7 +146,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(
     assert weights[0] == weights[1]
 
 
-def test_a_person_may_launch_the_ranks(straight: RunDir, rows: Path, tmp_path: Path) -> None:
+def test_a_person_may_launch_the_ranks(straight: RunPaths, rows: Path, tmp_path: Path) -> None:
     launch = ["--config_file", str(ROOT / "launch" / "accelerate" / "cpu.yaml"), "-m", "sft.train"]
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -156,7 +157,7 @@ def test_a_person_may_launch_the_ranks(straight: RunDir, rows: Path, tmp_path: P
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert losses(RunDir(tmp_path / "typed"))[0] == losses(straight)[0]
+    assert losses(RunPaths(tmp_path / "typed"))[0] == losses(straight)[0]
 
 
 def test_bad_rows_end_the_run_with_file_and_line(tmp_path: Path) -> None:
@@ -170,18 +171,18 @@ def test_bad_rows_end_the_run_with_file_and_line(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [0, 1, 3])
 def test_every_zero_stage_has_the_same_losses(
-    straight: RunDir, rows: Path, tmp_path: Path, stage: int
+    straight: RunPaths, rows: Path, tmp_path: Path, stage: int
 ) -> None:
     done = train(overrides(rows, tmp_path, "stage", f"deepspeed.stage={stage}"))
     assert done.returncode == 0, done.stderr
-    assert losses(RunDir(tmp_path / "stage")) == pytest.approx(losses(straight), rel=1e-5)
+    assert losses(RunPaths(tmp_path / "stage")) == pytest.approx(losses(straight), rel=1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 4])
 def test_the_number_of_ranks_does_not_change_the_losses(
-    straight: RunDir, rows: Path, tmp_path: Path, ranks: int
+    straight: RunPaths, rows: Path, tmp_path: Path, ranks: int
 ) -> None:
     done = train(overrides(rows, tmp_path, "ranks", f"cluster.ranks_per_node={ranks}"))
     assert done.returncode == 0, done.stderr
-    assert losses(RunDir(tmp_path / "ranks")) == pytest.approx(losses(straight), rel=1e-5)
+    assert losses(RunPaths(tmp_path / "ranks")) == pytest.approx(losses(straight), rel=1e-5)

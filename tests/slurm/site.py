@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from pacos.files import read_jsonl
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import Lives, State
+from pacos.run_paths import RunPaths
 from tests.conftest import ROOT
 from tests.slurm.mini_slurm import MiniSlurm
 
@@ -55,18 +56,20 @@ class Site:
             *more,
         ]
 
-    def submit(self, name: str, *more: str) -> tuple[RunDir, str]:
+    def submit(self, name: str, *more: str) -> tuple[RunPaths, str]:
         """Submit a run; returns it with its job."""
         done = self.pacos("sft", *self.words(name, *more))
         assert done.returncode == 0, done.stderr
-        run = RunDir(self.folder / "runs" / name)
+        run = RunPaths(self.folder / "runs" / name)
         return run, run.job_id.read_text().strip()
 
-    def wait(self, run: RunDir, state: State, seconds: float = 60) -> None:
+    def wait(self, run: RunPaths, state: State, seconds: float = 60) -> None:
         """Wait until the run is in a state."""
-        self.slurm.until(lambda: run.state() is state, f"{run.path.name} is {state.value}", seconds)
+        self.slurm.until(
+            lambda: Lives(run).state() is state, f"{run.path.name} is {state.value}", seconds
+        )
 
-    def wait_for_step(self, run: RunDir, step: int = 1, seconds: float = 60) -> None:
+    def wait_for_step(self, run: RunPaths, step: int = 1, seconds: float = 60) -> None:
         """Wait until the run has made steps."""
 
         def made() -> bool:
@@ -74,10 +77,10 @@ class Site:
 
         self.slurm.until(made, f"{run.path.name} made {step} steps", seconds)
 
-    def wait_for_lives(self, run: RunDir, lives: int, seconds: float = 120) -> None:
+    def wait_for_lives(self, run: RunPaths, lives: int, seconds: float = 120) -> None:
         """Wait until the run was taken up so often."""
         what = f"{run.path.name} has {lives} lives"
-        self.slurm.until(lambda: run.lives() >= lives, what, seconds)
+        self.slurm.until(lambda: Lives(run).count() >= lives, what, seconds)
 
     def wait_for_end(self, job: str, seconds: float = 60) -> dict[str, str]:
         """Wait until a job has ended; returns what Slurm knows of it."""
@@ -88,6 +91,6 @@ class Site:
         return self.slurm.job(job)
 
 
-def ends(run: RunDir) -> list[dict[str, object]]:
+def ends(run: RunPaths) -> list[dict[str, object]]:
     """How the lives of a run ended."""
     return list(read_jsonl(run.attempts))

@@ -18,9 +18,10 @@ from pacos.configs.frozen import load_frozen
 from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.files import append_jsonl, atomic_write, write_json
-from pacos.run.directory import RunDir
+from pacos.run.lives import Lives
 from pacos.run.program import live
 from pacos.run.stop import StopRequest
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from sft.config import SFTConfig
 
@@ -30,14 +31,14 @@ def run(words: list[str]) -> int:
     rank, size = said.get("--machine_rank", "0"), said.get("--num_machines", "1")
     os.environ.update(RANK=rank, LOCAL_RANK="0", WORLD_SIZE=size)
     path, world = Path(said["--config"]), World.from_env()
-    run = RunDir(path.parent)
+    run = RunPaths(path.parent)
     if "sft.train" not in words:
         return live(run, world, lambda: None)
     config = load_frozen(path, SFTConfig)
     return live(run, world, lambda: work(config, run, world, said))
 
 
-def work(config: SFTConfig, run: RunDir, world: World, said: dict[str, str]) -> str | None:
+def work(config: SFTConfig, run: RunPaths, world: World, said: dict[str, str]) -> str | None:
     stop, here = StopRequest(run.stop), Path.cwd()
     done = int((run.newest_checkpoint() or "step-0").removeprefix("step-"))
     last = config.max_steps or 20
@@ -62,7 +63,7 @@ def work(config: SFTConfig, run: RunDir, world: World, said: dict[str, str]) -> 
         if step < last and (reason := stop.reason()):
             return reason
     if world.is_main:
-        run.note(last_step=last)
+        Lives(run).note(last_step=last)
         objective = {"name": "loss", "value": config.optimizer.lr, "higher_is_better": False}
         write_json(run.result, {"objective": objective, "steps": last})
     return None

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import State
+from pacos.run_paths import RunPaths
 from tests.slurm.mini_slurm import MiniSlurm
 from tests.slurm.site import Site, ends
 
@@ -24,7 +25,7 @@ def test_a_link_that_fails_names_itself_and_the_same_command_goes_on(site: Site)
     words = site.pipeline("whole", "sft.optimizer.lr=1")
     done = site.pacos("pipeline", *words)
     assert done.returncode == 0, done.stderr
-    runs = [RunDir(site.folder / "runs" / "whole" / name) for name in LINKS]
+    runs = [RunPaths(site.folder / "runs" / "whole" / name) for name in LINKS]
     jobs = [run.job_id.read_text().strip() for run in runs]
     assert all(
         f"{name:<12} job {job}" in done.stdout for name, job in zip(LINKS, jobs, strict=True)
@@ -39,7 +40,7 @@ def test_a_link_that_fails_names_itself_and_the_same_command_goes_on(site: Site)
     again = site.pacos("pipeline", *words)
     assert again.returncode == 0, again.stderr
     assert "selfinstruct" not in again.stdout
-    whole = RunDir(site.folder / "runs" / "whole")
+    whole = RunPaths(site.folder / "runs" / "whole")
     site.wait(whole, State.done)
     assert whole.report.is_file()
     assert [len(ends(run)) for run in runs] == [1, 2, 1]
@@ -51,7 +52,7 @@ def test_links_wait_for_one_that_is_stopped_and_goes_on(site: Site, requeue: str
     (site.folder / "slow").touch()
     done = site.pacos("pipeline", *site.pipeline("cut", f"sft.cluster.options=[{requeue}]"))
     assert done.returncode == 0, done.stderr
-    training, evaluation = (RunDir(site.folder / "runs" / "cut" / name) for name in LINKS[1:])
+    training, evaluation = (RunPaths(site.folder / "runs" / "cut" / name) for name in LINKS[1:])
     site.wait_for_step(training)
     (site.folder / "slow").unlink()
     job = training.job_id.read_text().strip()

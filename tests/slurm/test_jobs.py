@@ -10,7 +10,8 @@ import pytest
 
 from pacos.errors import EXIT_SAVED
 from pacos.files import read_json, read_jsonl
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import Lives, State
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from tests.conftest import ROOT
 from tests.slurm.mini_slurm import MiniSlurm
@@ -22,14 +23,14 @@ def site(slurm: MiniSlurm, tmp_path: Path) -> Site:
     return Site(slurm, tmp_path)
 
 
-def steps(run: RunDir) -> list[int]:
+def steps(run: RunPaths) -> list[int]:
     return [record[metrics.STEP] for record in read_jsonl(run.metrics)]
 
 
 def test_a_job_does_the_run_with_the_environment_that_ranks_need(site: Site) -> None:
     run, job = site.submit("plain", "cluster.grace_seconds=90", "cluster.threads_per_rank=3")
     assert site.wait_for_end(job)["JobState"] == "COMPLETED"
-    assert run.state() is State.done
+    assert Lives(run).state() is State.done
     assert steps(run) == list(range(1, 21))
     seen = read_json(run.path / "seen.json")
     assert seen["--main_process_ip"] in site.slurm.nodes
@@ -73,7 +74,7 @@ def test_a_cancelled_run_saves_and_stays_ended_until_it_is_typed_again(site: Sit
     site.wait_for_step(run)
     site.slurm.run("scancel", job)
     assert site.wait_for_end(job)["JobState"] == "CANCELLED"
-    assert run.state() is State.saved
+    assert Lives(run).state() is State.saved
     assert site.slurm.job(job)["Restarts"] == "0"
     (site.folder / "slow").unlink()
     run, second = site.submit("cancelled")
@@ -124,8 +125,8 @@ def test_a_script_typed_by_hand_freezes_the_run_with_what_slurm_gave(site: Site)
     done = site.attempt("sbatch", "--parsable", *options, script, *words)
     assert done.returncode == 0, done.stderr
     assert site.wait_for_end(done.stdout.strip())["JobState"] == "COMPLETED"
-    run = RunDir(site.folder / "runs" / "typed")
-    assert run.state() is State.done
+    run = RunPaths(site.folder / "runs" / "typed")
+    assert Lives(run).state() is State.done
     assert "ranks_per_node: 2" in run.config.read_text()
     assert "nodes: 2" in run.config.read_text()
 
@@ -136,9 +137,9 @@ def test_a_job_may_submit_a_run(site: Site) -> None:
     pacos = [sys.executable, "-m", "launch.cli", "sft"]
     done = site.attempt("srun", *words, *pacos, *site.words("inner", "cluster.memory=500"))
     assert done.returncode == 0, done.stderr
-    run = RunDir(site.folder / "runs" / "inner")
+    run = RunPaths(site.folder / "runs" / "inner")
     assert site.wait_for_end(run.job_id.read_text().strip())["JobState"] == "COMPLETED"
-    assert run.state() is State.done
+    assert Lives(run).state() is State.done
 
 
 @pytest.mark.parametrize(
@@ -197,7 +198,7 @@ def test_a_preempted_run_saves_makes_room_and_goes_on(site: Site) -> None:
         assert site.wait_for_end(job)["JobState"] == "COMPLETED"
     assert [end["state"] for end in ends(low)] == ["saved", "done"]
     assert steps(low) == list(range(1, 21))
-    assert high.state() is State.done
+    assert Lives(high).state() is State.done
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pacos.files import read_jsonl
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import State
+from pacos.run_paths import RunPaths
 from tests.conftest import ROOT
 from tests.slurm.mini_slurm import MiniSlurm
 from tests.slurm.site import Site, ends
@@ -63,8 +64,8 @@ def test_api_parts_are_done_at_login_and_survive_a_killed_keeper(site: Site) -> 
     typed = words(site)
     first = site.pacos("pipeline", *typed)
     assert first.returncode == 0, first.stderr
-    whole = RunDir(site.folder / "runs" / "whole")
-    parts = {name: RunDir(whole.path / name) for name in ("selfinstruct", "sft", "eval")}
+    whole = RunPaths(site.folder / "runs" / "whole")
+    parts = {name: RunPaths(whole.path / name) for name in ("selfinstruct", "sft", "eval")}
     site.slurm.until(parts["sft"].job_id.is_file, "generated at login, training submitted", 240)
     assert not parts["selfinstruct"].job_id.exists()
 
@@ -86,5 +87,5 @@ def test_api_parts_are_done_at_login_and_survive_a_killed_keeper(site: Site) -> 
     assert (judged / "certificate.json").is_file()
 
 
-def _hosts(run: RunDir) -> list[str]:
+def _hosts(run: RunPaths) -> list[str]:
     return [record["host"] for record in read_jsonl(run.attempts) if "host" in record]

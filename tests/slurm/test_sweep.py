@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pacos.files import read_json
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import State
+from pacos.run_paths import RunPaths
 from tests.slurm.mini_slurm import MiniSlurm
 from tests.slurm.site import PACOS, Site, ends
 
@@ -23,7 +24,7 @@ def test_a_sweep_is_an_array_whose_failed_point_is_resubmitted(site: Site) -> No
     (site.folder / "slow").touch()
     done = site.pacos("sft", "-m", *words)
     assert done.returncode == 0, done.stderr
-    runs = [RunDir(sweep / str(number)) for number in range(3)]
+    runs = [RunPaths(sweep / str(number)) for number in range(3)]
     jobs = [run.job_id.read_text().strip() for run in runs]
     array = jobs[0].partition("_")[0]
     assert jobs == [f"{array}_{number}" for number in range(3)]
@@ -62,11 +63,11 @@ def test_a_search_waits_for_its_jobs_and_goes_on_after_its_process_was_killed(si
     killed = site.attempt("timeout", "--signal=KILL", "20", *PACOS, "sft", "-m", *words)
     assert killed.returncode != 0
     sweep = site.folder / "runs" / "found"
-    first = [RunDir(sweep / name).job_id.read_text() for name in "01"]
+    first = [RunPaths(sweep / name).job_id.read_text() for name in "01"]
     (site.folder / "slow").unlink()
     done = site.pacos("sft", "-m", *words)
     assert done.returncode == 0, done.stderr
     assert "4 done" in done.stdout
-    assert [RunDir(sweep / name).job_id.read_text() for name in "01"] == first
-    values = [read_json(RunDir(sweep / name).result)["objective"]["value"] for name in "0123"]
+    assert [RunPaths(sweep / name).job_id.read_text() for name in "01"] == first
+    values = [read_json(RunPaths(sweep / name).result)["objective"]["value"] for name in "0123"]
     assert f"best: {min(values):.6g}" in done.stdout

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pacos.files import read_jsonl
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import State
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from tests.sft.small_runs import model_folder, write_rows
 from tests.slurm.mini_slurm import MiniSlurm
@@ -35,7 +36,7 @@ def words(*more: str) -> list[str]:
     ]
 
 
-def losses(run: RunDir) -> list[float]:
+def losses(run: RunPaths) -> list[float]:
     return [record[metrics.LOSS] for record in read_jsonl(run.metrics)]
 
 

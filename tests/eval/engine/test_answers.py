@@ -19,7 +19,8 @@ from eval.run import main
 from pacos.configs.shared import RunConfig
 from pacos.errors import EXIT_DONE, EXIT_SAVED
 from pacos.files import read_jsonl
-from pacos.run.directory import RunDir, open_run
+from pacos.run.open import open_run
+from pacos.run_paths import RunPaths
 
 ASKED = ("loglikelihood", "task", ("context", " choice"), 0)
 
@@ -55,7 +56,7 @@ def test_another_model_or_seed_has_another_key(tmp_path: Path, other: dict[str, 
     assert one.key(*ASKED) != two.key(*ASKED)
 
 
-def go_on(run: RunDir) -> int:
+def go_on(run: RunPaths) -> int:
     return main(["--config", str(run.config)])
 
 
@@ -73,7 +74,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return passes
 
 
-def opened(config: EvalConfig, name: str) -> RunDir:
+def opened(config: EvalConfig, name: str) -> RunPaths:
     suite = replace(config.suite, tasks=["smoke_choice_en", "smoke_continuation_en"])
     own = RunConfig(name=name, root=config.run.root)
     return open_run(
@@ -81,7 +82,7 @@ def opened(config: EvalConfig, name: str) -> RunDir:
     )
 
 
-def scores(run: RunDir) -> list[float]:
+def scores(run: RunPaths) -> list[float]:
     samples = read_suite(run.eval / "smoke" / "target").samples
     return [
         float(answer[0][0]) for one in samples.values() for line in one for answer in line["resps"]

@@ -15,7 +15,9 @@ from pacos.configs.shared import RunConfig
 from pacos.configs.suite import SuiteConfig
 from pacos.errors import EXIT_DONE
 from pacos.files import write_jsonl
-from pacos.run.directory import RunDir, State, open_run
+from pacos.run.lives import Lives, State
+from pacos.run.open import open_run
+from pacos.run_paths import RunPaths
 from tests.sft.ranks import run_ranks
 
 TASK = """\
@@ -72,12 +74,12 @@ def evaluate(run: str) -> int:
     return main(["--config", f"{run}/config.yaml"])
 
 
-def measured(config: EvalConfig, name: str, ranks: int) -> tuple[RunDir, dict[str, Any]]:
+def measured(config: EvalConfig, name: str, ranks: int) -> tuple[RunPaths, dict[str, Any]]:
     root = config.run.root
     run = open_run(replace(config, run=RunConfig(name=name, root=root), batch_tokens=200))
     codes = run_ranks(ranks, evaluate, str(run.path)) if ranks > 1 else [evaluate(str(run.path))]
     assert codes == [EXIT_DONE] * ranks
-    assert run.state() is State.done
+    assert Lives(run).state() is State.done
     return run, read_suite(run.eval / "own" / "target").samples
 
 

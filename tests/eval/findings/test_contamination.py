@@ -14,7 +14,7 @@ from eval.run import main
 from pacos.benchmarks.items import CodeProblem, MultipleChoice, OpenQuestion, SentencePair
 from pacos.errors import EXIT_DONE
 from pacos.files import read_json, write_json, write_jsonl
-from pacos.run.directory import open_run
+from pacos.run.open import open_run
 from pacos.suites import SHIPPED_SUITES
 
 QUESTIONS = [

@@ -13,7 +13,7 @@ from pacos.configs.suite import SuiteConfig
 from pacos.files import write_jsonl
 from pacos.llm.config import EndpointConfig
 from pacos.llm.http import client
-from pacos.run.directory import open_run
+from pacos.run.open import open_run
 from tests.eval.geval.judge_server import JudgeServer
 
 

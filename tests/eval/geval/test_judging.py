@@ -20,7 +20,9 @@ from eval.rubrics.rubric import read_rubric
 from eval.run import main
 from pacos.errors import EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
 from pacos.files import read_json
-from pacos.run.directory import RunDir, State, open_run
+from pacos.run.lives import Lives, State
+from pacos.run.open import open_run
+from pacos.run_paths import RunPaths
 from tests.eval.geval.conftest import judged_by
 from tests.eval.geval.judge_server import STEPS, JudgeServer
 from tests.pacos.llm.scripted_server import Rule
@@ -28,14 +30,14 @@ from tests.pacos.llm.scripted_server import Rule
 pytestmark = pytest.mark.usefixtures("own_process")
 
 
-def live(config: EvalConfig) -> tuple[RunDir, int]:
+def live(config: EvalConfig) -> tuple[RunPaths, int]:
     """One life of the run, as the front starts it."""
     gc.collect()  # the lock of an earlier life ends with its objects, here not with its process
     run = open_run(config)
-    return run, main(["--config", str(run.config_of_next_life())])
+    return run, main(["--config", str(Lives(run).next_config())])
 
 
-def verdicts(config: EvalConfig, run: RunDir) -> tuple[Judged, dict[str, Any]]:
+def verdicts(config: EvalConfig, run: RunPaths) -> tuple[Judged, dict[str, Any]]:
     folder = config.judged_folder(run.eval)
     assert folder is not None
     return read_judged(folder), read_json(folder / CERTIFICATE)
@@ -201,7 +203,7 @@ def test_a_budget_ends_a_life_and_the_next_goes_on(
 ) -> None:
     run, code = live(judged_by(answered, server, budget_usd=0.002, concurrency=1))
     assert code == EXIT_SAVED
-    assert run.state() is State.saved
+    assert Lives(run).state() is State.saved
     asked = sum(server.seen.values())
     assert 0 < asked < 37
     config = judged_by(answered, server, budget_usd=1.0)

@@ -23,7 +23,9 @@ from eval.run import main
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR
 from pacos.files import read_json, read_jsonl
 from pacos.review.items import Drawn, Rating, Ratings
-from pacos.run.directory import RunDir, open_run
+from pacos.run.lives import Lives
+from pacos.run.open import open_run
+from pacos.run_paths import RunPaths
 from tests.eval.geval.conftest import judged_by
 from tests.eval.geval.judge_server import JudgeServer
 
@@ -31,17 +33,17 @@ pytestmark = pytest.mark.usefixtures("own_process")
 
 
 @pytest.fixture
-def judged(answered: EvalConfig, server: JudgeServer) -> tuple[EvalConfig, RunDir]:
+def judged(answered: EvalConfig, server: JudgeServer) -> tuple[EvalConfig, RunPaths]:
     """A run of two models that a judge has scored; it goes by position where texts are equal."""
     server.says = lambda score: "hm" if score == 4 else f"{score:g}"
     config = judged_by(answered, server)
     run = open_run(config)
-    assert main(["--config", str(run.config_of_next_life())]) == EXIT_DONE
+    assert main(["--config", str(Lives(run).next_config())]) == EXIT_DONE
     return config, run
 
 
 @pytest.fixture
-def check(judged: tuple[EvalConfig, RunDir]) -> SpotCheck:
+def check(judged: tuple[EvalConfig, RunPaths]) -> SpotCheck:
     config, run = judged
     return read_spot_check(last_judge(run, config), config)
 
@@ -118,7 +120,7 @@ def post(url: str, rating: dict[str, Any]) -> None:
 
 
 def test_the_command_serves_saves_and_works_the_ratings_in(
-    judged: tuple[EvalConfig, RunDir], check: SpotCheck
+    judged: tuple[EvalConfig, RunPaths], check: SpotCheck
 ) -> None:
     config, run = judged
     folder = last_judge(run, config)

@@ -19,7 +19,7 @@ from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, UserError
 from pacos.files import read_json
 from pacos.llm.config import Api, EndpointConfig
 from pacos.llm.http import client
-from pacos.run.directory import open_run
+from pacos.run.open import open_run
 from pacos.run.stop import StopRequest
 from tests.eval.text_server import TextServer
 from tests.pacos.llm.scripted_server import Rule

@@ -31,7 +31,7 @@ from eval.sandbox.verdict import Outcome
 from pacos.configs.suite import SuiteConfig
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, UserError
 from pacos.files import read_json, read_jsonl
-from pacos.run.directory import open_run
+from pacos.run.open import open_run
 from tests.eval.humaneval.conftest import ROWS, row
 
 RIGHT = {line["prompt"]: line["canonical_solution"] for line in ROWS}

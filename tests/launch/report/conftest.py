@@ -9,7 +9,9 @@ import pytest
 
 from launch.config import SCHEMAS, PipelineConfig
 from pacos.configs.compose import compose_checked
-from pacos.run.directory import RunDir, State, open_run
+from pacos.run.lives import Lives, State
+from pacos.run.open import open_run
+from pacos.run_paths import RunPaths
 from tests.launch.report.made_up import fill_data, fill_results, fill_training
 
 
@@ -23,13 +25,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fills = (fill_data, fill_training, fill_results)
     for stage, fill in zip(config.stages(run.path), fills, strict=True):
         part = open_run(stage)
-        part.begin_life()
+        lives = Lives(part)
+        lives.begin()
         fill(part)
-        part.end_life(State.done, "all done", 0)
+        lives.end(State.done, "all done", 0)
     return run.path
 
 
 @pytest.fixture
-def pipeline(finished: Path, tmp_path: Path) -> RunDir:
+def pipeline(finished: Path, tmp_path: Path) -> RunPaths:
     """A copy of the finished run, to be changed by one test."""
-    return RunDir(shutil.copytree(finished, tmp_path / finished.name))
+    return RunPaths(shutil.copytree(finished, tmp_path / finished.name))

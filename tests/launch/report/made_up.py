@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 from pacos.configs.compose import compose_checked
 from pacos.files import append_jsonl, write_json, write_jsonl
-from pacos.run.directory import RunDir
+from pacos.run.manifest import add_inputs
+from pacos.run_paths import RunPaths
 from pacos.schemas import Row
 from pacos.tracking import metrics
 from selfinstruct.config import SCHEMAS as SCHEMAS_OF_DATA
@@ -18,8 +19,8 @@ HOSTILE = "<script>alert('&')</script><img src=https://example.com/x onerror=ale
 STEPS = 70
 
 
-def fill_data(run: RunDir) -> None:
-    run.add_inputs({}, lineage={"seeds": "CC0-1.0", "teacher": "Apache-2.0"})
+def fill_data(run: RunPaths) -> None:
+    add_inputs(run, {}, lineage={"seeds": "CC0-1.0", "teacher": "Apache-2.0"})
     facts = {"lang": "en", "terms": "CC0-1.0", "is_classification": False}
     rows = [Row("seed_1", "Name a river.", "", "The Han.", "seed", facts)]
     for number in range(20):
@@ -54,8 +55,8 @@ def fill_data(run: RunDir) -> None:
         append_jsonl(run.metrics, [{"step": step, **counts, metrics.REQUESTS: 4 * step}])
 
 
-def fill_training(run: RunDir) -> None:
-    run.add_inputs({}, lineage={"weights": "Llama 2", "data": ["Apache-2.0", "CC0-1.0"]})
+def fill_training(run: RunPaths) -> None:
+    add_inputs(run, {}, lineage={"weights": "Llama 2", "data": ["Apache-2.0", "CC0-1.0"]})
     held_out = {0: 2.5, 35: 1.75, STEPS: 1.8}
     append_jsonl(run.metrics, [{metrics.STEP: 0, metrics.VALIDATION_LOSS: held_out[0]}])
     for step in range(1, STEPS + 1):
@@ -99,7 +100,7 @@ def step_record(step: int) -> dict[str, float]:
     }
 
 
-def fill_results(run: RunDir) -> None:
+def fill_results(run: RunPaths) -> None:
     for label, text in (("baseline", "I was before"), ("target", HOSTILE)):
         folder = run.eval / "smoke" / label
         generated = {

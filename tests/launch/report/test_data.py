@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from launch.report.page import write_report
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from tests.launch.report.reading import Page, cells
 
 
-def test_what_data_must_be(pipeline: RunDir) -> None:
+def test_what_data_must_be(pipeline: RunPaths) -> None:
     page = Page(write_report(pipeline.path / "selfinstruct"))
     assert cells(page, "enough").startswith("rows 21 ≥ 10,000 no what is in them")
     assert cells(page, "quality", "above", "all").startswith(
@@ -16,7 +16,7 @@ def test_what_data_must_be(pipeline: RunDir) -> None:
     assert "appropriate" in page.text
 
 
-def test_figures_of_the_data(pipeline: RunDir) -> None:
+def test_figures_of_the_data(pipeline: RunPaths) -> None:
     page = Page(write_report(pipeline.path / "selfinstruct"))
     assert cells(page, "too", "similar").startswith("15 37.5 % empty output 3 7.5 %")
     assert cells(page, "unsafe").startswith("2 5.0 % fraud 1 2.5 % <script>")
@@ -30,14 +30,14 @@ def test_figures_of_the_data(pipeline: RunDir) -> None:
     assert "Similarity, en" in page.text
 
 
-def test_rows_can_be_opened_one_by_one(pipeline: RunDir) -> None:
+def test_rows_can_be_opened_one_by_one(pipeline: RunPaths) -> None:
     page = Page(write_report(pipeline.path / "selfinstruct"))
     folded = [dict(attributes) for tag, attributes in page.tags if tag == "details"]
     assert [one.get("class") for one in folded].count("row") == 21 + 3
     assert not any("open" in one for one in folded)
 
 
-def test_data_in_the_making(pipeline: RunDir) -> None:
+def test_data_in_the_making(pipeline: RunPaths) -> None:
     for path in (pipeline.path / "selfinstruct" / "data").glob("*.json*"):
         if path.name != "ledger.jsonl":
             path.unlink()

@@ -11,12 +11,12 @@ import pytest
 from launch.report.page import write_report
 from launch.status.facts import read_stages
 from pacos.errors import UserError
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from tests.launch.report.made_up import HOSTILE
 from tests.launch.report.reading import Page
 
 
-def test_whole_pipeline(pipeline: RunDir) -> None:
+def test_whole_pipeline(pipeline: RunPaths) -> None:
     page = Page(write_report(pipeline.path))
     sections = ["results", "answers", "training", "data", "config", "provenance", "files"]
     assert page.sections == sections
@@ -45,12 +45,12 @@ def test_whole_pipeline(pipeline: RunDir) -> None:
     assert "0.042" not in page.text, "p of one line where the verdict goes by the corrected one"
 
 
-def test_is_the_same_each_time(pipeline: RunDir) -> None:
+def test_is_the_same_each_time(pipeline: RunPaths) -> None:
     first = write_report(pipeline.path).read_bytes()
     assert write_report(pipeline.path).read_bytes() == first
 
 
-def test_generated_text_is_text(pipeline: RunDir) -> None:
+def test_generated_text_is_text(pipeline: RunPaths) -> None:
     page = Page(write_report(pipeline.path))
     assert page.text.count(HOSTILE) > 10
     tags = {tag for tag, _ in page.tags}
@@ -58,7 +58,7 @@ def test_generated_text_is_text(pipeline: RunDir) -> None:
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
 
 
-def test_needs_nothing_from_elsewhere(pipeline: RunDir) -> None:
+def test_needs_nothing_from_elsewhere(pipeline: RunPaths) -> None:
     page = Page(write_report(pipeline.path))
     for _, attributes in page.tags:
         for name in ("src", "href", "xlink:href", "srcset", "data", "action"):
@@ -67,7 +67,7 @@ def test_needs_nothing_from_elsewhere(pipeline: RunDir) -> None:
     assert "@import" not in page.source
 
 
-def test_references_inside_the_page_are_unique(pipeline: RunDir) -> None:
+def test_references_inside_the_page_are_unique(pipeline: RunPaths) -> None:
     page = Page(write_report(pipeline.path))
     sections = page.sections
     assert len(set(sections)) == len(sections)
@@ -76,7 +76,7 @@ def test_references_inside_the_page_are_unique(pipeline: RunDir) -> None:
     assert {str(link)[1:] for link in linked} <= targets
 
 
-def test_partial_pipeline(pipeline: RunDir) -> None:
+def test_partial_pipeline(pipeline: RunPaths) -> None:
     for part in ("sft", "eval"):
         folder = pipeline.path / part
         folder.rename(pipeline.path / f".{part}")
@@ -85,7 +85,7 @@ def test_partial_pipeline(pipeline: RunDir) -> None:
     assert "This report is partial: sft is not begun; eval is not begun." in page.text
 
 
-def test_nothing_begun(pipeline: RunDir) -> None:
+def test_nothing_begun(pipeline: RunPaths) -> None:
     for part in ("selfinstruct", "sft", "eval"):
         shutil.rmtree(pipeline.path / part)
     assert Page(write_report(pipeline.path)).sections == ["config", "provenance", "files"]
@@ -99,19 +99,19 @@ def test_nothing_begun(pipeline: RunDir) -> None:
         ("eval", ["results", "answers", "config", "provenance", "files"]),
     ],
 )
-def test_run_of_one_stage(pipeline: RunDir, stage: str, sections: list[str]) -> None:
+def test_run_of_one_stage(pipeline: RunPaths, stage: str, sections: list[str]) -> None:
     path = pipeline.path / stage
     assert write_report(path) == path / "report.html"
     assert Page(path / "report.html").sections == sections
 
 
-def test_evaluation_of_one_model(pipeline: RunDir) -> None:
+def test_evaluation_of_one_model(pipeline: RunPaths) -> None:
     (pipeline.path / "eval" / "eval" / "comparison.json").unlink()
     page = Page(write_report(pipeline.path / "eval"))
     assert "One model was judged" in page.text
 
 
-def test_broken_surrogate_can_be_written(pipeline: RunDir) -> None:
+def test_broken_surrogate_can_be_written(pipeline: RunPaths) -> None:
     data = pipeline.path / "selfinstruct" / "data" / "data.jsonl"
     row = {"id": "s", "instruction": "half \ud83d", "output": "x", "source": "generated"}
     data.write_text(json.dumps(row) + "\n")

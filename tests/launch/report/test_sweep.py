@@ -10,7 +10,9 @@ from launch.report.sweep import write_sweep_report
 from launch.status.table import show_sweep
 from launch.sweep import Sweep, expand, place, settle
 from pacos.files import write_json
-from pacos.run.directory import RunDir, State, open_run
+from pacos.run.lives import Lives, State
+from pacos.run.open import open_run
+from pacos.run_paths import RunPaths
 from sft.config import SFTConfig
 from tests.launch.report.reading import Page
 
@@ -28,19 +30,20 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     for number, point in enumerate(points):
         settle(point.config, number, sweep)
         run = open_run(point.config)
-        run.begin_life()
+        lives = Lives(run)
+        lives.begin()
         if number in LOSSES:
             objective = {"name": "loss", "value": LOSSES[number], "higher_is_better": False}
             write_json(run.result, {"objective": objective, "loss": LOSSES[number], "steps": 9})
-            run.end_life(State.done, "done", 0)
+            lives.end(State.done, "done", 0)
         else:
-            run.end_life(State.failed, "<b>no</b> memory", 1)
+            lives.end(State.failed, "<b>no</b> memory", 1)
     sweep.write("sft", [point.varied for point in points])
     return sweep
 
 
 def test_the_best_point_comes_first_and_a_failed_one_says_why(sweep: Sweep) -> None:
-    RunDir(sweep.path / "2").report.write_text("its own")
+    RunPaths(sweep.path / "2").report.write_text("its own")
     page = Page(write_sweep_report(sweep))
     places = [page.text.index(rate) for rate in ("3e-05", "1e-05", "2e-05")]
     assert places == sorted(places)

@@ -6,14 +6,14 @@ import json
 
 from launch.report.page import write_report
 from pacos.files import append_jsonl, write_json, write_jsonl
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from tests.launch.report.made_up import STEPS, step_record
 from tests.launch.report.reading import Page, cells
 
 
-def test_killed_training(pipeline: RunDir) -> None:
-    run = RunDir(pipeline.path / "sft")
+def test_killed_training(pipeline: RunPaths) -> None:
+    run = RunPaths(pipeline.path / "sft")
     with run.metrics.open("a") as file:
         file.write('{"step": 71, "train/lo')
     run.attempts.unlink()
@@ -23,7 +23,7 @@ def test_killed_training(pipeline: RunDir) -> None:
     assert "70 steps over 140 rows" in page.text
 
 
-def test_figures_of_the_training(pipeline: RunDir) -> None:
+def test_figures_of_the_training(pipeline: RunPaths) -> None:
     page = Page(write_report(pipeline.path / "sft"))
     assert "2.500 at first, 1.800 at last, 1.750 at its lowest" in page.text
     for title in ("Validation loss", "Utilisation", "Throughput", "Gradient norm"):
@@ -34,7 +34,7 @@ def test_figures_of_the_training(pipeline: RunDir) -> None:
     assert cells(page, "spent", "in", "steps").startswith("88%")
 
 
-def test_unusual_steps_name_their_rows(pipeline: RunDir) -> None:
+def test_unusual_steps_name_their_rows(pipeline: RunPaths) -> None:
     page = Page(write_report(pipeline.path / "sft"))
     assert cells(page, "40", "spike").startswith("train/loss 9, 1.5 is usual rows.jsonl:1, rows")
     assert "rows.jsonl:8 and 3 more" in " ".join(page.words)
@@ -42,7 +42,7 @@ def test_unusual_steps_name_their_rows(pipeline: RunDir) -> None:
     assert cells(page, "42", "not", "finite").startswith("train/loss not finite rows.jsonl:1,")
 
 
-def test_held_out_rows_show_the_first_and_the_last_answer(pipeline: RunDir) -> None:
+def test_held_out_rows_show_the_first_and_the_last_answer(pipeline: RunPaths) -> None:
     page = Page(write_report(pipeline.path / "sft"))
     shown = cells(page, "rows.jsonl:9", "Do", "you?", "reference")
     assert shown.startswith("I do. step 0, cut <script>")
@@ -50,8 +50,8 @@ def test_held_out_rows_show_the_first_and_the_last_answer(pipeline: RunDir) -> N
     assert "Half." not in page.text
 
 
-def test_training_from_before_these_records(pipeline: RunDir) -> None:
-    run = RunDir(pipeline.path / "sft")
+def test_training_from_before_these_records(pipeline: RunPaths) -> None:
+    run = RunPaths(pipeline.path / "sft")
     for name in ("samples.jsonl", "health.jsonl"):
         (run.path / name).unlink()
     new = {metrics.VALIDATION_LOSS, metrics.MFU, metrics.PEAK_MEMORY, metrics.GOODPUT}
@@ -63,8 +63,8 @@ def test_training_from_before_these_records(pipeline: RunDir) -> None:
         assert absent not in page.text
 
 
-def test_later_lives(pipeline: RunDir) -> None:
-    run = RunDir(pipeline.path / "sft")
+def test_later_lives(pipeline: RunPaths) -> None:
+    run = RunPaths(pipeline.path / "sft")
     run.attempts.unlink()
     for life, first, last in ((1, 1, 30), (2, 31, 70)):
         times = {"start": 100.0 * life, "end": 100.0 * life + 50}
@@ -78,8 +78,8 @@ def test_later_lives(pipeline: RunDir) -> None:
     assert "Life 2: deepspeed.stage from 2 to 1" in page.text
 
 
-def test_diverged_training(pipeline: RunDir) -> None:
-    run = RunDir(pipeline.path / "sft")
+def test_diverged_training(pipeline: RunPaths) -> None:
+    run = RunPaths(pipeline.path / "sft")
     nan = step_record(STEPS + 1) | {metrics.LOSS: float("nan"), metrics.GRAD_NORM: float("inf")}
     append_jsonl(run.metrics, [nan])
     assert "71 steps" in Page(write_report(pipeline.path)).text

@@ -14,7 +14,8 @@ from launch.sweeps import runs as sweep_runs
 from launch.sweeps.search import search
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, ConfigError, UserError
 from pacos.files import write_json
-from pacos.run.directory import State, open_run
+from pacos.run.lives import Lives, State
+from pacos.run.open import open_run
 from sft.config import SFTConfig
 
 BEST = 1e-4
@@ -38,14 +39,15 @@ def answer(monkeypatch: pytest.MonkeyPatch, code: Callable[[int], int]) -> list[
         assert isinstance(config, SFTConfig)
         run = open_run(config)
         dispatched.append(run.path.name)
-        run.begin_life()
+        lives = Lives(run)
+        lives.begin()
         ended = code(len(dispatched))
         if ended == EXIT_DONE:
             value = abs(math.log10(config.optimizer.lr / BEST))
             objective = {"name": "loss", "value": value, "higher_is_better": False}
             write_json(run.result, {"objective": objective})
         states = {EXIT_DONE: State.done, EXIT_SAVED: State.saved}
-        run.end_life(states.get(ended, State.failed), "as planned", ended)
+        lives.end(states.get(ended, State.failed), "as planned", ended)
         return ended
 
     monkeypatch.setattr(sweep_runs, "dispatch", dispatch)

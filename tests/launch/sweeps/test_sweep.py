@@ -16,7 +16,9 @@ from launch.sweeps import runs as sweep_runs
 from launch.sweeps.runs import begin_sweep
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, ConfigError, UserError
 from pacos.files import append_jsonl
-from pacos.run.directory import RunDir, State, open_run
+from pacos.run.lives import Lives, State
+from pacos.run.open import open_run
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from sft.config import SFTConfig
 
@@ -42,10 +44,11 @@ def answer(monkeypatch: pytest.MonkeyPatch, code: Callable[[AnyConfig], int]) ->
     def dispatch(config: AnyConfig) -> int:
         run = open_run(config)
         dispatched.append(run.path.name)
-        run.begin_life()
+        lives = Lives(run)
+        lives.begin()
         ended = code(config)
         state = {EXIT_DONE: State.done, EXIT_SAVED: State.saved}.get(ended, State.failed)
-        run.end_life(state, state.value, ended)
+        lives.end(state, state.value, ended)
         return ended
 
     monkeypatch.setattr(sweep_runs, "dispatch", dispatch)
@@ -106,7 +109,7 @@ def test_a_stop_in_the_last_moments_of_a_point_keeps_the_next_from_beginning(
     sweep = tmp_path / "runs" / "scan"
 
     def done_and_asked(config: AnyConfig) -> int:
-        RunDir(sweep / "0").stop.touch()
+        RunPaths(sweep / "0").stop.touch()
         return EXIT_DONE
 
     first = answer(monkeypatch, done_and_asked)
@@ -150,14 +153,15 @@ def test_status_tells_a_killed_run_from_one_at_work(words: list[str], tmp_path: 
     (point, *_) = expand(SFTConfig, words)
     run = open_run(point.config)
     assert read_status(run, None).state == "not begun"
-    run.begin_life()
+    lives = Lives(run)
+    lives.begin()
     lines = [
         {metrics.STEP: step, metrics.EPOCH: step / 8, metrics.STEP_SECONDS: 2.0, metrics.LOSS: 1.5}
         for step in (1, 2)
     ]
     append_jsonl(run.metrics, lines)
-    working = read_status(RunDir(run.path), None)
+    working = read_status(RunPaths(run.path), None)
     assert (working.state, working.done, working.total) == ("running", 2, 8)
     assert (working.loss, working.seconds_left) == (1.5, 12.0)
-    del run
-    assert read_status(RunDir(working.run.path), None).state == "killed"
+    del lives
+    assert read_status(RunPaths(working.run.path), None).state == "killed"

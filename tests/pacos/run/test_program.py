@@ -9,8 +9,9 @@ import pytest
 from pacos.distributed import World
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, UserError
 from pacos.run import program
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import Lives, State
 from pacos.run.program import live
+from pacos.run_paths import RunPaths
 
 FIRST, SECOND = World(rank=0, size=2, local_rank=0), World(rank=1, size=2, local_rank=1)
 
@@ -20,14 +21,14 @@ def refuse() -> None:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunPaths:
     monkeypatch.setattr(program, "WORD_SECONDS", 0.3)
     (tmp_path / "config.yaml").write_text("{}")
-    return RunDir(tmp_path)
+    return RunPaths(tmp_path)
 
 
 def test_a_rank_that_refuses_alone_says_why(
-    run: RunDir, capsys: pytest.CaptureFixture[str]
+    run: RunPaths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     codes = []
     assert live(run, FIRST, lambda: codes.append(live(run, SECOND, refuse))) == EXIT_DONE
@@ -35,11 +36,11 @@ def test_a_rank_that_refuses_alone_says_why(
     said = capsys.readouterr().err
     assert "rank 1 on " in said
     assert "weights.safetensors: not on this machine" in said
-    assert run.state() is State.done
+    assert Lives(run).state() is State.done
 
 
 def test_what_all_ranks_refuse_is_said_once(
-    run: RunDir, capsys: pytest.CaptureFixture[str]
+    run: RunPaths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert live(run, FIRST, refuse) == live(run, SECOND, refuse) == EXIT_USER_ERROR
     assert capsys.readouterr().err.count("not on this machine") == 1

@@ -14,7 +14,7 @@ import pytest
 from pacos.configs.shared import ClusterConfig
 from pacos.errors import EXIT_DONE, UserError
 from pacos.llm.config import EndpointConfig
-from pacos.run.directory import open_run
+from pacos.run.open import open_run
 from pacos.run.stop import Stopped, StopRequest
 from selfinstruct.config import SelfInstructConfig
 from selfinstruct.configs.generator import GeneratorConfig

@@ -11,7 +11,7 @@ import torch
 from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 
 from pacos.distributed import World
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from sft.checkpoints.engine_state import MOMENTS, WEIGHT, Span
 from sft.checkpoints.protocol import Checkpoints
 from sft.checkpoints.shards import Shards
@@ -65,7 +65,7 @@ def live_once(life: Life, world: World) -> Told:
 
 def checkpoints_of(engine: Any, life: Life, world: World) -> Checkpoints:
     config = config_of(life.case, world)
-    return Checkpoints(RunDir(life.folder), config, engine, "some rows", world)
+    return Checkpoints(RunPaths(life.folder), config, engine, "some rows", world)
 
 
 def _shares(number: int, ranks: int, micro_packs: int) -> list[list[list[Any]]]:
@@ -96,7 +96,7 @@ def _step(engine: Any, passes: list[list[Any]], world: World) -> tuple[float, fl
 
 def kept(folder: Path) -> dict[tuple[str, str], torch.Tensor]:
     """All that the newest checkpoint of a run keeps of parameters, each tensor whole and flat."""
-    newest = max(RunDir(folder).checkpoints.glob("step-??????"))
+    newest = max(RunPaths(folder).checkpoints.glob("step-??????"))
     shards = Shards(sorted(newest.glob("*.safetensors")))
     return {
         (kind, name): shards.read(Span(kind, name, 0, shards._whole(kind, name)))

@@ -12,7 +12,7 @@ import torch
 
 from pacos.distributed import World
 from pacos.errors import UserError
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from sft.checkpoints import host_memory
 from sft.checkpoints.engine_state import EngineState
 from sft.checkpoints.protocol import Checkpoints
@@ -197,7 +197,7 @@ def refusals(folder: Path) -> list[str]:
     ):
         engine = an_engine(other, world, 2)
         before = [tensor.clone() for tensor in EngineState(engine, world).tensors()]
-        checkpoints = Checkpoints(RunDir(folder), config_of(other, world), engine, rows, world)
+        checkpoints = Checkpoints(RunPaths(folder), config_of(other, world), engine, rows, world)
         with pytest.raises(UserError) as caught:
             checkpoints.load_newest(LAST)
         said.append(str(caught.value))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pacos.files import sha256
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 
 PACOS = Path(sys.executable).with_name("pacos")
 
@@ -36,6 +36,6 @@ def test_a_model_on_disk_becomes_the_same_model(tmp_path: Path) -> None:
             [PACOS, "sft", *arguments], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        weights.add(sha256(RunDir(tmp_path / where).model / "model.safetensors"))
+        weights.add(sha256(RunPaths(tmp_path / where).model / "model.safetensors"))
     assert len(weights) == 1
     assert (tmp_path / "zero_stage_3" / "optimizer").is_dir()

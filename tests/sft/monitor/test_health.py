@@ -13,7 +13,7 @@ import pytest
 
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, UserError
 from pacos.files import read_json, read_jsonl
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from sft.configs.compute import Precision
 from sft.configs.deepspeed import DeepSpeedConfig
@@ -242,7 +242,7 @@ WAYS = [(0, Precision.bf16), (1, Precision.fp32), (2, Precision.bf16), (3, Preci
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[RunDir, int]]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[RunPaths, int]]:
     """Runs of two epochs with the planted row, each a way to train; and one with a straggler."""
     folder = tmp_path_factory.mktemp("health")
     allowed = HealthConfig(nonfinite_steps=1)
@@ -270,7 +270,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[RunDir, in
 
 @pytest.mark.parametrize(("stage", "precision"), WAYS)
 def test_a_step_that_is_no_number_changes_no_weight_and_is_listed(
-    runs: dict[str, tuple[RunDir, int]], stage: int, precision: Precision
+    runs: dict[str, tuple[RunPaths, int]], stage: int, precision: Precision
 ) -> None:
     run, code = runs[f"{stage}-{precision.name}"]
     assert code == EXIT_DONE
@@ -289,7 +289,7 @@ def test_a_step_that_is_no_number_changes_no_weight_and_is_listed(
 
 
 def test_without_patience_the_first_such_step_ends_the_run(
-    runs: dict[str, tuple[RunDir, int]],
+    runs: dict[str, tuple[RunPaths, int]],
 ) -> None:
     for name in ("impatient", "unchecked"):
         run, code = runs[name]
@@ -302,7 +302,7 @@ def test_without_patience_the_first_such_step_ends_the_run(
         assert not run.model.exists()
 
 
-def test_a_straggler_is_named_with_its_machine(runs: dict[str, tuple[RunDir, int]]) -> None:
+def test_a_straggler_is_named_with_its_machine(runs: dict[str, tuple[RunPaths, int]]) -> None:
     run, code = runs["straggler"]
     assert code == EXIT_DONE
     (event,) = read_jsonl(run.path / "health.jsonl")
@@ -311,7 +311,7 @@ def test_a_straggler_is_named_with_its_machine(runs: dict[str, tuple[RunDir, int
     assert event["host"]
 
 
-def test_every_step_is_measured(runs: dict[str, tuple[RunDir, int]]) -> None:
+def test_every_step_is_measured(runs: dict[str, tuple[RunPaths, int]]) -> None:
     run, _ = runs["straggler"]
     for line in read_jsonl(run.metrics):
         assert 0 < line[metrics.SUPERVISED_TOKENS_PER_SECOND] < line[metrics.TOKENS_PER_SECOND]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pacos.files import read_json, read_jsonl
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from sft.configs.batch import Layout
 
@@ -56,7 +56,7 @@ def test_a_step_has_the_same_loss_in_every_layout(
             [PACOS, "sft", *arguments], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        run = RunDir(tmp_path / layout.name)
+        run = RunPaths(tmp_path / layout.name)
         records = list(read_jsonl(run.metrics))
         losses[layout] = [record[metrics.LOSS] for record in records]
         assert [record[metrics.ROWS] for record in records] == [22] * 3

@@ -22,7 +22,8 @@ from pacos.errors import EXIT_DONE, UserError
 from pacos.files import append_jsonl, read_json, read_jsonl
 from pacos.model.formats import PromptFormat
 from pacos.model.prompts import IGNORE
-from pacos.run.directory import RunDir, State
+from pacos.run.lives import Lives, State
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from sft.config import SFTConfig
 from sft.configs.compute import Precision
@@ -193,7 +194,7 @@ WAYS = {
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDir]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunPaths]:
     """The same run on 1 and 2 ranks; each also almost without being looked at."""
     folder = tmp_path_factory.mktemp("validation")
     often = ValidationConfig(rows=HELD, every_steps=1, samples=2, sample_tokens=3)
@@ -217,12 +218,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDir]:
     return done
 
 
-def curve(run: RunDir, name: str) -> list[float]:
+def curve(run: RunPaths, name: str) -> list[float]:
     return [line[name] for line in read_jsonl(run.metrics) if name in line]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_ranks_and_zero_measure_the_same(runs: dict[str, RunDir], way: str) -> None:
+def test_ranks_and_zero_measure_the_same(runs: dict[str, RunPaths], way: str) -> None:
     alone, run = runs["alone-often"], runs[f"{way}-often"]
     expected = curve(alone, metrics.VALIDATION_LOSS)
     found = curve(run, metrics.VALIDATION_LOSS)
@@ -238,7 +239,7 @@ def test_ranks_and_zero_measure_the_same(runs: dict[str, RunDir], way: str) -> N
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_training_does_not_notice(runs: dict[str, RunDir], way: str) -> None:
+def test_training_does_not_notice(runs: dict[str, RunPaths], way: str) -> None:
     often, seldom = (runs[f"{way}-{which}"] for which in ("often", "seldom"))
     steps = curve(seldom, metrics.LOSS)
     assert len(curve(often, metrics.VALIDATION_LOSS)) == len(steps) + 1
@@ -267,27 +268,27 @@ def asked_to_stop_in_the_second_step() -> Iterator[None]:
         Trainer.train_step = plain
 
 
-def test_a_later_life_measures_nothing_twice(runs: dict[str, RunDir]) -> None:
+def test_a_later_life_measures_nothing_twice(runs: dict[str, RunPaths]) -> None:
     straight = runs["stage2-often"]
     config = load_frozen(straight.config, SFTConfig)
     config.run.name = "stopped"
     ((run, code),) = train(2, [config], [asked_to_stop_in_the_second_step])
     assert code == EXIT_DONE, "a rank that saved on request"
-    assert run.state() is State.saved
+    assert Lives(run).state() is State.saved
     assert len(curve(run, metrics.LOSS)) == 2
     # A step that was made and not saved is made again.
     lost = {metrics.STEP: 3, metrics.LOSS: 9.0, metrics.VALIDATION_LOSS: 9.0}
     append_jsonl(run.metrics, [lost])
     append_jsonl(run.path / "samples.jsonl", [lost])
     ((run, code),) = train(2, [config])
-    assert run.state() is State.done
+    assert Lives(run).state() is State.done
     for name in (metrics.STEP, metrics.LOSS, metrics.VALIDATION_LOSS):
         assert curve(run, name) == curve(straight, name)
     samples = [(one.path / "samples.jsonl").read_text() for one in (run, straight)]
     assert samples[0] == samples[1]
 
 
-def test_the_result_and_the_card_name_the_last_loss(runs: dict[str, RunDir]) -> None:
+def test_the_result_and_the_card_name_the_last_loss(runs: dict[str, RunPaths]) -> None:
     run = runs["stage2-often"]
     last = curve(run, metrics.VALIDATION_LOSS)[-1]
     assert read_json(run.result)["validation_loss"] == last

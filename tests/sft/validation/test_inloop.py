@@ -11,7 +11,7 @@ from pacos.configs.shared import ClusterConfig
 from pacos.configs.suite import SuiteConfig
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR
 from pacos.files import read_json, read_jsonl, write_jsonl
-from pacos.run.directory import RunDir
+from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from sft.config import SFTConfig
 from sft.configs.compute import Precision
@@ -73,17 +73,17 @@ def configs(folder: Path, **stages: int) -> list[SFTConfig]:
     ]
 
 
-def trained(ranks: int, every: list[SFTConfig]) -> dict[str, RunDir]:
+def trained(ranks: int, every: list[SFTConfig]) -> dict[str, RunPaths]:
     ended = train(ranks, every)
     assert {code for _, code in ended} == {EXIT_DONE}
     return {run.path.name: run for run, _ in ended}
 
 
-def curve(run: RunDir, name: str) -> list[float]:
+def curve(run: RunPaths, name: str) -> list[float]:
     return [line[name] for line in read_jsonl(run.metrics) if name in line]
 
 
-def check(runs: dict[str, RunDir], way: str, alone: RunDir) -> None:
+def check(runs: dict[str, RunPaths], way: str, alone: RunPaths) -> None:
     """Training did not notice, and ranks measured what one alone does."""
     measured = runs[f"{way}-measured"]
     for name in (metrics.LOSS, metrics.GRAD_NORM):
@@ -94,12 +94,12 @@ def check(runs: dict[str, RunDir], way: str, alone: RunDir) -> None:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+def alone(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
     _, measured = configs(tmp_path_factory.mktemp("alone"), alone=0)
     return trained(1, [measured])["alone-measured"]
 
 
-def test_a_suite_is_measured_at_the_beginning_at_intervals_and_at_the_end(alone: RunDir) -> None:
+def test_a_suite_is_measured_at_the_beginning_at_intervals_and_at_the_end(alone: RunPaths) -> None:
     lines = list(read_jsonl(alone.metrics))
     name = f"{metrics.SUITE}/chosen/acc"
     assert [line[metrics.STEP] for line in lines if name in line] == [0, 2, 4]
@@ -107,13 +107,13 @@ def test_a_suite_is_measured_at_the_beginning_at_intervals_and_at_the_end(alone:
 
 
 def test_ranks_that_share_parameters_measure_the_same_unnoticed(
-    tmp_path: Path, alone: RunDir
+    tmp_path: Path, alone: RunPaths
 ) -> None:
     check(trained(2, configs(tmp_path, zero3=3)), "zero3", alone)
 
 
 @pytest.mark.slow
-def test_every_stage_measures_the_same_unnoticed(tmp_path: Path, alone: RunDir) -> None:
+def test_every_stage_measures_the_same_unnoticed(tmp_path: Path, alone: RunPaths) -> None:
     stages = {"zero0": 0, "zero1": 1, "zero2": 2}
     runs = trained(2, configs(tmp_path, **stages))
     for way in stages:

@@ -21,7 +21,8 @@ from eval.rubrics.rubric import Rubric, read_rubric
 from eval.run import main
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR
 from pacos.files import read_json
-from pacos.run.directory import open_run
+from pacos.run.lives import Lives
+from pacos.run.open import open_run
 from tests.eval.geval.conftest import judged_by
 from tests.eval.geval.judge_server import JudgeServer
 
@@ -72,7 +73,7 @@ def test_the_judge_is_tested_on_texts_that_people_rated(
     (people / "short.json").write_text(json.dumps(records))
     config = judged_by(replace(answered, geval=replace(answered.geval, rated=str(people))), server)
     run = open_run(config)
-    assert main(["--config", str(run.config_of_next_life())]) == EXIT_DONE
+    assert main(["--config", str(Lives(run).next_config())]) == EXIT_DONE
     folder = config.judged_folder(run.eval)
     assert folder is not None
     found = read_json(folder / CERTIFICATE)
@@ -109,7 +110,7 @@ def test_a_bad_file_of_ratings(
     (tmp_path / "short.json").write_text(content)
     geval = replace(answered.geval, rated=str(tmp_path))
     run = open_run(judged_by(replace(answered, geval=geval), server))
-    assert main(["--config", str(run.config_of_next_life())]) == EXIT_USER_ERROR
+    assert main(["--config", str(Lives(run).next_config())]) == EXIT_USER_ERROR
     assert message in capsys.readouterr().err
     assert not server.seen
 

@@ -1,14 +1,13 @@
-import multiprocessing
+import copy
 from pathlib import Path
 
 import pytest
 
 from pacos.configs.frozen import load_frozen
-from pacos.configs.shared import TrackingConfig, identity, identity_fields, run_name
-from pacos.errors import EXIT_CRASH, EXIT_DONE, UserError
-from pacos.files import read_json, read_jsonl
-from pacos.run.directory import RunDir, State, open_run
-from pacos.seeds import derived_seed
+from pacos.configs.shared import RunConfig, TrackingConfig, identity, identity_fields, run_name
+from pacos.errors import UserError
+from pacos.run.lives import Lives
+from pacos.run.open import find_run, open_run, with_run_path
 from sft.config import SFTConfig
 
 
@@ -45,9 +44,9 @@ def test_what_is_free_may_change_between_lives(tmp_path: Path) -> None:
     changed.tracking = TrackingConfig(project="other")
     assert identity(changed) == identity(a_config(tmp_path))
     open_run(changed)
-    assert load_frozen(run.config_of_next_life(), SFTConfig).cluster.ranks_per_node == 4
+    assert load_frozen(Lives(run).next_config(), SFTConfig).cluster.ranks_per_node == 4
     open_run(a_config(tmp_path))
-    assert run.config_of_next_life() == run.config
+    assert Lives(run).next_config() == run.config
 
 
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
@@ -72,50 +71,19 @@ def test_identity_has_no_place_and_nothing_free() -> None:
     assert not [key for key in keys if key.startswith(("run", "cluster", "tracking", "deepspeed"))]
 
 
-def test_lives_and_states(tmp_path: Path) -> None:
-    run = open_run(a_config(tmp_path))
-    assert run.state() is State.created
-    assert run.begin_life() == 1
-    assert run.state() is State.running
-    assert run.end_of_life(1) is None
-    run.note(last_step=5)
-    run.end_life(State.done, "all steps done", EXIT_DONE)
-    assert run.end_of_life(1) == (EXIT_DONE, "all steps done")
-    assert run.end_of_life(2) is None, "a stale status is never read as success"
-    (life,) = read_jsonl(run.attempts)
-    assert (life["life"], life["state"], life["last_step"]) == (1, "done", 5)
-    assert life["start"] <= life["end"]
-    run.end_life(State.failed, "a second word", EXIT_CRASH)
-    assert list(read_jsonl(run.attempts)) == [life], "one line a life"
-    assert run.state() is State.done
+def test_finding_a_run_changes_neither_disk_nor_config(tmp_path: Path) -> None:
+    config = a_config(tmp_path, None)
+    before = copy.deepcopy(config)
+    run = find_run(config)
+    assert config == before
+    assert not run.path.exists()
 
 
-def _take(path: Path) -> None:
-    RunDir(path).begin_life()
-
-
-def test_two_processes_never_share_a_run(tmp_path: Path) -> None:
-    run = open_run(a_config(tmp_path))
-    run.begin_life()
-    context = multiprocessing.get_context("spawn")
-    other = context.Process(target=_take, args=(run.path,))
-    other.start()
-    other.join()
-    assert other.exitcode != 0
-    assert run.lives() == 1
-
-
-def test_inputs_are_hashed_into_the_manifest(tmp_path: Path) -> None:
-    run = open_run(a_config(tmp_path))
-    rows = tmp_path / "rows.jsonl"
-    rows.write_text("{}\n")
-    run.add_inputs({"data": rows}, lineage={"weights": "MIT"})
-    manifest = read_json(run.manifest)
-    assert len(manifest["inputs"]["data"]["sha256"]) == 64
-    assert manifest["lineage"] == {"weights": "MIT"}
-    assert manifest["versions"]["torch"]
-
-
-def test_seeds_are_derived_from_what_names_an_item() -> None:
-    assert derived_seed(1, "packs", 0) == derived_seed(1, "packs", 0)
-    assert len({derived_seed(seed, "packs", epoch) for seed in (1, 2) for epoch in (0, 1)}) == 4
+def test_the_frozen_config_names_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = a_config(Path("runs"), None)
+    run = open_run(config)
+    assert config.run == RunConfig(name=None, root="runs")
+    frozen = load_frozen(run.config, SFTConfig).run
+    assert frozen == RunConfig(name=run.path.name, root=str(tmp_path / "runs"))
+    assert with_run_path(config).run == frozen
