@@ -118,6 +118,14 @@ class Lives:
                 f"run.name = {run.path.name}: another process is at work in {run.path}; wait for "
                 f"it, or end it with: touch {run.stop}"
             )
+        try:
+            return self._record_begin(fruitless_lives)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _record_begin(self, fruitless_lives: int | None) -> int:
+        run = self.run
         self._record_kill("killed: it recorded no reason")
         settings = sha256(self.next_config())
         if fruitless_lives is not None:
