@@ -29,9 +29,9 @@ from typing import Any
 
 from benchmarks.provenance import provenance
 from eval.configs.sandbox import SandboxConfig
-from eval.sandbox.box import Sandbox
 from eval.sandbox.grade import grade
 from eval.sandbox.pool import Pool
+from eval.sandbox.sandbox import Sandbox
 from pacos.benchmarks.catalogue import read_benchmarks
 from pacos.benchmarks.items import CodeProblem
 from pacos.errors import UserError, exit_with

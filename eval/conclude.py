@@ -20,14 +20,12 @@ from eval.findings.contamination import in_words as report_in_words
 from eval.findings.contamination import report_contamination
 from eval.findings.table import as_text, comparison_table, score_table, show
 from eval.findings.training_rows import training_sources
-from eval.geval.answers import read_rubrics
-from eval.geval.findings.certificate import in_words
-from eval.geval.findings.comparison import compare_judged
-from eval.geval.findings.figures import OVERALL, figures
-from eval.geval.records import CERTIFICATE, Judged, read_judged
+from eval.geval.findings.certificate import summary_lines
+from eval.geval.findings.metrics import OVERALL, compare_models, mean_metrics
+from eval.geval.records import CERTIFICATE, JudgeResults, read_judge_results
 from eval.harness.heldout import read_heldout, summary
 from eval.harness.results import read_suite
-from eval.rubrics.rubric import Rubric
+from eval.rubrics.rubric import Rubric, read_rubrics
 from pacos.configs.shared import flatten
 from pacos.files import atomic_write, read_json, write_json
 from pacos.run_paths import RunPaths
@@ -72,7 +70,7 @@ def read_scores(config: EvalConfig, run: RunPaths, label: str) -> Scores:
     if config.suite.tasks:
         found |= read_suite(run.eval / config.suite.name / label).values()
     if config.judge.endpoint is not None:
-        found |= figures(*_judged(config, run), label)
+        found |= mean_metrics(*_judged(config, run), label)
     if config.heldout is not None:
         found[NLL] = summary(read_heldout(run.eval / HELDOUT / label))["nll"]
     return found
@@ -93,7 +91,7 @@ def compare(config: EvalConfig, run: RunPaths) -> list[Difference]:
         before, after = read_suite(folder / "baseline"), read_suite(folder / "target")
         found += compare_suites(config.suite.name, before, after, config.seed)
     if config.judge.endpoint is not None:
-        found += compare_judged(*_judged(config, run), config.seed)
+        found += compare_models(*_judged(config, run), config.seed)
     if config.heldout is not None:
         folder = run.eval / HELDOUT
         old, new = read_heldout(folder / "baseline"), read_heldout(folder / "target")
@@ -105,12 +103,12 @@ def compare(config: EvalConfig, run: RunPaths) -> list[Difference]:
     return found
 
 
-def _judged(config: EvalConfig, run: RunPaths) -> tuple[str, Mapping[str, Rubric], Judged]:
+def _judged(config: EvalConfig, run: RunPaths) -> tuple[str, Mapping[str, Rubric], JudgeResults]:
     """The suite's name, its rubrics, and what the judge said."""
     folder = config.judged_folder(run.eval)
     assert folder is not None
     rubrics = {rubric.name: rubric for rubric in read_rubrics(config.suite)}
-    return config.suite.name, rubrics, read_judged(folder)
+    return config.suite.name, rubrics, read_judge_results(folder)
 
 
 def _objective(config: EvalConfig, run: RunPaths, target: Scores) -> dict[str, Any]:
@@ -139,7 +137,7 @@ def _judge_in_words(config: EvalConfig, run: RunPaths) -> str:
     folder = config.judged_folder(run.eval)
     if folder is None:
         return ""
-    return "".join(f"{line}\n" for line in in_words(read_json(folder / CERTIFICATE)))
+    return "".join(f"{line}\n" for line in summary_lines(read_json(folder / CERTIFICATE)))
 
 
 def _print_contamination(config: EvalConfig, run: RunPaths) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from eval.config import ENDPOINT, EvalConfig
 from eval.configs.humaneval import TASK as HUMANEVAL
 from eval.engine.loading import load_directory
-from eval.geval.answers import read_rubrics
+from eval.rubrics.rubric import read_rubrics
 from pacos.benchmarks.catalogue import BENCHMARKS
 from pacos.errors import UserError
 from pacos.files import read_json, sha256

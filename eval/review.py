@@ -10,7 +10,7 @@ from pathlib import Path
 
 from eval.config import EvalConfig
 from eval.geval.answers import read_answers
-from eval.geval.records import CERTIFICATE, PEOPLE, REVIEW, read_judged
+from eval.geval.records import CERTIFICATE, PEOPLE, REVIEW, read_judge_results
 from eval.geval.spot_check import SpotCheck
 from eval.rubrics.rubric import RubricError, read_rubric
 from pacos.configs.frozen import load_frozen
@@ -77,7 +77,7 @@ def read_spot_check(folder: Path, config: EvalConfig) -> SpotCheck:
         seed=config.seed,
         rubrics=rubrics,
         answers={label: read_answers(folder.with_name(label)) for label in config.models()},
-        judged=read_judged(folder),
+        results=read_judge_results(folder),
     )
 
 

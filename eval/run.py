@@ -145,10 +145,11 @@ def _stopped(reason: str) -> str:
 
 def _measures(config: EvalConfig, run: RunPaths, tasks: list[Any]) -> dict[str, Score]:
     """What every model is measured on, by the name of its folder."""
-    from eval.geval.answers import asked, read_rubrics, write_answers
+    from eval.geval.answers import suite_prompts, write_answers
     from eval.harness.heldout import read_rows, score_heldout
     from eval.harness.results import score_suite
     from eval.humaneval.task import build_humaneval
+    from eval.rubrics.rubric import read_rubrics
 
     measures: dict[str, Score] = {}
     if HUMANEVAL in config.suite.tasks:
@@ -157,7 +158,7 @@ def _measures(config: EvalConfig, run: RunPaths, tasks: list[Any]) -> dict[str, 
     if tasks:
         measures[config.suite.name] = partial(score_suite, tasks=tasks, config=config)
     if config.suite.rubrics:
-        prompts = asked(read_rubrics(config.suite), config.limit)
+        prompts = suite_prompts(read_rubrics(config.suite), config.limit)
         measures[config.suite.name] = partial(write_answers, prompts=prompts, config=config)
     if config.heldout is not None:
         rows = read_rows(Path(config.heldout).expanduser())

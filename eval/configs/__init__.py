@@ -1,1 +1,1 @@
-"""Config types of evaluation, one module for each group of keys. Free of torch."""
+"""Config types of evaluation, one module per group of keys. Free of torch."""

@@ -13,19 +13,20 @@ TASK = "humaneval"
 
 @dataclass(kw_only=True, slots=True)
 class HumanEvalConfig:
-    """How answers are drawn, and how the programs that they make are run.
+    """How answers are sampled and their programs run.
 
-    The paper draws 200 answers, at temperature 0.2 for pass@1 and 0.8 for pass@100.
+    The paper samples 200 answers per problem, at temperature 0.2 for pass@1 and 0.8 for pass@100.
     """
 
     samples: int = 1
-    """Answers a problem; pass@k is given for each k of 1, 10 and 100 that they are enough for."""
+    """Answers per problem. pass@k is reported for each k of 1, 10 and 100 up to this number."""
     temperature: float = 0.0
-    """Of the draws; 0 takes the likeliest token each time, so that one answer is all there is."""
+    """Sampling temperature; 0 is greedy decoding, which allows one answer per problem only."""
     top_p: float = 0.95
-    """Share of the likeliest tokens that are drawn from; 1 takes all."""
+    """Nucleus sampling: probability mass of the tokens to sample from, above 0 and at most 1; 1
+    samples from all tokens."""
     max_tokens: int = 1024
-    """Tokens of an answer; one that is cut off there mostly fails."""
+    """Longest answer in tokens. An answer cut off there usually fails its tests."""
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
 
     def problems(self) -> list[Problem]:
@@ -36,13 +37,13 @@ class HumanEvalConfig:
             if value < 1
         ]
         if self.temperature < 0:
-            remedy = "0 takes the likeliest token"
-            found.append(Problem(f"{key}.temperature", self.temperature, "is below 0", remedy))
+            remedy = "use 0 for greedy decoding"
+            found.append(Problem(f"{key}.temperature", self.temperature, "is negative", remedy))
         if not 0 < self.top_p <= 1:
-            what, remedy = "must be above 0 and at most 1", "1 draws from all tokens"
-            found.append(Problem(f"{key}.top_p", self.top_p, what, remedy))
+            problem, remedy = "must be above 0 and at most 1", "use 1 to sample from all tokens"
+            found.append(Problem(f"{key}.top_p", self.top_p, problem, remedy))
         if self.samples > 1 and self.temperature == 0:
-            what = "at temperature 0 all answers to a problem are the same"
+            problem = "all answers to a problem are the same at temperature 0"
             remedy = "set humaneval.temperature, such as 0.2 for pass@1 or 0.8 for pass@100"
-            found.append(Problem(f"{key}.samples", self.samples, what, remedy))
+            found.append(Problem(f"{key}.samples", self.samples, problem, remedy))
         return found + self.sandbox.problems(f"{key}.sandbox")

@@ -1,4 +1,4 @@
-"""Config of the sandbox that generated code runs in."""
+"""Config of the sandbox for generated code."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from pacos.errors import Problem
 
 @dataclass(kw_only=True, slots=True)
 class SandboxConfig:
-    """What one generated program may use, and whether it is isolated."""
+    """Limits of one generated program, and whether it is isolated."""
 
     timeout_seconds: float = 3.0
-    """Wall time for one program with all its tests; what takes longer fails. HumanEval's is 3."""
+    """Wall time in seconds of a program with all its tests; a longer one fails. 3 is HumanEval's
+    own limit."""
     memory_mib: int = 1024
-    """Address space of one program; what needs more gets a MemoryError."""
+    """Address space of a program in MiB; allocating more raises MemoryError in the program."""
     disk_mib: int = 16
-    """Size of the temporary folder, which lies in memory and goes with the program."""
+    """Size in MiB of a program's temporary folder. It is held in memory and removed with the
+    program."""
     workers: int | None = None
-    """Programs that run at a time; null is one a CPU. Too many make programs miss their time."""
+    """Programs that run concurrently; null for one per CPU. More make programs miss their time
+    limit."""
     run_without_isolation: bool = False
-    """Run generated code as an ordinary process that can do all that you can. Results say so."""
+    """Run generated code as an ordinary process with all your rights. Results are marked
+    `isolation: none`."""
 
     def problems(self, key: str) -> list[Problem]:
-        """What is wrong, under keys that begin with `key`."""
+        """Return what is wrong with the values, under keys that start with `key`."""
         positive = {
             "timeout_seconds": self.timeout_seconds,
             "memory_mib": self.memory_mib,
@@ -31,15 +35,15 @@ class SandboxConfig:
             "workers": self.workers,
         }
         found = [
-            Problem(f"{key}.{name}", value, "must be more than 0", "raise it")
+            Problem(f"{key}.{name}", value, "must be positive", "raise it")
             for name, value in positive.items()
             if value is not None and value <= 0
         ]
         if 0 < self.memory_mib < LEAST_MEMORY_MIB:
-            what = f"Python itself needs about {LEAST_MEMORY_MIB}"
-            found.append(Problem(f"{key}.memory_mib", self.memory_mib, what, "raise it"))
+            problem = f"the Python interpreter alone needs about {LEAST_MEMORY_MIB} MiB"
+            found.append(Problem(f"{key}.memory_mib", self.memory_mib, problem, "raise it"))
         return found
 
 
 LEAST_MEMORY_MIB = 128
-"""Below this the interpreter with its preloaded modules does not start."""
+"""Address space with which the interpreter and its preloaded modules just start."""

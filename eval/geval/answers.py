@@ -1,52 +1,51 @@
-"""The answers of a model to the prompts of rubrics, which a judge is asked about later."""
+"""Answers of the evaluated models to the prompts of a suite's rubrics, for a judge to score."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from eval.config import EvalConfig
-from eval.geval.judge.judge_prompts import Text
+from eval.geval.judge.judge_prompts import JudgedText
 from eval.harness.parts import whole_folder
-from eval.rubrics.prompts import Prompt, read_prompts
-from eval.rubrics.rubric import Rubric, read_rubric
-from pacos.configs.suite import SuiteConfig
+from eval.rubrics.prompts import RubricPrompt, read_prompts
+from eval.rubrics.rubric import Rubric
 from pacos.errors import UserError
 from pacos.files import read_jsonl, write_json, write_jsonl
 
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a model wrote."""
+class ModelAnswer:
+    """One model's answer to one prompt: a line of answers.jsonl."""
 
     rubric: str
     id: str
-    """Of the prompt."""
+    """Id of the prompt, unique within the rubric."""
     source: str
     """The prompt as the judge reads it."""
     context: str
     output: str
 
     @property
-    def text(self) -> Text:
-        """The answer as the judge is shown it."""
-        return Text(self.source, self.output, self.context)
+    def text(self) -> JudgedText:
+        """The answer as it is shown to the judge."""
+        return JudgedText(self.source, self.output, self.context)
 
     @property
     def item(self) -> tuple[str, str]:
-        """What it has in common with other models' answers to the same prompt."""
+        """Rubric and prompt id: equal for the answers of all models to one prompt."""
         return self.rubric, self.id
 
 
-def read_rubrics(suite: SuiteConfig) -> list[Rubric]:
-    """The rubrics of a suite, which `GEvalConfig.missing_files` has found to be right."""
-    return [read_rubric(suite.directory() / f"{name}.yaml") for name in suite.rubrics]
-
-
-def asked(rubrics: Sequence[Rubric], limit: int | None) -> list[tuple[Rubric, Prompt]]:
-    """All prompts, rubric by rubric, at most `limit` of each."""
+def suite_prompts(
+    rubrics: Sequence[Rubric], limit: int | None
+) -> list[tuple[Rubric, RubricPrompt]]:
+    """Return the prompts of all rubrics in order, at most `limit` per rubric."""
     return [
         (rubric, prompt)
         for rubric in rubrics
@@ -56,32 +55,32 @@ def asked(rubrics: Sequence[Rubric], limit: int | None) -> list[tuple[Rubric, Pr
 
 
 def write_answers(
-    lm: Any, folder: Path, *, prompts: Sequence[tuple[Rubric, Prompt]], config: EvalConfig
+    lm: LM, folder: Path, *, prompts: Sequence[tuple[Rubric, RubricPrompt]], config: EvalConfig
 ) -> None:
-    """Have a model answer, and write answers.jsonl and answering.json to `folder`.
+    """Generate a model's answers and write answers.jsonl and answering.json.
 
     Args:
-        lm: the model as the harness sees it.
-        folder: appears when all is written.
-        prompts: of `asked`.
-        config: temperature and length of answers.
+        lm: the model, behind the harness's interface.
+        folder: created when all answers are complete.
+        prompts: result of `suite_prompts`.
+        config: sets temperature and length of the answers.
     """
     from lm_eval.api.instance import Instance
 
     from eval.harness.results import keeping_answers
 
-    sampled = config.geval.temperature > 0
+    is_sampled = config.geval.temperature > 0
     settings = {
         "until": [],
         "max_gen_toks": config.geval.answer_tokens,
-        "do_sample": sampled,
-        **({"temperature": config.geval.temperature} if sampled else {}),
+        "do_sample": is_sampled,
+        **({"temperature": config.geval.temperature} if is_sampled else {}),
     }
     requests = [
         Instance(
             request_type="generate_until",
             doc={},
-            arguments=(_written_out(lm, rubric, prompt), dict(settings)),
+            arguments=(_prompt_text(lm, rubric, prompt), dict(settings)),
             idx=0,
             metadata=(rubric.name, number, 1),
         )
@@ -91,7 +90,7 @@ def write_answers(
     with keeping_answers(lm, folder, config), whole_folder(folder) as partial:
         outputs = lm.generate_until(requests)
         answers = [
-            Answer(
+            ModelAnswer(
                 rubric.name, prompt.id, prompt.source(rubric.lang), prompt.context, output.strip()
             )
             for (rubric, prompt), output in zip(prompts, outputs, strict=True)
@@ -100,17 +99,17 @@ def write_answers(
         write_json(partial / "answering.json", facts)
 
 
-def read_answers(folder: Path) -> list[Answer]:
+def read_answers(folder: Path) -> list[ModelAnswer]:
     """Read back what `write_answers` wrote."""
-    return [Answer(**record) for record in read_jsonl(folder / "answers.jsonl")]
+    return [ModelAnswer(**record) for record in read_jsonl(folder / "answers.jsonl")]
 
 
-def _written_out(lm: Any, rubric: Rubric, prompt: Prompt) -> str:
+def _prompt_text(lm: LM, rubric: Rubric, prompt: RubricPrompt) -> str:
     try:
         text: str = lm.apply_chat_template(prompt.messages(), add_generation_prompt=True)
-    except Exception as error:  # a template raises anything
+    except Exception as error:  # Jinja templates raise arbitrary exceptions
         raise UserError(
-            f"rubric {rubric.name}, prompt {prompt.id}: the model's chat template takes no such "
+            f"rubric {rubric.name}, prompt {prompt.id}: the model's chat template rejects the "
             f"conversation ({error}); choose a prompt_format"
         ) from error
     return text

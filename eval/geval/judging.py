@@ -1,4 +1,4 @@
-"""One life of judging: every answer by every criterion, pairs in both orders, rated texts."""
+"""One life of judging: every answer on every criterion, pairs in both orders, human-rated texts."""
 
 from __future__ import annotations
 
@@ -8,14 +8,23 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from eval.config import EvalConfig
-from eval.geval.answers import Answer
+from eval.geval.answers import ModelAnswer
 from eval.geval.findings.certificate import certificate
+from eval.geval.human_ratings import HumanRatedText
 from eval.geval.judge.judge import Judge
-from eval.geval.judge.judge_prompts import Text
-from eval.geval.judge.weighting import Tally, Verdict
-from eval.geval.material import Material, quote
-from eval.geval.rated import RatedText
-from eval.geval.records import CERTIFICATE, PAIRS, RATED, SCORES, Judged, Pair, Rated, Scored
+from eval.geval.judge.judge_prompts import JudgedText
+from eval.geval.judge.score import ReplyCounts, ScoreDistribution
+from eval.geval.records import (
+    CERTIFICATE,
+    PAIRS,
+    RATED,
+    SCORES,
+    AnswerScore,
+    JudgeResults,
+    PairComparison,
+    RatedTextScore,
+)
+from eval.geval.workload import Workload, quote
 from eval.harness.asking import all_of, unless_stopped
 from eval.harness.parts import whole_folder
 from eval.rubrics.rubric import Rubric, write_rubric
@@ -30,140 +39,145 @@ log = logging.getLogger("eval.geval")
 
 
 def judge_answers(config: EvalConfig, run: RunPaths, stop: StopRequest) -> str | None:
-    """Judge all answers of a run; returns why it stopped before the end, if it did.
+    """Judge all answers of a run, and return the reason if it stopped before the end.
 
     Raises:
-        UserError: the judge cannot be asked, or what it says is of no use.
+        UserError: the judge cannot be reached, or its replies are unusable.
     """
     folder = config.judged_folder(run.eval)
     assert folder is not None
     if folder.is_dir():
-        log.info("judge: %s was asked before and is not asked again", folder.name)
+        log.info("judge: %s is complete and is not repeated", folder.name)
         return None
     try:
-        asyncio.run(_judge(config, folder, Material.read(config, run), stop))
+        asyncio.run(_judge(config, folder, Workload.read(config, run), stop))
     except (Stopped, BudgetReached) as error:
         return str(error)
     return None
 
 
-async def _judge(config: EvalConfig, folder: Path, material: Material, stop: StopRequest) -> None:
+async def _judge(config: EvalConfig, folder: Path, workload: Workload, stop: StopRequest) -> None:
     endpoint = config.judge.endpoint
     assert endpoint is not None
-    wanted = sum(criteria for _, _, criteria in material.texts()) + len(material.pairs())
-    # One ledger for all judges of a run: a request names its model.
+    total = sum(criteria for _, _, criteria in workload.texts()) + len(workload.pairs())
+    # All judges of a run share one ledger: a request names its model, so they cannot collide.
     async with open_service(endpoint, folder.with_name("judging")) as service:
-        log.info("quote: %s", quote(config, endpoint, material, service.spent))
+        log.info("quote: %s", quote(config, endpoint, workload, service.spent))
         judge = Judge(endpoint, service, config.geval)
-        rubrics = await unless_stopped(_with_steps(judge, material), stop, "writing steps")
-        with progress("judging", wanted, "judgements") as bar:
-            session = Session(judge, rubrics, _counting(bar, service))
-            judged = await unless_stopped(session.judge(material), stop, "judging")
-            judge.see_that_it_scores()
+        rubrics = await unless_stopped(_with_steps(judge, workload), stop, "writing steps")
+        with progress("judging", total, "judgements") as bar:
+            session = JudgingSession(judge, rubrics, _counting(bar, service))
+            results = await unless_stopped(session.judge(workload), stop, "judging")
+            # With fewer than `PATIENCE` replies, nothing has checked the judge yet.
+            judge.check_usable()
     with whole_folder(folder) as partial:
-        write_jsonl(partial / SCORES, [one.to_json() for one in judged.scores])
-        write_jsonl(partial / PAIRS, [one.to_json() for one in judged.pairs])
-        write_jsonl(partial / RATED, [one.to_json() for one in judged.rated])
+        write_jsonl(partial / SCORES, [score.to_json() for score in results.scores])
+        write_jsonl(partial / PAIRS, [pair.to_json() for pair in results.pairs])
+        write_jsonl(partial / RATED, [score.to_json() for score in results.rated])
         for rubric in rubrics.values():
             write_rubric(rubric, partial)
-        write_json(partial / CERTIFICATE, certificate(config, rubrics, judged, service.spent))
+        write_json(partial / CERTIFICATE, certificate(config, rubrics, results, service.spent))
 
 
-async def _with_steps(judge: Judge, material: Material) -> dict[str, Rubric]:
-    missing = sum(len(rubric.lacking_steps()) for rubric in material.rubrics.values())
+async def _with_steps(judge: Judge, workload: Workload) -> dict[str, Rubric]:
+    missing = sum(len(rubric.criteria_without_steps()) for rubric in workload.rubrics.values())
     with progress("writing steps", missing, "criteria", visible=missing > 0) as bar:
-        filled = await all_of(
-            [judge.with_steps(one, bar.advance) for one in material.rubrics.values()]
+        rubrics = await all_of(
+            [judge.with_steps(rubric, bar.advance) for rubric in workload.rubrics.values()]
         )
-    return {rubric.name: rubric for rubric in filled}
+    return {rubric.name: rubric for rubric in rubrics}
 
 
-def _counting(bar: Counter, service: Service) -> Callable[[Tally], None]:
+def _counting(bar: Counter, service: Service) -> Callable[[ReplyCounts], None]:
     failures = 0
 
-    def count(tally: Tally) -> None:
+    def count(counts: ReplyCounts) -> None:
         nonlocal failures
-        failures += tally.failures
+        failures += counts.failures
         usd = service.counts.usd
         cost = f"${usd:.2f}  " if usd else ""
-        bar.advance(1, note=f"{cost}{failures} replies that cannot be read")
+        bar.advance(1, note=f"{cost}{failures} unreadable replies")
 
     return count
 
 
-class Session:
-    """Puts everything to one judge.
+class JudgingSession:
+    """Puts a whole workload to one judge.
 
     Args:
-        judge: who is asked.
-        rubrics: with their evaluation steps, by name.
-        count: told of each score and each pair.
+        judge: scores the texts.
+        rubrics: rubrics with their evaluation steps, by name.
+        count: called with the reply counts of each score and each pair.
     """
 
     def __init__(
-        self, judge: Judge, rubrics: Mapping[str, Rubric], count: Callable[[Tally], None]
+        self, judge: Judge, rubrics: Mapping[str, Rubric], count: Callable[[ReplyCounts], None]
     ) -> None:
         self._judge = judge
         self._rubrics = rubrics
         self._count = count
 
-    async def judge(self, material: Material) -> Judged:
-        """What the judge says of everything, at once: the service's own limits set the pace."""
+    async def judge(self, workload: Workload) -> JudgeResults:
+        """Judge everything concurrently; the service's own limits set the pace."""
         scores, rated, pairs = await asyncio.gather(
             all_of(
                 [
-                    self._scored(label, answer, criterion.name)
-                    for label, answers in material.answers.items()
+                    self._answer_score(label, answer, criterion.name)
+                    for label, answers in workload.answers.items()
                     for answer in answers
                     for criterion in self._rubrics[answer.rubric].criteria
                 ]
             ),
             all_of(
                 [
-                    self._rated(name, text, criterion)
-                    for name, texts in material.rated.items()
+                    self._rated_text_score(name, text, criterion)
+                    for name, texts in workload.rated.items()
                     for text in texts
                     for criterion in text.ratings
                 ]
             ),
-            all_of([self._pair(mine, other) for mine, other in material.pairs()]),
+            all_of([self._pair(target, baseline) for target, baseline in workload.pairs()]),
         )
-        return Judged(scores, pairs, rated)
+        return JudgeResults(scores, pairs, rated)
 
-    async def _score(self, rubric: str, criterion: str, text: Text) -> Verdict:
-        known = self._rubrics[rubric]
-        verdict = await self._judge.score(known, known.criterion(criterion), text)
-        self._count(verdict.tally)
-        return verdict
+    async def _score(self, rubric_name: str, criterion: str, text: JudgedText) -> ScoreDistribution:
+        rubric = self._rubrics[rubric_name]
+        distribution = await self._judge.score(rubric, rubric.criterion(criterion), text)
+        self._count(distribution.counts)
+        return distribution
 
-    async def _scored(self, label: str, answer: Answer, criterion: str) -> Scored:
-        verdict = await self._score(answer.rubric, criterion, answer.text)
-        return Scored(label, answer.rubric, answer.id, criterion, len(answer.output), verdict)
+    async def _answer_score(self, label: str, answer: ModelAnswer, criterion: str) -> AnswerScore:
+        distribution = await self._score(answer.rubric, criterion, answer.text)
+        return AnswerScore(
+            label, answer.rubric, answer.id, criterion, len(answer.output), distribution
+        )
 
-    async def _rated(self, rubric: str, rated: RatedText, criterion: str) -> Rated:
-        return Rated(
+    async def _rated_text_score(
+        self, rubric: str, rated: HumanRatedText, criterion: str
+    ) -> RatedTextScore:
+        return RatedTextScore(
             rubric=rubric,
             criterion=criterion,
             document=rated.document,
             system=rated.system,
             human=rated.ratings[criterion],
             length=len(rated.text.output),
-            verdict=await self._score(rubric, criterion, rated.text),
+            distribution=await self._score(rubric, criterion, rated.text),
         )
 
-    async def _pair(self, target: Answer, baseline: Answer) -> Pair:
+    async def _pair(self, target: ModelAnswer, baseline: ModelAnswer) -> PairComparison:
         rubric = self._rubrics[target.rubric]
-        (front, tally), (back, further) = await asyncio.gather(
+        (target_first, counts), (target_second, more) = await asyncio.gather(
             self._judge.prefer(rubric, target.text, baseline.output),
             self._judge.prefer(rubric, baseline.text, target.output),
         )
-        self._count(tally + further)
-        return Pair(
+        self._count(counts + more)
+        return PairComparison(
             rubric=target.rubric,
             id=target.id,
-            target_first=front,
-            target_second=back,
+            target_first=target_first,
+            target_second=target_second,
             target_length=len(target.output),
             baseline_length=len(baseline.output),
-            tally=tally + further,
+            counts=counts + more,
         )

@@ -1,4 +1,4 @@
-"""What a judge's folder holds: scores, pairs and scores of rated texts, one record a line."""
+"""Records in a judge's folder: scores, pairs, and scores of human-rated texts, one per line."""
 
 from __future__ import annotations
 
@@ -8,159 +8,172 @@ from pathlib import Path
 from typing import Any
 
 from eval.geval.judge.reply import Preference
-from eval.geval.judge.weighting import Tally, Verdict
+from eval.geval.judge.score import ReplyCounts, ScoreDistribution
 from pacos.files import read_jsonl
 
 SCORES, PAIRS, RATED = "scores.jsonl", "pairs.jsonl", "rated.jsonl"
 CERTIFICATE = "certificate.json"
 PEOPLE = "people.json"
-"""What people's ratings say of this judge."""
+"""Agreement of this judge with a person's ratings, and means corrected by them."""
 REVIEW = "review.jsonl"
-"""People's ratings, beside the folders of all judges, for all of which they count."""
+"""A person's ratings. They lie beside the judges' folders because they apply to every judge."""
 TARGET, BASELINE, TIE = "target", "baseline", "tie"
 """Outcomes of a pair."""
-WON = {TARGET: 1.0, BASELINE: 0.0, TIE: 0.5}
-"""What an outcome counts for the target."""
+TARGET_SHARE = {TARGET: 1.0, BASELINE: 0.0, TIE: 0.5}
+"""The target's share of a win, by outcome."""
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """One model's answer by one criterion."""
+class AnswerScore:
+    """The score of one model's answer on one criterion."""
 
     model: str
     """Label of the model: target or baseline."""
     rubric: str
     id: str
+    """Id of the prompt."""
     criterion: str
     length: int
-    """Characters of the answer."""
-    verdict: Verdict
+    """Length of the answer in characters."""
+    distribution: ScoreDistribution
 
     @property
-    def name(self) -> str:
-        """Of the figure that it belongs to: rubric/criterion."""
+    def metric(self) -> str:
+        """Name of the metric that the score belongs to: RUBRIC/CRITERION."""
         return f"{self.rubric}/{self.criterion}"
 
     def to_json(self) -> dict[str, Any]:
         names = ("model", "rubric", "id", "criterion", "length")
-        return {**{name: getattr(self, name) for name in names}, **self.verdict.to_json()}
+        return {**{name: getattr(self, name) for name in names}, **self.distribution.to_json()}
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Scored:
+    def from_json(cls, record: Mapping[str, Any]) -> AnswerScore:
         names = ("model", "rubric", "id", "criterion", "length")
-        given = {name: record[name] for name in names}
-        return cls(**given, verdict=Verdict.from_json(record))
+        values = {name: record[name] for name in names}
+        return cls(**values, distribution=ScoreDistribution.from_json(record))
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Both models' answers to one prompt, shown in both orders."""
+class PairComparison:
+    """Both models' answers to one prompt, compared in both orders."""
 
     rubric: str
     id: str
+    """Id of the prompt."""
     target_first: Preference | None
-    """What the judge said with the target's answer in front; None: nothing that can be read."""
+    """The judge's preference with the target's answer shown first; None if unreadable."""
     target_second: Preference | None
     target_length: int
     baseline_length: int
-    tally: Tally
+    counts: ReplyCounts
 
     @property
     def winners(self) -> tuple[str | None, str | None]:
-        """Who won in each order."""
-        names = {Preference.first: TARGET, Preference.second: BASELINE, Preference.tie: TIE}
-        turned = {Preference.first: BASELINE, Preference.second: TARGET, Preference.tie: TIE}
-        one, other = self.target_first, self.target_second
-        return (names[one] if one else None), (turned[other] if other else None)
+        """The winner in each order."""
+        forward = {Preference.first: TARGET, Preference.second: BASELINE, Preference.tie: TIE}
+        reverse = {Preference.first: BASELINE, Preference.second: TARGET, Preference.tie: TIE}
+        return (
+            forward[self.target_first] if self.target_first else None,
+            reverse[self.target_second] if self.target_second else None,
+        )
 
     @property
     def is_consistent(self) -> bool | None:
-        """Whether both orders came to one verdict; None where one could not be read."""
-        one, other = self.winners
-        return None if one is None or other is None else one == other
+        """True if both orders have the same winner; None if a reply is unreadable."""
+        first, second = self.winners
+        return None if first is None or second is None else first == second
 
     @property
     def outcome(self) -> str | None:
-        """The winner in both orders, a tie where they disagree; None where one is missing."""
+        """The winner in both orders, or a tie if they disagree; None if a reply is unreadable.
+
+        A judge that always prefers the text shown first disagrees with itself on every pair, so
+        position bias produces ties and not wins.
+        """
         if self.is_consistent is None:
             return None
         return self.winners[0] if self.is_consistent else TIE
 
     @property
-    def won(self) -> float | None:
-        """1 for the target, 0 for the baseline, 1/2 for a tie."""
-        return None if self.outcome is None else WON[self.outcome]
+    def target_share(self) -> float | None:
+        """1 for a win of the target, 0 for a win of the baseline, 1/2 for a tie."""
+        return None if self.outcome is None else TARGET_SHARE[self.outcome]
 
     def to_json(self) -> dict[str, Any]:
-        said = {"target_first": self.target_first, "target_second": self.target_second}
+        preferences = {"target_first": self.target_first, "target_second": self.target_second}
         return {
             "rubric": self.rubric,
             "id": self.id,
-            **{order: one and one.value for order, one in said.items()},
+            **{order: one and one.value for order, one in preferences.items()},
             "outcome": self.outcome,
             "target_length": self.target_length,
             "baseline_length": self.baseline_length,
-            **{name: getattr(self.tally, name) for name in Tally.__slots__},
+            **self.counts.to_json(),
         }
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Pair:
-        front, back = record["target_first"], record["target_second"]
+    def from_json(cls, record: Mapping[str, Any]) -> PairComparison:
+        first, second = record["target_first"], record["target_second"]
         return cls(
             rubric=record["rubric"],
             id=record["id"],
-            target_first=None if front is None else Preference(front),
-            target_second=None if back is None else Preference(back),
+            target_first=None if first is None else Preference(first),
+            target_second=None if second is None else Preference(second),
             target_length=record["target_length"],
             baseline_length=record["baseline_length"],
-            tally=Tally(**{name: record[name] for name in Tally.__slots__}),
+            counts=ReplyCounts.from_json(record),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Rated:
-    """A text that people rated, by one criterion."""
+class RatedTextScore:
+    """The score of a human-rated text on one criterion, beside the human rating."""
 
     rubric: str
     criterion: str
     document: str
     system: str
     human: float
+    """Mean human rating."""
     length: int
-    verdict: Verdict
+    """Length of the text in characters."""
+    distribution: ScoreDistribution
 
     def to_json(self) -> dict[str, Any]:
         names = ("rubric", "criterion", "document", "system", "human", "length")
-        return {**{name: getattr(self, name) for name in names}, **self.verdict.to_json()}
+        return {**{name: getattr(self, name) for name in names}, **self.distribution.to_json()}
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Rated:
+    def from_json(cls, record: Mapping[str, Any]) -> RatedTextScore:
         names = ("rubric", "criterion", "document", "system", "human", "length")
-        given = {name: record[name] for name in names}
-        return cls(**given, verdict=Verdict.from_json(record))
+        values = {name: record[name] for name in names}
+        return cls(**values, distribution=ScoreDistribution.from_json(record))
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """Everything that one judge said in a run."""
+class JudgeResults:
+    """All results of one judge in a run."""
 
-    scores: list[Scored]
-    pairs: list[Pair]
-    rated: list[Rated]
+    scores: list[AnswerScore]
+    pairs: list[PairComparison]
+    rated: list[RatedTextScore]
 
-    def verdicts(self) -> list[Verdict]:
-        """All scores, of models' answers and of rated texts."""
-        return [one.verdict for one in self.scores] + [one.verdict for one in self.rated]
+    def distributions(self) -> list[ScoreDistribution]:
+        """Return all scores, of models' answers and of human-rated texts."""
+        return [
+            *(score.distribution for score in self.scores),
+            *(score.distribution for score in self.rated),
+        ]
 
-    def tally(self) -> Tally:
-        """Of all replies with scores."""
-        return sum((verdict.tally for verdict in self.verdicts()), Tally())
+    def counts(self) -> ReplyCounts:
+        """Return the counts of all replies with scores; pairs are not included."""
+        return sum((one.counts for one in self.distributions()), ReplyCounts())
 
 
-def read_judged(folder: Path) -> Judged:
+def read_judge_results(folder: Path) -> JudgeResults:
     """Read back a judge's folder."""
-    return Judged(
-        [Scored.from_json(record) for record in read_jsonl(folder / SCORES)],
-        [Pair.from_json(record) for record in read_jsonl(folder / PAIRS)],
-        [Rated.from_json(record) for record in read_jsonl(folder / RATED)],
+    return JudgeResults(
+        [AnswerScore.from_json(record) for record in read_jsonl(folder / SCORES)],
+        [PairComparison.from_json(record) for record in read_jsonl(folder / PAIRS)],
+        [RatedTextScore.from_json(record) for record in read_jsonl(folder / RATED)],
     )

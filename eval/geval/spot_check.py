@@ -1,4 +1,4 @@
-"""A person's look at a part of what a judge scored: what to show first, and what comes of it."""
+"""A person's spot check of a judge: which items to show first, and what the ratings say."""
 
 from __future__ import annotations
 
@@ -9,16 +9,24 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
-from eval.geval.answers import Answer
-from eval.geval.findings.agreement import Point, agreements
-from eval.geval.findings.figures import OVERALL, WIN_RATE
-from eval.geval.findings.people import corrected_mean
-from eval.geval.records import BASELINE, TARGET, TIE, WON, Judged, Pair, Scored
+from eval.geval.answers import ModelAnswer
+from eval.geval.findings.agreement import ScoredPoint, agreements
+from eval.geval.findings.metrics import OVERALL, WIN_RATE
+from eval.geval.findings.prediction_powered import prediction_powered_mean
+from eval.geval.records import (
+    BASELINE,
+    TARGET,
+    TARGET_SHARE,
+    TIE,
+    AnswerScore,
+    JudgeResults,
+    PairComparison,
+)
 from eval.rubrics.rubric import Criterion, Rubric
 from pacos.review.items import Choice, Drawn, Item, Question, Rating, queue, woven
 
-MISSING = 10.0
-"""Doubt about an answer without a score; that of an unsure judge is at most 1."""
+MISSING_SCORE_DOUBT = 10.0
+"""Doubt of an answer without a score, above the 1 that an unsure judge can reach."""
 BETTER = "better"
 """Name of the question about a pair."""
 
@@ -26,90 +34,92 @@ ASK_BETTER = {
     "en": ("Which answer is better, by all criteria together?", "neither"),
     "ko": ("기준을 모두 헤아릴 때 어느 답이 더 낫습니까?", "비슷함"),
 }
+"""The question about a pair and the label of a tie, by language of the rubric."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """One model's answer with what the judge gave it."""
+class ScoredAnswer:
+    """One model's answer with the judge's scores."""
 
-    answer: Answer
+    answer: ModelAnswer
     model: str
-    scores: tuple[Scored, ...]
+    scores: tuple[AnswerScore, ...]
 
     @property
     def id(self) -> str:
         return f"{self.model}/{self.answer.rubric}/{self.answer.id}"
 
     def doubt(self, rubric: Rubric) -> float:
-        """How much it is worth a look: scores that are missing, then the judge's variance."""
+        """Return the judge's largest uncertainty over the criteria; missing scores exceed all."""
         doubts = [0.0]
         for one in self.scores:
-            variance = one.verdict.variance
+            variance = one.distribution.variance
             criterion = rubric.criterion(one.criterion)
-            # The most that a score can vary is half of the scale.
-            most = ((criterion.high - criterion.low) / 2) ** 2
-            doubts.append(MISSING if variance is None else variance / most)
+            # A distribution on [low, high] has variance at most ((high - low)/2)² (Popoviciu), so
+            # this puts criteria of different scales on 0…1.
+            largest = ((criterion.high - criterion.low) / 2) ** 2
+            doubts.append(MISSING_SCORE_DOUBT if variance is None else variance / largest)
         return max(doubts)
 
 
 @dataclass(frozen=True, slots=True)
 class SpotCheck:
-    """What one judge said in a run, laid out for a person."""
+    """One judge's results in a run, prepared for a person."""
 
     suite: str
     seed: int
     rubrics: Mapping[str, Rubric]
-    answers: Mapping[str, Sequence[Answer]]
-    """By label of the model."""
-    judged: Judged
+    answers: Mapping[str, Sequence[ModelAnswer]]
+    """Answers by label of the model."""
+    results: JudgeResults
 
-    def judgements(self) -> list[Judgement]:
-        """Every answer with its scores."""
-        scores: defaultdict[tuple[str, str, str], list[Scored]] = defaultdict(list)
-        for one in self.judged.scores:
+    def scored_answers(self) -> list[ScoredAnswer]:
+        """Return every answer with its scores."""
+        scores: defaultdict[tuple[str, str, str], list[AnswerScore]] = defaultdict(list)
+        for one in self.results.scores:
             scores[one.model, one.rubric, one.id].append(one)
         return [
-            Judgement(answer, model, tuple(scores[model, answer.rubric, answer.id]))
+            ScoredAnswer(answer, model, tuple(scores[model, answer.rubric, answer.id]))
             for model, answers in self.answers.items()
             for answer in answers
         ]
 
     def items(self) -> list[Item]:
-        """What the person is shown, the most doubtful first, every second one by chance."""
+        """Return the review items: the most doubtful first, every second one drawn at random."""
         answers = queue(
-            self.judgements(),
+            self.scored_answers(),
             name=lambda one: one.id,
             doubt=lambda one: one.doubt(self.rubrics[one.answer.rubric]),
             seed=self.seed,
         )
-        pairs = queue(self.judged.pairs, name=_pair_id, doubt=_pair_doubt, seed=self.seed)
+        pairs = queue(self.results.pairs, name=_pair_id, doubt=_pair_doubt, seed=self.seed)
         return woven(
             [
                 [self._answer_item(one, drawn) for one, drawn in answers],
-                [self._pair_item(one, drawn) for one, drawn in pairs],
+                [self._pair_item(pair, drawn) for pair, drawn in pairs],
             ]
         )
 
-    def _answer_item(self, one: Judgement, drawn: Drawn) -> Item:
+    def _answer_item(self, one: ScoredAnswer, drawn: Drawn) -> Item:
         rubric, answer = self.rubrics[one.answer.rubric], one.answer
         return Item(
             id=one.id,
             drawn=drawn,
             lang=rubric.lang,
-            sections=(*_given(rubric, answer), (rubric.output, answer.output)),
+            sections=(*_inputs(rubric, answer), (rubric.output, answer.output)),
             questions=tuple(_question(criterion) for criterion in rubric.criteria),
         )
 
-    def _pair_item(self, pair: Pair, drawn: Drawn) -> Item:
+    def _pair_item(self, pair: PairComparison, drawn: Drawn) -> Item:
         rubric = self.rubrics[pair.rubric]
         sides = {
             model: next(one for one in self.answers[model] if one.item == (pair.rubric, pair.id))
             for model in (TARGET, BASELINE)
         }
-        # Which model is shown first is as good as chance, and the same every time.
+        # A hash hides which model is which, and shows a resumed review the same order.
         digest = hashlib.sha256(f"{self.seed}/{_pair_id(pair)}".encode()).digest()
         order = (TARGET, BASELINE) if digest[0] % 2 else (BASELINE, TARGET)
-        shown = tuple(
+        outputs = tuple(
             (f"{rubric.output} {number}", sides[model].output)
             for number, model in enumerate(order, 1)
         )
@@ -120,34 +130,35 @@ class SpotCheck:
             id=_pair_id(pair),
             drawn=drawn,
             lang=rubric.lang,
-            sections=(*_given(rubric, sides[TARGET]), *shown),
+            sections=(*_inputs(rubric, sides[TARGET]), *outputs),
             questions=(question,),
         )
 
     def findings(self, ratings: Sequence[Rating]) -> dict[str, Any]:
-        """What the ratings say of the judge, and of the models: the content of people.json."""
-        known = {one.id: one for one in self.judgements()}
-        pairs = {_pair_id(pair): pair for pair in self.judged.pairs}
-        of_answers = [one for one in ratings if one.item in known]
-        of_pairs = [one for one in ratings if one.item in pairs and one.question == BETTER]
+        """Return the content of people.json: what ratings say about the judge and the models."""
+        answers = {one.id: one for one in self.scored_answers()}
+        pairs = {_pair_id(pair): pair for pair in self.results.pairs}
+        answer_ratings = [one for one in ratings if one.item in answers]
+        pair_ratings = [one for one in ratings if one.item in pairs and one.question == BETTER]
         return {
-            "ratings": len(of_answers) + len(of_pairs),
-            "answers": len({one.item for one in of_answers}),
-            "pairs": len(of_pairs),
-            "agreement": self._agreement(known, of_answers),
-            "agreement_on_pairs": _agreement_on_pairs(pairs, of_pairs),
+            "ratings": len(answer_ratings) + len(pair_ratings),
+            "answers": len({one.item for one in answer_ratings}),
+            "pairs": len(pair_ratings),
+            "agreement": self._agreement(answers, answer_ratings),
+            "agreement_on_pairs": _pair_agreement(pairs, pair_ratings),
             "corrected": [
-                *self._corrected_scores(known, of_answers),
-                *self._corrected_wins(pairs, of_pairs),
+                *self._corrected_scores(answers, answer_ratings),
+                *self._corrected_win_rate(pairs, pair_ratings),
             ],
         }
 
     def _agreement(
-        self, known: Mapping[str, Judgement], ratings: Sequence[Rating]
+        self, answers: Mapping[str, ScoredAnswer], ratings: Sequence[Rating]
     ) -> dict[str, Any]:
-        """Correlations of judge and person, each score a share of its scale, by how it was drawn.
+        """Return correlations of judge and person, over random items and over all.
 
-        Those drawn by chance speak for all; the others were shown because the judge was unsure.
+        Only the random items are representative: the others were shown because the judge was
+        unsure, so agreement on them is lower than on the whole.
         """
         found: dict[str, Any] = {}
         for name, kept in {
@@ -155,83 +166,88 @@ class SpotCheck:
             "all": list(ratings),
         }.items():
             points = [
-                Point(one.item, known[one.item].model, judge, human)
+                ScoredPoint(one.item, answers[one.item].model, judge, human)
                 for one in kept
-                for judge, human in [self._shares(known[one.item], one)]
+                for judge, human in [self._shares(answers[one.item], one)]
                 if judge is not None
             ]
             levels = [one for one in agreements(points, self.seed) if one.level == "dataset"]
             found[name] = {"ratings": len(points), **(levels[0].to_json() if levels else {})}
         return found
 
-    def _shares(self, one: Judgement, rating: Rating) -> tuple[float | None, float]:
+    def _shares(self, one: ScoredAnswer, rating: Rating) -> tuple[float | None, float]:
+        """Return the judge's score and the rating on one criterion, as shares of its scale."""
         criterion = self.rubrics[one.answer.rubric].criterion(rating.question)
-        score = next(x.verdict.score for x in one.scores if x.criterion == rating.question)
+        score = next(x.distribution.mean for x in one.scores if x.criterion == rating.question)
         human = criterion.share(float(rating.value))
         return (None if score is None else criterion.share(score)), human
 
     def _corrected_scores(
-        self, known: Mapping[str, Judgement], ratings: Sequence[Rating]
+        self, answers: Mapping[str, ScoredAnswer], ratings: Sequence[Rating]
     ) -> list[dict[str, Any]]:
-        """By model: the mean over answers of the mean over criteria, 0 to 1."""
+        """Return each model's overall score as people would give it, 0 to 1."""
         by_item: defaultdict[str, list[Rating]] = defaultdict(list)
         for one in ratings:
             by_item[one.item].append(one)
         human: dict[str, float] = {}
         for item, own in by_item.items():
-            if len(own) == len(known[item].scores):
-                human[item] = fmean(self._shares(known[item], one)[1] for one in own)
-        by_chance = {one.item for one in ratings if one.drawn is Drawn.random}
-        found = []
+            # An answer rated on some criteria only has no overall rating yet.
+            if len(own) == len(answers[item].scores):
+                human[item] = fmean(self._shares(answers[item], one)[1] for one in own)
+        drawn = {one.item for one in ratings if one.drawn is Drawn.random}
+        corrected = []
         for model in self.answers:
-            judge = {one.id: self._mean_share(one) for one in known.values() if one.model == model}
+            judge = {
+                one.id: self._overall_share(one) for one in answers.values() if one.model == model
+            }
             rated = {item: value for item, value in human.items() if item in judge}
-            found += _corrected(f"{model}: {self.suite}/{OVERALL}", judge, rated, by_chance)
-        return found
+            corrected += _corrected(f"{model}: {self.suite}/{OVERALL}", judge, rated, drawn)
+        return corrected
 
-    def _mean_share(self, one: Judgement) -> float | None:
+    def _overall_share(self, one: ScoredAnswer) -> float | None:
         rubric = self.rubrics[one.answer.rubric]
         shares = [
-            rubric.criterion(x.criterion).share(x.verdict.score)
+            rubric.criterion(x.criterion).share(x.distribution.mean)
             for x in one.scores
-            if x.verdict.score is not None
+            if x.distribution.mean is not None
         ]
         return fmean(shares) if shares and len(shares) == len(one.scores) else None
 
-    def _corrected_wins(
-        self, pairs: Mapping[str, Pair], ratings: Sequence[Rating]
+    def _corrected_win_rate(
+        self, pairs: Mapping[str, PairComparison], ratings: Sequence[Rating]
     ) -> list[dict[str, Any]]:
-        judge = {item: pair.won for item, pair in pairs.items()}
-        human = {one.item: WON[str(one.value)] for one in ratings}
-        by_chance = {one.item for one in ratings if one.drawn is Drawn.random}
-        return _corrected(f"{self.suite}/{WIN_RATE}", judge, human, by_chance)
+        judge = {item: pair.target_share for item, pair in pairs.items()}
+        human = {one.item: TARGET_SHARE[str(one.value)] for one in ratings}
+        drawn = {one.item for one in ratings if one.drawn is Drawn.random}
+        return _corrected(f"{self.suite}/{WIN_RATE}", judge, human, drawn)
 
 
 def _corrected(
-    name: str, judge: Mapping[str, float | None], human: Mapping[str, float], by_chance: set[str]
+    name: str, judge: Mapping[str, float | None], human: Mapping[str, float], drawn: set[str]
 ) -> list[dict[str, Any]]:
+    """Return the record of one corrected mean; none if there are too few ratings for it."""
     scores = [score for score in judge.values() if score is not None]
-    estimate = corrected_mean(judge, human, by_chance)
+    estimate = prediction_powered_mean(judge, human, drawn)
     if estimate is None:
         return []
     facts = {"name": name, "items": len(judge), "rated": len(human), "judge": fmean(scores)}
     return [{**facts, "people": asdict(estimate)}]
 
 
-def _agreement_on_pairs(
-    pairs: Mapping[str, Pair], ratings: Sequence[Rating]
+def _pair_agreement(
+    pairs: Mapping[str, PairComparison], ratings: Sequence[Rating]
 ) -> dict[str, int] | None:
-    """How often person and judge name the same winner, or both none."""
+    """Return on how many pairs person and judge name the same winner, or both a tie."""
     both = [one for one in ratings if pairs[one.item].outcome is not None]
     same = sum(pairs[one.item].outcome == one.value for one in both)
     return {"pairs": len(both), "same": same} if both else None
 
 
-def _given(rubric: Rubric, answer: Answer) -> list[tuple[str, str]]:
-    shown = [(rubric.source, answer.source)]
+def _inputs(rubric: Rubric, answer: ModelAnswer) -> list[tuple[str, str]]:
+    sections = [(rubric.source, answer.source)]
     if rubric.context and answer.context:
-        shown.append((rubric.context, answer.context))
-    return shown
+        sections.append((rubric.context, answer.context))
+    return sections
 
 
 def _question(criterion: Criterion) -> Question:
@@ -242,10 +258,10 @@ def _question(criterion: Criterion) -> Question:
     return Question(criterion.name, f"{criterion.label}: {criterion.definition}", tuple(choices))
 
 
-def _pair_id(pair: Pair) -> str:
+def _pair_id(pair: PairComparison) -> str:
     return f"pair/{pair.rubric}/{pair.id}"
 
 
-def _pair_doubt(pair: Pair) -> float:
-    """Unreadable replies first, then orders that disagree; others are shown by chance alone."""
+def _pair_doubt(pair: PairComparison) -> float:
+    """Return 2 for unreadable replies, 1 for orders that disagree, 0 for a consistent pair."""
     return {None: 2.0, False: 1.0, True: 0.0}[pair.is_consistent]

@@ -1,5 +1,5 @@
-"""HumanEval: functions written from their docstrings, and run against the benchmark's tests.
+"""HumanEval (Chen et al. 2021, arXiv 2107.03374): functions written from their docstrings.
 
-problem → prompt → answer → program → verdict → pass@k. Answers are on the disk before one is run.
-Chen et al. 2021, "Evaluating Large Language Models Trained on Code", arXiv:2107.03374.
+The path: problem → prompt → answer → program → verdict → pass@k. All answers are on disk before the
+first program runs.
 """

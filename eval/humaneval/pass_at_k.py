@@ -1,4 +1,4 @@
-"""pass@k: the chance that one of k answers to a problem is right."""
+"""pass@k: the probability that at least one of k answers to a problem is correct."""
 
 from __future__ import annotations
 
@@ -10,32 +10,39 @@ from eval.findings.compare import bootstrap_interval
 from pacos.seeds import derived_seed
 
 KS = (1, 10, 100)
-"""Those that are reported, each if there are as many answers."""
+"""Reported values of k (those of the paper), each if there are at least as many answers."""
 
 
-def pass_at_k(samples: int, right: int, k: int) -> float:
-    """The unbiased estimate from one problem's answers (Chen et al. 2021, equation 1).
+def pass_at_k(samples: int, correct: int, k: int) -> float:
+    """Return the unbiased estimate for one problem (Chen et al. 2021, equation 1).
 
-    1 - C(samples - right, k) / C(samples, k), as a product of numbers between 0 and 1.
+    1 - C(samples - correct, k) / C(samples, k), computed as a product of factors between 0 and 1
+    because the binomials overflow. The naive 1 - (1 - p)^k is biased low.
 
     Args:
-        samples: answers that were drawn, at least k.
-        right: those that passed.
-        k: answers of which one has to be right.
+        samples: number of answers, at least k.
+        correct: number of answers that passed.
+        k: number of attempts.
     """
-    if samples - right < k:
+    if samples - correct < k:
         return 1.0
-    return float(1 - np.prod(1 - k / np.arange(samples - right + 1, samples + 1)))
+    return float(1 - np.prod(1 - k / np.arange(samples - correct + 1, samples + 1)))
+
+
+def pass_at_each_k(passed: Sequence[bool]) -> dict[str, float]:
+    """Return pass@k of one problem for each reported k that it has enough answers for."""
+    samples, correct = len(passed), sum(passed)
+    return {f"pass@{k}": pass_at_k(samples, correct, k) for k in KS if k <= samples}
 
 
 def interval(values: Sequence[float], name: str, seed: int) -> tuple[float, float]:
-    """95 % of the mean over problems, by a percentile bootstrap over problems.
+    """Return the 95 % interval of the mean, by a percentile bootstrap over problems.
 
     Args:
-        values: one for each problem.
-        name: of the metric; separates its draws from another's.
+        values: one value per problem.
+        name: name of the metric, which gives it random draws of its own.
         seed: seed of the run.
     """
     random = np.random.default_rng(derived_seed(seed, "interval", name))
-    found = np.asarray(values, dtype=float)
-    return bootstrap_interval(found, np.ones_like(found), random)
+    array = np.asarray(values, dtype=float)
+    return bootstrap_interval(array, np.ones_like(array), random)

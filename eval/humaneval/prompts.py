@@ -1,4 +1,4 @@
-"""What a model is asked, and the program that its answer makes."""
+"""Prompts for a problem, and the program that an answer makes."""
 
 from __future__ import annotations
 
@@ -8,31 +8,34 @@ import textwrap
 from pacos.benchmarks.items import CodeProblem
 
 STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
-"""Where the function has ended that a base model goes on with (Chen et al. 2021, section 3.1)."""
+"""Strings that end a base model's completion: whatever follows is no longer the function (Chen et
+al. 2021, section 3.1)."""
 
 REQUEST = (
     "Write a solution to the following problem and make sure that it passes the tests:\n"
     "```python\n{{prompt}}\n```\n"
 )
-"""What an assistant is asked, as a template: the harness's own words (humaneval_instruct)."""
+"""The request to an assistant, as a template: the harness's own wording (humaneval_instruct)."""
 
 _BLOCK = re.compile(r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
+"""A fenced code block; the last one may lack its closing fence, cut off at the token limit."""
 _FIRST_STATEMENT = re.compile(r"^(?:from|import|def|class|@)", re.MULTILINE)
 
 
-def completed(problem: CodeProblem, answer: str) -> str:
-    """The program, where a base model went on from the prompt."""
+def completion_program(problem: CodeProblem, answer: str) -> str:
+    """Return the program of a base model, which continues the prompt."""
     return problem.prompt + answer
 
 
-def replied(problem: CodeProblem, reply: str) -> str:
-    """The program, where an assistant replied.
+def reply_program(problem: CodeProblem, reply: str) -> str:
+    """Return the program in an assistant's reply.
 
-    It is the first block of code that defines the function, else the first block, else the reply
-    from its first statement on. Imports and helpers of the prompt come before it. A block without
-    the function is taken for its body.
+    It is the first code block that defines the function; failing that, the first block; failing
+    that, the reply from its first statement on. A block without the function is taken for its body.
+    Imports and helpers of the prompt are put in front: assistants often leave them out.
     """
     head = re.compile(rf"^[ \t]*(?:async[ \t]+)?def[ \t]+{problem.entry_point}\b", re.MULTILINE)
+    # Blocks inside a list are indented.
     blocks = [textwrap.dedent(block) for block in _BLOCK.findall(reply)]
     if not blocks:
         first = _FIRST_STATEMENT.search(reply)
@@ -40,6 +43,6 @@ def replied(problem: CodeProblem, reply: str) -> str:
     code = next((block for block in blocks if head.search(block)), blocks[0])
     if not head.search(code):
         return problem.prompt + textwrap.indent(code, "    ")
-    place = head.search(problem.prompt)
-    before = problem.prompt[: place.start()] if place else ""
-    return f"{before}\n{code}"
+    prompt_head = head.search(problem.prompt)
+    preamble = problem.prompt[: prompt_head.start()] if prompt_head else ""
+    return f"{preamble}\n{code}"

@@ -1,33 +1,36 @@
-"""HumanEval as a task of the harness, which asks for the answers and writes the results."""
+"""HumanEval as a task of the harness, which requests the answers and writes the results."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eval.config import EvalConfig
 from eval.configs.humaneval import TASK
-from eval.humaneval.judge import Judge, Judged, pass_at_each
-from eval.humaneval.pass_at_k import KS
+from eval.humaneval.grader import GradedAnswers, Grader, passed
+from eval.humaneval.pass_at_k import KS, pass_at_each_k
 from eval.humaneval.prompts import REQUEST, STOPS
 from eval.humaneval.verdicts import check_references
 from pacos.benchmarks.catalogue import BENCHMARKS, read_benchmarks
 from pacos.benchmarks.items import CodeProblem
 
+if TYPE_CHECKING:
+    from lm_eval.api.task import ConfigurableTask
+
 log = logging.getLogger(__name__)
 
 
-def build_humaneval(config: EvalConfig, kept: Path) -> Any:
-    """The task object, after seeing that answers to it can be judged on this machine.
+def build_humaneval(config: EvalConfig, path: Path) -> ConfigurableTask:
+    """Return the task, after checking that this machine can grade its answers.
 
     Args:
-        config: of the evaluation.
-        kept: file of verdicts, which a later life goes on with.
+        config: config of the evaluation.
+        path: file of verdicts, which a later life continues.
 
     Raises:
-        UserError: a row of the problems' file is broken, or a reference solution fails.
+        UserError: a line of the benchmark's file is invalid, or a reference solution fails.
         SandboxError: programs cannot be isolated here.
     """
     from lm_eval.api.task import ConfigurableTask
@@ -37,27 +40,28 @@ def build_humaneval(config: EvalConfig, kept: Path) -> Any:
     sandbox = config.humaneval.sandbox
     if sandbox.run_without_isolation:
         log.warning(
-            "humaneval.sandbox.run_without_isolation = true: generated code runs as you, and can "
-            "do all that you can"
+            "humaneval.sandbox.run_without_isolation = true: generated code runs with all your "
+            "rights"
         )
     log.info("%s: running the reference solutions of %d problems", TASK, len(problems))
     check_references(problems, sandbox)
-    return ConfigurableTask(config=_task_config(config, kept))
+    return ConfigurableTask(config=_task_config(config, path))
 
 
-def _task_config(config: EvalConfig, kept: Path) -> dict[str, Any]:
+def _task_config(config: EvalConfig, path: Path) -> dict[str, Any]:
     (file,) = BENCHMARKS[TASK].files(config.suite.data_folder())
-    wanted = config.humaneval
-    # The harness writes the metadata into its results, with what the judge adds.
-    facts: dict[str, Any] = {"version": 1.0, "timeout_seconds": wanted.sandbox.timeout_seconds}
-    judge = Judge(config, kept, facts)
+    settings = config.humaneval
+    # The harness writes the metadata into its results after the filters have run, with everything
+    # that the grader has added by then.
+    facts: dict[str, Any] = {"version": 1.0, "timeout_seconds": settings.sandbox.timeout_seconds}
+    grader = Grader(config, path, facts)
     generation: dict[str, Any] = {
         "until": [] if config.suite.chat_template else list(STOPS),
-        "max_gen_toks": wanted.max_tokens,
-        "do_sample": wanted.temperature > 0,
+        "max_gen_toks": settings.max_tokens,
+        "do_sample": settings.temperature > 0,
     }
-    if wanted.temperature > 0:
-        generation |= {"temperature": wanted.temperature, "top_p": wanted.top_p}
+    if settings.temperature > 0:
+        generation |= {"temperature": settings.temperature, "top_p": settings.top_p}
     return {
         "task": TASK,
         "dataset_path": "json",
@@ -67,22 +71,23 @@ def _task_config(config: EvalConfig, kept: Path) -> dict[str, Any]:
         "num_fewshot": 0,
         "doc_to_text": REQUEST if config.suite.chat_template else "{{prompt}}",
         "doc_to_target": "{{test}}\ncheck({{entry_point}})",
-        "repeats": wanted.samples,
+        "repeats": settings.samples,
         "generation_kwargs": generation,
         "filter_list": [
-            {"name": "create_test", "filter": [{"function": "custom", "filter_fn": judge}]}
+            # The harness's name for this filter: it is part of the metric keys in its results.
+            {"name": "create_test", "filter": [{"function": "custom", "filter_fn": grader}]}
         ],
         "process_results": _process_results,
         "metric_list": [
             {"metric": f"pass@{k}", "aggregation": "mean", "higher_is_better": True}
             for k in KS
-            if k <= wanted.samples
+            if k <= settings.samples
         ],
         "metadata": facts,
     }
 
 
-def _process_results(doc: Mapping[str, Any], results: Sequence[Judged]) -> dict[str, float]:
-    """The harness hands over what the judge gave for the problem, in a list of one."""
-    (judged,) = results
-    return pass_at_each(judged)
+def _process_results(doc: Mapping[str, Any], results: Sequence[GradedAnswers]) -> dict[str, float]:
+    """Return a problem's metrics; the harness passes its graded answers in a list of one."""
+    (graded,) = results
+    return pass_at_each_k(passed(graded))

@@ -1,1 +1,1 @@
-"""Rubrics of G-Eval and their prompts. Free of torch."""
+"""G-Eval rubrics and the prompts that belong to them. Free of torch."""

@@ -1,4 +1,4 @@
-"""What models are asked: the prompts of a rubric, one JSON object a line."""
+"""The prompts of a rubric: the conversations that models answer, one JSON object per line."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from pacos.files import read_jsonl
 from pacos.schemas import Message
 
 SPEAKERS = {"en": ("User", "Assistant"), "ko": ("사용자", "어시스턴트")}
+"""Speaker labels of a conversation of several turns, by language of the rubric."""
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
-    """One conversation that a model goes on with."""
+class RubricPrompt:
+    """A conversation that a model continues."""
 
     id: str
     turns: tuple[str, ...]
-    """What user and assistant said in turn; the user began and has the last word."""
+    """Alternating turns of user and assistant; the first and the last are the user's."""
     context: str = ""
-    """A fact that the answer may use."""
+    """A fact that the answer may use; empty for none."""
 
     def messages(self) -> list[Message]:
-        """The conversation, the fact as the system's word."""
+        """Return the conversation as chat messages, with the context as the system message."""
         system = [{"role": "system", "content": self.context}] if self.context else []
         roles = ("user", "assistant")
         return system + [
@@ -33,7 +34,7 @@ class Prompt:
         ]
 
     def source(self, lang: str) -> str:
-        """The conversation as the judge reads it."""
+        """Return the conversation as the judge reads it; a single turn has no speaker label."""
         if len(self.turns) == 1:
             return self.turns[0]
         speakers = SPEAKERS[lang]
@@ -42,30 +43,31 @@ class Prompt:
         )
 
 
-def read_prompts(path: Path) -> list[Prompt]:
+def read_prompts(path: Path) -> list[RubricPrompt]:
     """Read a file of prompts.
 
     Raises:
-        UserError: a line is none, or an id comes twice.
+        UserError: the file cannot be read, is empty, or has an invalid line or a duplicate id.
     """
     try:
         records = list(read_jsonl(path))
     except (ValueError, OSError) as error:
-        raise UserError(f"{error}; correct the line, or remove it") from error
+        raise UserError(f"{error}; fix or remove the line") from error
     if not records:
         raise UserError(
-            f"{path}: holds no prompts; write one JSON object a line, with id and turns"
+            f"{path}: contains no prompts; write one JSON object per line, with id and turns"
         )
-    prompts = [_prompt(record, f"{path}:{n}") for n, record in enumerate(records, 1)]
+    prompts = [_prompt(record, f"{path}:{number}") for number, record in enumerate(records, 1)]
+    # An answer is identified by its rubric and prompt id: a duplicate would pair the wrong answers.
     seen: set[str] = set()
     for number, prompt in enumerate(prompts, 1):
         if prompt.id in seen:
-            raise UserError(f"{path}:{number}: id = {prompt.id}: came before; choose another")
+            raise UserError(f"{path}:{number}: id = {prompt.id}: is a duplicate; choose another id")
         seen.add(prompt.id)
     return prompts
 
 
-def _prompt(record: Mapping[str, Any], where: str) -> Prompt:
+def _prompt(record: Mapping[str, Any], location: str) -> RubricPrompt:
     turns = record.get("turns")
     if not (
         isinstance(turns, list)
@@ -73,10 +75,11 @@ def _prompt(record: Mapping[str, Any], where: str) -> Prompt:
         and all(isinstance(turn, str) and turn.strip() for turn in turns)
     ):
         raise UserError(
-            f"{where}: turns = {str(turns)[:80]}: must be a list of texts of odd length, the "
-            "user's first and last; a single request is a list of one"
+            f"{location}: turns = {str(turns)[:80]}: must be a list with an odd number of "
+            "non-empty strings that starts and ends with the user; write a single request as a "
+            "list of one"
         )
     for key in ("id", "context"):
         if not isinstance(record.get(key, ""), str) or not record.get("id"):
-            raise UserError(f"{where}: {key} = {record.get(key)!r}: must be a text; write one")
-    return Prompt(record["id"], tuple(turns), record.get("context", ""))
+            raise UserError(f"{location}: {key} = {record.get(key)!r}: must be a string; write one")
+    return RubricPrompt(record["id"], tuple(turns), record.get("context", ""))

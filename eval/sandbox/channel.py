@@ -1,7 +1,7 @@
 """Messages between the trusted process and a program: JSON with a length in front.
 
-Neither side believes the other to be honest: what comes from a program is bounded in size, and is
-data whatever it says.
+The trusted side takes nothing for granted: what a program sends is bounded in size and time, and is
+parsed as data, never unpickled.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from typing import Any
 _HEADER = struct.Struct("!I")
 
 MAX_REPLY = 1 << 20
-"""Bytes of a message from a program: more is more than any answer to a test."""
+"""Largest message from a program, in bytes; no test of a benchmark needs as much."""
 MAX_REQUEST = 1 << 26
-"""Bytes of a message to a program."""
+"""Largest message to a program, in bytes."""
 
 
 class EndedError(Exception):
-    """The other side ended."""
+    """The other side has closed the channel."""
 
 
-class LateError(Exception):
-    """The deadline passed while the other side was waited for."""
+class DeadlineError(Exception):
+    """The deadline passed while waiting for the other side."""
 
 
 class MalformedError(Exception):
-    """What came is no message."""
+    """The received bytes are not a message."""
 
 
 class Channel:
@@ -38,8 +38,9 @@ class Channel:
 
     Args:
         descriptor: a stream socket.
-        max_size: bytes of a message that this side takes.
-        deadline: of `time.monotonic()`, for everything; None waits for ever.
+        max_size: largest message to accept, in bytes.
+        deadline: value of `time.monotonic()` at which sending and receiving fail; None waits
+            forever.
     """
 
     def __init__(self, descriptor: int, max_size: int, deadline: float | None = None) -> None:
@@ -47,14 +48,15 @@ class Channel:
         self._max_size = max_size
         self.deadline = deadline
         if deadline is not None:
+            # A blocking call could not be ended at the deadline.
             os.set_blocking(descriptor, False)
 
     def send(self, message: Any) -> None:
         """Send one message.
 
         Raises:
-            EndedError: nobody will read it.
-            LateError: the other side does not take it.
+            EndedError: the other side has ended.
+            DeadlineError: the other side does not read it in time.
         """
         data = json.dumps(message).encode()
         left = memoryview(_HEADER.pack(len(data)) + data)
@@ -67,16 +69,17 @@ class Channel:
                 raise EndedError from error
 
     def receive(self) -> Any:
-        """Take one message.
+        """Receive one message.
 
         Raises:
-            EndedError: the other side ended before a whole message came.
-            LateError: no whole message came in time.
-            MalformedError: it is too long, or not JSON.
+            EndedError: the other side ended before a complete message arrived.
+            DeadlineError: no complete message arrived in time.
+            MalformedError: the message is too long, or is not JSON.
         """
         (size,) = _HEADER.unpack(self._read(_HEADER.size))
+        # Checked before a byte of it is read: the size is the program's claim.
         if size > self._max_size:
-            raise MalformedError(f"a message of {size} bytes; {self._max_size} are allowed")
+            raise MalformedError(f"a message of {size} bytes; the limit is {self._max_size}")
         try:
             return json.loads(self._read(size))
         except (ValueError, RecursionError) as error:
@@ -84,8 +87,9 @@ class Channel:
 
     def _read(self, size: int) -> bytes:
         data = bytearray()
+        # Also when bytes are waiting: a program that sends without pause must still time out.
         if self.deadline is not None and time.monotonic() > self.deadline:
-            raise LateError
+            raise DeadlineError
         while len(data) < size:
             try:
                 part = os.read(self._descriptor, size - len(data))
@@ -105,4 +109,4 @@ class Channel:
         poll = select.poll()
         poll.register(self._descriptor, event)
         if left <= 0 or not poll.poll(left * 1000):
-            raise LateError
+            raise DeadlineError

@@ -1,4 +1,4 @@
-"""Workers that test programs at the same time, one a CPU."""
+"""A pool of workers, one per CPU, that test programs concurrently."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ from typing import Any
 
 from eval.configs.sandbox import SandboxConfig
 from eval.sandbox import worker
-from eval.sandbox.box import ROOT, SandboxError
-from eval.sandbox.isolation import Isolation
-from eval.sandbox.verdict import Outcome, Verdict
+from eval.sandbox.isolation.report import IsolationReport
+from eval.sandbox.sandbox import ROOT, SandboxError
+from eval.sandbox.verdict import Outcome, ProgramVerdict
 from pacos.benchmarks.items import CodeProblem
 
-Task = tuple[CodeProblem, str]
+Submission = tuple[CodeProblem, str]
 """A problem, and a program that is to solve it."""
 
-WORKER_LOST = Verdict(Outcome.timed_out, "a test needed too much time or memory for the answer")
+WORKER_LOST = ProgramVerdict(
+    Outcome.timed_out, "a test took too much time or memory over the program's result"
+)
 
 
 class Pool:
-    """Workers, each with a sandbox of its own.
+    """Workers with a sandbox each.
 
     Raises:
-        SandboxError: this machine cannot isolate, and the config does not do without.
+        SandboxError: this machine cannot isolate programs, and the config insists on it.
     """
 
     def __init__(self, config: SandboxConfig) -> None:
         self._config = config
         self._workers: list[_Worker] = []
         try:
+            # All processes are started before the first is waited for.
             for _ in range(config.workers or len(os.sched_getaffinity(0))):
                 self._workers.append(_Worker(config))
             self.isolation = self._workers[0].started()
@@ -50,27 +53,28 @@ class Pool:
         self.close()
 
     def close(self) -> None:
-        """End all workers and what they run."""
+        """End all workers and the programs that they run."""
         for one in self._workers:
             one.close()
 
-    def test(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Verdict]]:
-        """Test programs; yields the place of each among the tasks, and its verdict, as they end."""
-        left = iter(range(len(tasks)))
-        at_work: dict[_Worker, int] = {}
+    def test(self, submissions: Sequence[Submission]) -> Iterator[tuple[int, ProgramVerdict]]:
+        """Test programs, and yield each one's index and verdict as it ends."""
+        left = iter(range(len(submissions)))
+        busy: dict[_Worker, int] = {}
         idle = list(self._workers)
         while True:
-            # In this order, so that no number is drawn without a worker to give it to.
-            for one, number in zip(idle, left, strict=False):
-                one.send(worker.task_line(*tasks[number]))
-                at_work[one] = number
-            if not at_work:
+            # zip advances `idle` first: the other way round, it would take an index from `left`
+            # before it found that there is no worker for it, and lose that index.
+            for one, index in zip(idle, left, strict=False):
+                one.send(worker.task_line(*submissions[index]))
+                busy[one] = index
+            if not busy:
                 return
             idle = []
-            for one in _answering(at_work):
-                number, answer = at_work.pop(one), one.receive()
+            for one in _answering(busy):
+                index, answer = busy.pop(one), one.receive()
                 idle.append(one if answer else self._replaced(one))
-                yield number, _verdict(answer) if answer else WORKER_LOST
+                yield index, _verdict(answer) if answer else WORKER_LOST
 
     def _replaced(self, lost: _Worker) -> _Worker:
         lost.close()
@@ -81,7 +85,7 @@ class Pool:
 
 
 def _answering(workers: Iterable[_Worker]) -> list[_Worker]:
-    """Those that have answered, or ended; waits for the first."""
+    """Wait for at least one worker that has answered or ended, and return all such."""
     poll = select.poll()
     by_descriptor = {one.fileno(): one for one in workers}
     for descriptor in by_descriptor:
@@ -89,14 +93,14 @@ def _answering(workers: Iterable[_Worker]) -> list[_Worker]:
     return [by_descriptor[descriptor] for descriptor, _ in poll.poll()]
 
 
-def _verdict(answer: dict[str, str]) -> Verdict:
+def _verdict(answer: dict[str, str]) -> ProgramVerdict:
     if "error" in answer:
         raise SandboxError(answer["error"])
-    return Verdict(Outcome[answer["outcome"]], answer["detail"])
+    return ProgramVerdict(Outcome[answer["outcome"]], answer["detail"])
 
 
 class _Worker:
-    """A worker process, with its pipes."""
+    """A worker process and its pipes."""
 
     def __init__(self, config: SandboxConfig) -> None:
         code = (
@@ -108,32 +112,32 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            # Ctrl-C is for us, who then end the workers.
+            # A session of its own: Ctrl-C reaches this process only, which then ends the workers.
             start_new_session=True,
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._questions, self._answers = self._process.stdin, self._process.stdout
+        self._requests, self._answers = self._process.stdin, self._process.stdout
         self.send(worker.first_line(config))
 
     def fileno(self) -> int:
         return self._answers.fileno()
 
-    def started(self) -> Isolation:
-        """Wait until its sandbox stands."""
+    def started(self) -> IsolationReport:
+        """Wait until its sandbox is up, and return the layers in force."""
         answer = self.receive()
         if answer is None or "error" in answer:
             raise SandboxError(
                 "a worker of the sandbox ended" if answer is None else answer["error"]
             )
-        return Isolation(answer["isolation"])
+        return IsolationReport(answer["isolation"])
 
     def send(self, line: str) -> None:
-        self._questions.write(line)
-        self._questions.flush()
+        self._requests.write(line)
+        self._requests.flush()
 
     def receive(self) -> Any:
-        """Its next answer; None if it ended."""
+        """Return its next answer; None if it has ended."""
         line = self._answers.readline()
         return json.loads(line) if line else None
 

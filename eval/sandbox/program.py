@@ -1,4 +1,4 @@
-"""A generated program in its process: first the process locks itself in, then the program runs."""
+"""The isolated process of one program: it locks itself in, then runs the program."""
 
 from __future__ import annotations
 
@@ -12,56 +12,60 @@ from functools import partial
 from typing import Any, NoReturn
 
 from eval.sandbox.channel import MAX_REQUEST, Channel
+from eval.sandbox.isolation import kernel, landlock, namespaces, seccomp
+from eval.sandbox.isolation.report import IN_FORCE
 from eval.sandbox.values import pack, unpack
-from eval.sandbox.walls import kernel, landlock, namespaces, seccomp
 
 CHANNEL = 3
 """Descriptor of the channel, after the three standard ones, which are /dev/null."""
 
 OPEN_FILES = 64
+"""Most descriptors that a program can have open."""
 
 MODULE = "candidate"
-"""Name of the module that the program is."""
-
-IN_FORCE = ""
-"""What a layer says of itself where it is in force; otherwise it says why it is not."""
+"""Name of the module that the program runs as."""
 
 
 @dataclass(slots=True)
-class Plan:
-    """What a program may use, and what stands around it. Crosses to the server as JSON."""
+class ProgramLimits:
+    """What a program may use. Crosses to the fork server as JSON."""
 
     isolated: bool
+    """False to run without isolation layers, under resource limits only."""
     memory: int
     """Bytes of address space."""
     disk_mib: int
     seconds: int
-    """Of the processor; the wall time is the trusted side's to watch."""
+    """CPU time; the trusted side watches the wall time."""
     readable: list[str]
     """Folders and files that Python itself reads."""
     modules: list[str]
-    """Folders of packages, added to `sys.path`."""
+    """Folders of installed packages, added to `sys.path`."""
 
 
-def run(descriptor: int, plan: Plan, layers: dict[str, str]) -> NoReturn:
-    """Lock this process in, take a program from the channel, and answer calls until it ends.
+def run(descriptor: int, limits: ProgramLimits, layers: dict[str, str]) -> NoReturn:
+    """Lock this process in, receive a program, and answer calls until the channel closes.
 
     Args:
         descriptor: this side of the channel.
-        plan: what to lock in to.
-        layers: what the server around it put in force already.
+        limits: what the program may use.
+        layers: layers that the fork server has put in force around this process.
     """
+    # Not inherited from the server over the fork.
     kernel.die_with_parent()
     os.dup2(descriptor, CHANNEL)
+    # The server's own descriptors must not leak; RLIMIT_NOFILE rules out any above.
     os.closerange(CHANNEL + 1, OPEN_FILES)
     os.environ.clear()
-    # Seen by libraries in C alone: numpy would begin threads, which seccomp forbids.
+    # Set for C libraries only, not in os.environ: OpenBLAS would start threads when numpy is
+    # imported, which seccomp forbids.
     os.putenv("OPENBLAS_NUM_THREADS", "1")
+    # The arguments of the server contain paths of this machine.
     sys.argv[:] = [""]
     channel = Channel(CHANNEL, MAX_REQUEST)
-    # Whatever happens, nothing comes back from here into the server's loop.
+    # This is a fork inside the server's loop: no exception, and no return, may lead back into it.
     try:
-        layers = layers | _lock_in(plan, has_folder=layers.get("mounts") == IN_FORCE)
+        layers = layers | _lock_in(limits, has_folder=layers.get("mounts") == IN_FORCE)
         channel.send({"layers": layers})
         request = channel.receive()
         function = _load(channel, request["program"], request["entry_point"])
@@ -71,15 +75,19 @@ def run(descriptor: int, plan: Plan, layers: dict[str, str]) -> NoReturn:
         os._exit(0)
 
 
-def _lock_in(plan: Plan, has_folder: bool) -> dict[str, str]:
-    """Put every layer in force that a process can put itself under."""
+def _lock_in(limits: ProgramLimits, has_folder: bool) -> dict[str, str]:
+    """Put every layer in force that a process can put itself under, and report each.
+
+    The order matters: Landlock and seccomp need no_new_privs, and seccomp comes last because it
+    forbids the system calls that the other layers need.
+    """
     folder = [namespaces.TEMPORARY] if has_folder else []
     os.chdir(folder[0] if folder else "/")
-    steps: dict[str, Callable[[], object]] = {"limits": partial(_limit, plan)}
-    if plan.isolated:
+    steps: dict[str, Callable[[], object]] = {"limits": partial(_set_limits, limits)}
+    if limits.isolated:
         steps |= {
             "no_new_privs": kernel.forbid_new_privileges,
-            "landlock": partial(landlock.restrict, plan.readable, [*folder, "/dev/null"]),
+            "landlock": partial(landlock.restrict, limits.readable, [*folder, "/dev/null"]),
             "capabilities": kernel.drop_capabilities,
             "seccomp": seccomp.restrict,
         }
@@ -93,13 +101,16 @@ def _lock_in(plan: Plan, has_folder: bool) -> dict[str, str]:
     return layers
 
 
-def _limit(plan: Plan) -> None:
+def _set_limits(limits: ProgramLimits) -> None:
+    # RLIMIT_NPROC is not among them: it counts all processes of the user, those outside included,
+    # and does not bind root. Fork bombs end at seccomp, which has no call that creates a process.
     for kind, value in (
-        (resource.RLIMIT_AS, plan.memory),
-        (resource.RLIMIT_CPU, plan.seconds),
-        (resource.RLIMIT_FSIZE, plan.disk_mib << 20),
+        (resource.RLIMIT_AS, limits.memory),
+        (resource.RLIMIT_CPU, limits.seconds),
+        (resource.RLIMIT_FSIZE, limits.disk_mib << 20),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
         (resource.RLIMIT_CORE, 0),
+        # Memory of the kernel that RLIMIT_AS does not count.
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
     ):
@@ -107,8 +118,9 @@ def _limit(plan: Plan) -> None:
 
 
 def _load(channel: Channel, program: str, entry_point: str) -> Any:
-    """Run the program's top level; returns its function, None if that failed."""
+    """Run the program's top level, and return its function; None if that failed."""
     module = types.ModuleType(MODULE)
+    # Dataclasses and pickle look their module up by name.
     sys.modules[MODULE] = module
     try:
         exec(compile(program, f"{MODULE}.py", "exec"), vars(module))
@@ -123,6 +135,7 @@ def _load(channel: Channel, program: str, entry_point: str) -> Any:
 def _call(channel: Channel, function: Any, request: dict[str, Any]) -> None:
     arguments, named = unpack(request["arguments"]), unpack(request["named"])
     try:
+        # Inside the try: packing runs the program's own code, such as __iter__ of its classes.
         reply = {"returned": pack(function(*arguments, **named))}
     except BaseException as error:  # noqa: BLE001  # the program may raise anything
         reply = _raised(error)
@@ -132,6 +145,6 @@ def _call(channel: Channel, function: Any, request: dict[str, Any]) -> None:
 def _raised(error: BaseException) -> dict[str, list[str]]:
     try:
         text = str(error)[:500]
-    except Exception:  # noqa: BLE001  # its text is the program's, too
+    except Exception:  # noqa: BLE001  # __str__ is the program's code too
         text = ""
     return {"raised": [type(error).__name__[:100], text]}

@@ -1,7 +1,7 @@
-"""Plain values as JSON, and back: what crosses between tests and a program.
+"""Plain values as JSON and back: all that crosses between tests and a program.
 
-Only values of built-in types come out of `unpack`, made anew, whatever went in: an object that
-equals everything, or names another class as its own, arrives as an `Opaque`, which equals nothing.
+`unpack` builds new values of built-in types, whatever went in. An object that equals everything, or
+that claims another class, arrives as an `Opaque`, which equals nothing but itself.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 MAX_DEPTH = 200
-"""Containers inside one another."""
+"""Levels of nested containers, well below Python's recursion limit of 1,000: unpacking takes up to
+two frames per level, and tests recurse through the values as well."""
 _SHORT = 1 << 63
-"""Integers below it are JSON numbers; Python reads longer ones from decimals in quadratic time."""
+"""Integers below this magnitude are JSON numbers. Longer ones are sent in hexadecimal: Python
+parses decimals in quadratic time, and refuses more than 4,300 digits."""
 
 
 class Opaque:
@@ -29,15 +31,17 @@ class Opaque:
 
 
 def pack(value: Any) -> Any:
-    """A value as JSON; one of a subclass, such as Counter, as the built-in type.
+    """Return a value as JSON; an instance of a subclass, such as Counter, as its built-in type.
 
     Raises:
-        RecursionError: it holds itself, or is too deep.
+        RecursionError: the value contains itself, or is nested too deeply.
     """
+    # `type(…) in` and not isinstance: a subclass of str may lie about its content.
     if value is None or type(value) in (bool, str, float):
         return value
     if type(value) is int and -_SHORT < value < _SHORT:
         return value
+    # Looked up, not imported: numpy takes longer to import than most programs take to run.
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.generic):
         return pack(value.item())
@@ -56,6 +60,7 @@ def pack(value: Any) -> Any:
 
 
 def _items(value: Mapping[Any, Any]) -> list[Any]:
+    """Return keys and values in one flat list: JSON objects only have string keys."""
     return [part for item in value.items() for part in item]
 
 
@@ -65,17 +70,17 @@ _CONTAINERS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     dict: ("dict", _items),
     set: ("set", list),
     frozenset: ("frozenset", list),
-    # Tests may go through either once; neither equals a list.
+    # Tests may iterate over either once; neither equals a list.
     range: ("iterator", list),
     Iterator: ("iterator", list),
 }
 
 
 def unpack(packed: Any) -> Any:
-    """The value that `pack` was given.
+    """Return the value that was packed.
 
     Raises:
-        ValueError: no value is packed so.
+        ValueError: this is not a packed value.
     """
     return _unpack(packed, MAX_DEPTH)
 
@@ -83,23 +88,23 @@ def unpack(packed: Any) -> Any:
 def _unpack(packed: Any, depth: int) -> Any:
     if not isinstance(packed, list):
         if isinstance(packed, dict):
-            raise ValueError("an object is no value")
+            raise ValueError("a JSON object is not a packed value")
         return packed
     if not packed or not isinstance(packed[0], str):
-        raise ValueError("a value without a type")
+        raise ValueError("a packed value without a type")
     tag, parts = packed[0], packed[1:]
     if tag in _FROM_PARTS:
         if depth == 0:
-            raise ValueError(f"more than {MAX_DEPTH} containers inside one another")
+            raise ValueError(f"more than {MAX_DEPTH} nested containers")
         try:
             return _FROM_PARTS[tag]([_unpack(part, depth - 1) for part in parts])
         except TypeError as error:
-            raise ValueError(f"a {tag} of what it cannot hold") from error
+            raise ValueError(f"a {tag} with an element that it cannot hold") from error
     if tag in _FROM_TEXT and len(parts) == 1 and isinstance(parts[0], str):
         return _FROM_TEXT[tag](parts[0])
     if tag == "complex" and [type(part) for part in parts] == [float, float]:
         return complex(*parts)
-    raise ValueError(f"no type is called {tag[:100]!r}, or not so")
+    raise ValueError(f"an unknown type, or wrong content for it: {tag[:100]!r}")
 
 
 def _dict(parts: Sequence[Any]) -> dict[Any, Any]:

@@ -1,4 +1,4 @@
-"""What became of a program."""
+"""The verdict on a program."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 MAX_DETAIL = 300
-"""Characters that a program can add to a verdict."""
+"""Characters that a program can contribute to its verdict."""
 
 
 class Outcome(Enum):
-    """How a program and its tests ended; all but the first are failures."""
+    """How a program and its tests ended; every outcome but `passed` is a failure.
+
+    The values are written to results.
+    """
 
     passed = "passed"
     failed = "a test failed"
@@ -21,20 +24,24 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """How a program ended, and what is to be said of it; programs have a say in that."""
+class ProgramVerdict:
+    """The outcome of a program, with a detail that the program may have written."""
 
     outcome: Outcome
     detail: str = ""
 
     @property
     def passed(self) -> bool:
-        """Whether all tests passed."""
+        """True if all tests passed."""
         return self.outcome is Outcome.passed
 
     @classmethod
-    def saying(cls, outcome: Outcome, text: str) -> Verdict:
-        """A verdict with a text that may come from a program: short, and fit to be written."""
+    def with_text(cls, outcome: Outcome, text: str) -> ProgramVerdict:
+        """Return a verdict with a program's text, cut to size and made encodable as UTF-8.
+
+        A lone surrogate in an exception's message would otherwise fail the write of the verdict,
+        and end the evaluation instead of the program.
+        """
         return cls(outcome, text[:MAX_DETAIL].encode(errors="replace").decode())
 
     def __str__(self) -> str:

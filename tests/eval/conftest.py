@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from eval.config import EvalConfig
 from eval.configs.sandbox import SandboxConfig
-from eval.sandbox.box import Sandbox
+from eval.sandbox.sandbox import Sandbox
 from pacos.configs.shared import ClusterConfig, Device, RunConfig
 from pacos.configs.suite import SuiteConfig
 from pacos.files import write_jsonl

@@ -1,4 +1,4 @@
-"""How far a judge agrees with people: three correlations at three levels, with intervals."""
+"""Agreement of a judge with people: three correlations at three levels, with intervals."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ Ints = NDArray[np.int64]
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 LEAST_DOCUMENTS = 10
-"""With fewer, resamples are too much alike for an interval: it is then -1 to 1, all that can be."""
+"""Fewest documents for a bootstrap: with fewer, resamples are too much alike for a valid interval,
+and it is reported as -1 to 1."""
 
 LEVELS = ("dataset", "summary", "system")
-"""Over all texts; within each document over its systems, then the mean; over the systems' means
-(SummEval's and UniEval's definitions)."""
+"""Levels of correlation, as SummEval and UniEval define them: over all texts; within each document
+over its systems, then averaged over documents; over the systems' means."""
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """One text that a judge and people scored."""
+class ScoredPoint:
+    """One text with the judge's score and the human rating."""
 
     document: str
-    """Texts of one document are not independent: the bootstrap draws documents."""
+    """Texts of one document are not independent: the bootstrap resamples documents."""
     system: str
     judge: float
     human: float
@@ -39,7 +40,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure and its 95 % interval."""
+    """A value with its 95 % interval."""
 
     value: float
     low: float
@@ -52,23 +53,26 @@ class Agreement:
 
     level: str
     units: int
-    """What is correlated: texts, documents, systems."""
+    """Number of texts, documents or systems that were correlated."""
     skipped: int
-    """Documents left out because judge or people gave all their texts one score (summary)."""
+    """Documents left out because the judge or the people gave all their texts the same score
+    (summary level)."""
     pearson: Estimate
     spearman: Estimate
     kendall: Estimate
-    """Tau-b."""
+    """Kendall's tau-b."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def correlations(judge: Floats, human: Floats) -> Floats:
-    """[3] Pearson, Spearman and Kendall's tau-b; NaN where either side is constant."""
+    """Return [3] Pearson, Spearman and Kendall's tau-b; NaN if either side is constant."""
     if len(judge) < 2 or np.ptp(judge) == 0 or np.ptp(human) == 0:
         return np.full(3, np.nan)
     ranks = scipy.stats.rankdata(judge), scipy.stats.rankdata(human)
+    # `corrcoef` and not `scipy.stats.pearsonr`, whose p-value costs more than the coefficient:
+    # the bootstrap computes each of these 1,000 times.
     return np.array(
         [
             np.corrcoef(judge, human)[0, 1],
@@ -78,8 +82,8 @@ def correlations(judge: Floats, human: Floats) -> Floats:
     )
 
 
-def agreements(points: Sequence[Point], seed: int) -> list[Agreement]:
-    """The correlations at every level at which there are any."""
+def agreements(points: Sequence[ScoredPoint], seed: int) -> list[Agreement]:
+    """Return the correlations at every level at which they are defined."""
     if not points:
         return []
     documents = _codes([point.document for point in points])
@@ -87,21 +91,25 @@ def agreements(points: Sequence[Point], seed: int) -> list[Agreement]:
     judge = np.array([point.judge for point in points], dtype=float)
     human = np.array([point.human for point in points], dtype=float)
     measures: dict[str, Callable[[Ints], Floats]] = {
-        "dataset": lambda kept: correlations(judge[kept], human[kept]),
+        "dataset": lambda rows: correlations(judge[rows], human[rows]),
         "summary": _summary_level(documents, judge, human),
-        "system": lambda kept: _system_level(systems[kept], judge[kept], human[kept]),
+        "system": lambda rows: _system_level(systems[rows], judge[rows], human[rows]),
     }
-    rows = [np.flatnonzero(documents == one) for one in range(documents.max(initial=-1) + 1)]
+    by_document = [
+        np.flatnonzero(documents == code) for code in range(documents.max(initial=-1) + 1)
+    ]
     found = []
     for level in LEVELS:
-        value = measures[level](np.arange(len(points)))
-        if not np.isfinite(value).all():
+        values = measures[level](np.arange(len(points)))
+        if not np.isfinite(values).all():
             continue
         random = np.random.default_rng(derived_seed(seed, "agreement", level))
-        ends = _interval(measures[level], rows, random)
-        estimates = [Estimate(*map(float, three)) for three in zip(value, *ends, strict=True)]
-        skipped = sum(bool(np.ptp(judge[own]) == 0 or np.ptp(human[own]) == 0) for own in rows)
-        units = {"dataset": len(points), "summary": len(rows) - skipped}
+        bounds = _interval(measures[level], by_document, random)
+        estimates = [Estimate(*map(float, three)) for three in zip(values, *bounds, strict=True)]
+        skipped = sum(
+            bool(np.ptp(judge[rows]) == 0 or np.ptp(human[rows]) == 0) for rows in by_document
+        )
+        units = {"dataset": len(points), "summary": len(by_document) - skipped}
         found.append(
             Agreement(
                 level,
@@ -114,48 +122,59 @@ def agreements(points: Sequence[Point], seed: int) -> list[Agreement]:
 
 
 def _codes(names: Sequence[str]) -> Ints:
+    """Number the names from 0 in order of appearance."""
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return np.array([numbers[name] for name in names], dtype=np.int64)
 
 
 def _summary_level(documents: Ints, judge: Floats, human: Floats) -> Callable[[Ints], Floats]:
-    """Each document's correlations are computed once; a resample averages those it has."""
-    own = [np.flatnonzero(documents == one) for one in range(documents.max(initial=-1) + 1)]
-    table = np.array([correlations(judge[rows], human[rows]) for rows in own])
+    """Return the measure of the summary level.
 
-    def mean(kept: Ints) -> Floats:
-        times = np.bincount(documents[kept], minlength=len(own)) / [len(rows) for rows in own]
-        defined = np.isfinite(table[:, 0]) & (times > 0)
-        if not defined.any():
+    A document's correlations do not depend on the resample, so each is computed once, and a
+    resample averages those of the documents it drew: 1,000 resamples cost one pass.
+    """
+    by_document = [np.flatnonzero(documents == code) for code in range(documents.max() + 1)]
+    table = np.array([correlations(judge[rows], human[rows]) for rows in by_document])
+    sizes = [len(rows) for rows in by_document]
+
+    def mean(rows: Ints) -> Floats:
+        times = np.bincount(documents[rows], minlength=len(by_document)) / sizes
+        is_defined = np.isfinite(table[:, 0]) & (times > 0)
+        if not is_defined.any():
             return np.full(3, np.nan)
-        return np.average(table[defined], axis=0, weights=times[defined])
+        return np.average(table[is_defined], axis=0, weights=times[is_defined])
 
     return mean
 
 
 def _system_level(systems: Ints, judge: Floats, human: Floats) -> Floats:
     counts = np.bincount(systems)
-    there = counts > 0
-    means = [np.bincount(systems, side)[there] / counts[there] for side in (judge, human)]
+    # A resample can miss a system altogether.
+    present = counts > 0
+    means = [np.bincount(systems, side)[present] / counts[present] for side in (judge, human)]
     return correlations(*means)
 
 
 def _interval(
-    measure: Callable[[Ints], Floats], rows: Sequence[Ints], random: np.random.Generator
+    measure: Callable[[Ints], Floats], by_document: Sequence[Ints], random: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Percentile interval over documents drawn with replacement."""
-    if len(rows) < LEAST_DOCUMENTS:
+    """Return the percentile interval over documents drawn with replacement."""
+    documents = len(by_document)
+    if documents < LEAST_DOCUMENTS:
         return np.full(3, -1.0), np.full(3, 1.0)
-    drawn = [
-        measure(np.concatenate([rows[one] for one in random.integers(0, len(rows), len(rows))]))
+    resampled = [
+        measure(
+            np.concatenate([by_document[one] for one in random.integers(0, documents, documents)])
+        )
         for _ in range(RESAMPLES)
     ]
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.nanquantile(np.array(drawn), [tail, 1 - tail], axis=0)
+    # A resample in which one side is constant has no correlation.
+    low, high = np.nanquantile(np.array(resampled), [tail, 1 - tail], axis=0)
     return low, high
 
 
 def length_correlation(scores: Sequence[float], lengths: Sequence[float]) -> float | None:
-    """Spearman's correlation of scores with the lengths of what was scored."""
-    found = float(correlations(np.array(scores, dtype=float), np.array(lengths, dtype=float))[1])
-    return None if math.isnan(found) else found
+    """Return Spearman's correlation of scores with text lengths; None if undefined."""
+    rho = float(correlations(np.array(scores, dtype=float), np.array(lengths, dtype=float))[1])
+    return None if math.isnan(rho) else rho

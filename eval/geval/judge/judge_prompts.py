@@ -1,9 +1,11 @@
-"""What the judge is asked, after G-Eval (Liu et al. 2023, arXiv 2303.16634, §2).
+"""The judge's prompts, after G-Eval (Liu et al. 2023, arXiv 2303.16634, §2).
 
-Three requests: for the evaluation steps of a criterion, once (auto-CoT); for the score of a text,
-by filling in a form; and for the better of two texts. Everything is in the user's turn, in the
-language of the rubric. docs/geval.md says where the published script differs from its paper, and
-this from both.
+There are three requests: for the evaluation steps of a criterion, once (auto-CoT); for the score of
+a text, by filling in a form; and for the better of two texts. Each is one user message, in the
+language of the rubric. docs/geval.md lists where the published script differs from its paper, and
+where this differs from both.
+
+The wording is data: changing it changes scores, and invalidates every reply in a ledger.
 """
 
 from __future__ import annotations
@@ -13,23 +15,23 @@ from dataclasses import dataclass
 from eval.rubrics.rubric import Criterion, Rubric
 from pacos.schemas import Message
 
-Prompt = tuple[Message, ...]
+JudgePrompt = tuple[Message, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class JudgedText:
     """A text to be judged."""
 
     source: str
-    """What it answers."""
+    """The request or text that it answers."""
     output: str
     context: str = ""
-    """A fact that it may use."""
+    """A fact that the output may use; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """The form's own words in one language."""
+class FormWording:
+    """The fixed wording of the judge's prompts in one language."""
 
     criterion: str
     steps: str
@@ -42,8 +44,8 @@ class Words:
     better: str
 
 
-WORDS = {
-    "en": Words(
+WORDING = {
+    "en": FormWording(
         criterion="Evaluation Criterion:",
         steps="Evaluation Steps:",
         ask_steps=(
@@ -68,7 +70,7 @@ WORDS = {
         ),
         better="Better:",
     ),
-    "ko": Words(
+    "ko": FormWording(
         criterion="평가 기준:",
         steps="평가 단계:",
         ask_steps=(
@@ -95,57 +97,59 @@ WORDS = {
 }
 
 
-def steps_prompt(rubric: Rubric, criterion: Criterion) -> Prompt:
-    """Asks for the evaluation steps of a criterion."""
-    words = WORDS[rubric.lang]
-    ask = words.ask_steps.format(low=criterion.low, high=criterion.high)
-    parts = [rubric.introduction, words.criterion, _stated(criterion), ask, words.steps]
+def steps_prompt(rubric: Rubric, criterion: Criterion) -> JudgePrompt:
+    """Return the request for the evaluation steps of a criterion."""
+    wording = WORDING[rubric.lang]
+    ask = wording.ask_steps.format(low=criterion.low, high=criterion.high)
+    parts = [rubric.introduction, wording.criterion, _stated(criterion), ask, wording.steps]
     return _prompt(parts)
 
 
-def score_prompt(rubric: Rubric, criterion: Criterion, text: Text) -> Prompt:
-    """Asks for the score of a text, by a criterion whose steps are there."""
+def score_prompt(rubric: Rubric, criterion: Criterion, text: JudgedText) -> JudgePrompt:
+    """Return the request for the score of a text on a criterion, whose steps are known."""
     assert criterion.steps is not None
-    words = WORDS[rubric.lang]
-    ask = words.ask_score.format(output=rubric.output, low=criterion.low, high=criterion.high)
+    wording = WORDING[rubric.lang]
+    ask = wording.ask_score.format(output=rubric.output, low=criterion.low, high=criterion.high)
     return _prompt(
         [
             rubric.introduction,
-            f"{words.criterion}\n{_stated(criterion)}",
-            f"{words.steps}\n{criterion.steps}",
-            words.data,
-            *_given(rubric, text),
+            f"{wording.criterion}\n{_stated(criterion)}",
+            f"{wording.steps}\n{criterion.steps}",
+            wording.data,
+            *_inputs(rubric, text),
             _quoted(rubric.output, "output", text.output),
             ask,
-            f"{words.form}\n\n- {criterion.label}:",
+            # The prompt ends where the form expects the score, so that the first token of a
+            # well-behaved reply is the score and its probabilities can be read there.
+            f"{wording.form}\n\n- {criterion.label}:",
         ]
     )
 
 
-def pair_prompt(rubric: Rubric, text: Text, second: str) -> Prompt:
-    """Asks which is better: the output of `text`, shown first, or another to the same source."""
-    words = WORDS[rubric.lang]
+def pair_prompt(rubric: Rubric, text: JudgedText, second: str) -> JudgePrompt:
+    """Return the request for the better output: that of `text`, shown first, or `second`."""
+    wording = WORDING[rubric.lang]
     criteria = "\n".join(f"- {_stated(criterion)}" for criterion in rubric.criteria)
     return _prompt(
         [
             rubric.introduction,
-            f"{words.criteria}\n{criteria}",
-            words.data,
-            *_given(rubric, text),
+            f"{wording.criteria}\n{criteria}",
+            wording.data,
+            *_inputs(rubric, text),
             _quoted(f"{rubric.output} 1", "output_1", text.output),
             _quoted(f"{rubric.output} 2", "output_2", second),
-            words.ask_better,
-            words.better,
+            wording.ask_better,
+            wording.better,
         ]
     )
 
 
-def _given(rubric: Rubric, text: Text) -> list[str]:
-    """What the judged text had to go on."""
-    shown = [_quoted(rubric.source, "source", text.source)]
+def _inputs(rubric: Rubric, text: JudgedText) -> list[str]:
+    """Return the quoted source, and the context if there is one."""
+    sections = [_quoted(rubric.source, "source", text.source)]
     if rubric.context and text.context:
-        shown.append(_quoted(rubric.context, "context", text.context))
-    return shown
+        sections.append(_quoted(rubric.context, "context", text.context))
+    return sections
 
 
 def _stated(criterion: Criterion) -> str:
@@ -153,9 +157,13 @@ def _stated(criterion: Criterion) -> str:
 
 
 def _quoted(heading: str, tag: str, text: str) -> str:
-    """A text between tags, which it cannot close itself."""
+    """Return a text between tags.
+
+    Closing tags inside the text are broken up, so that a judged text cannot end its quotation and
+    address the judge (prompt injection).
+    """
     return f"{heading}:\n<{tag}>\n{text.replace(f'</{tag}', f'</ {tag}')}\n</{tag}>"
 
 
-def _prompt(parts: list[str]) -> Prompt:
+def _prompt(parts: list[str]) -> JudgePrompt:
     return ({"role": "user", "content": "\n\n".join(parts)},)

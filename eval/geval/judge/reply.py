@@ -1,4 +1,4 @@
-"""What a judge's reply says: a score, or which of two texts is better."""
+"""Parse a judge's reply: a score, or which of two texts is better."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from eval.rubrics.rubric import Criterion
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class ParsedScore:
     """A score found in a reply."""
 
     value: float
-    at: int
-    """Place of its first digit in the reply."""
+    position: int
+    """Index of its first digit in the reply."""
     is_strict: bool
-    """Whether the reply is the filled-in form and nothing else."""
+    """True if the reply is the filled-in form and nothing else."""
 
 
 class Preference(Enum):
-    """Which of two texts a reply prefers, in the order in which they were shown."""
+    """The preferred one of two texts, in the order in which they were shown."""
 
     first = "first"
     second = "second"
@@ -29,33 +29,41 @@ class Preference(Enum):
 
 
 NUMBER = r"(?<![\d.])(?P<score>\d+(?:\.\d+)?)(?![\d.]*\d)"
+"""An integer or decimal that is not a part of a longer number or of a version such as 1.2.3."""
 SCALE = re.compile(
     r"\d+점?\s*(?:-|–|~|to|에서|부터)\s*\d+(?:점?까지)?|(?:/|out of)\s*\d+|\d+점?\s*만점에?",
     re.IGNORECASE,
 )
 """A mention of the scale, such as 1-5, /5, out of 5, 5점 만점."""
 SCALE_REACH = len(" out of 10")
+"""Characters after a score in which its scale may be mentioned."""
 NAMED = r"(?:score|rating|grade|점수|평점)(?:\s*(?:is|of)|는|은|를|을)?"
+"""Words that introduce a score."""
 CLAUSE_END = re.compile(r"점?(?:입니다|이다)?\s*(?:[*.,;:!)\]\"]|$)", re.MULTILINE)
+"""End of a clause right after a number: "It deserves 4." but not "It has 4 sentences"."""
 LISTED = re.compile(r"\s*[(\[]?1[.)\]]\s+\S.*^\s*[(\[]?2[.)\]]\s", re.DOTALL | re.MULTILINE)
-"""A numbered list: its 1 is no score."""
+"""A reply that opens with a numbered list: its 1 is not a score."""
 
 
-def parse_score(text: str, criterion: Criterion) -> Score | None:
-    """The score in a reply; None where there is none, or more than one that could be meant.
+def parse_score(text: str, criterion: Criterion) -> ParsedScore | None:
+    """Return the score in a reply, or None if there is none or the reply is ambiguous.
 
-    Mentions of the scale are passed over. Then a number counts that the reply begins with, as the
-    form asks; else one after the criterion's label, or after a word such as score; else the only
-    number, if it ends a clause. A number outside of the scale, or on another one, is no score.
+    Mentions of the scale are ignored. The first of these rules that matches decides:
+
+    1. the reply begins with a number, optionally after the criterion's label, as the form asks;
+    2. a number follows the criterion's label, or a word such as "score";
+    3. the reply contains exactly one number, and it ends a clause.
+
+    A number outside the scale, or given on another scale (4/10), is not a score.
     """
     label = re.escape(criterion.label)
-    # Blanked out, so that places stay what they are.
-    bare = SCALE.sub(lambda found: " " * len(found[0]), text)
+    # Blanked out rather than removed, so that positions stay those of the reply.
+    bare = SCALE.sub(lambda match: " " * len(match[0]), text)
     begin = re.match(rf"[\s\-*•]*(?:{label}[\s*]*[:：])?[\s*]*{NUMBER}", bare, re.IGNORECASE)
     if begin is not None and not LISTED.match(text):
         is_alone = re.fullmatch(r"[\s*.]*점?[\s*.]*", text[begin.end() :]) is not None
-        is_whole = bare[: begin.end()] == text[: begin.end()]
-        return _score(begin, text, criterion, is_strict=is_alone and is_whole)
+        is_unblanked = bare[: begin.end()] == text[: begin.end()]
+        return _score(begin, text, criterion, is_strict=is_alone and is_unblanked)
     for name in (label, NAMED):
         named = re.search(rf"{name}\W{{0,12}}{NUMBER}", bare, re.IGNORECASE)
         if named is not None:
@@ -67,26 +75,28 @@ def parse_score(text: str, criterion: Criterion) -> Score | None:
 
 
 def _score(
-    found: re.Match[str], text: str, criterion: Criterion, is_strict: bool = False
-) -> Score | None:
-    value = float(found["score"])
-    # What scale it is on is said before it or right after it.
-    mentioned = SCALE.findall(text[: found.end() + SCALE_REACH])
+    match: re.Match[str], text: str, criterion: Criterion, is_strict: bool = False
+) -> ParsedScore | None:
+    value = float(match["score"])
+    # A scale is named before its score ("on a scale of 1-10, 4") or right after it ("4 out of 10").
+    mentioned = SCALE.findall(text[: match.end() + SCALE_REACH])
     if any(int(re.findall(r"\d+", scale)[-1]) != criterion.high for scale in mentioned):
         return None
     if not criterion.low <= value <= criterion.high:
         return None
-    return Score(value, found.start("score"), is_strict)
+    return ParsedScore(value, match.start("score"), is_strict)
 
 
 TIE = re.compile(r"\b(?:tie|tied|draw|neither|equal(?:ly)?|both)\b|무승부|비슷|동점", re.IGNORECASE)
 CHOICE = re.compile(r"(?<![\d.])(?<!than )(?<!over )([12])(?![\d.]*\d)")
+"""1 or 2 as a choice; "better than 2" names the text that loses."""
 
 
 def parse_preference(text: str) -> Preference | None:
-    """Which text a reply prefers; None where it does not say, or says both.
+    """Return the preferred text, or None if the reply names none or both.
 
-    A number that the reply begins with counts, whatever follows; else the only one in it.
+    A number at the start of the reply decides, whatever follows; otherwise the reply must name
+    exactly one of the two, or a tie.
     """
     begin = re.match(r"[\s\W]*([12])(?!\d)", text)
     if begin is not None and not LISTED.match(text):

@@ -15,7 +15,7 @@ from eval.configs.geval import Scoring
 from eval.engine.answers import Answers
 from eval.geval.answers import read_answers
 from eval.geval.judge import judge
-from eval.geval.records import CERTIFICATE, Judged, read_judged
+from eval.geval.records import CERTIFICATE, JudgeResults, read_judge_results
 from eval.rubrics.rubric import read_rubric
 from eval.run import main
 from pacos.errors import EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
@@ -37,10 +37,10 @@ def live(config: EvalConfig) -> tuple[RunPaths, int]:
     return run, main(["--config", str(Lives(run).next_config())])
 
 
-def verdicts(config: EvalConfig, run: RunPaths) -> tuple[Judged, dict[str, Any]]:
+def results(config: EvalConfig, run: RunPaths) -> tuple[JudgeResults, dict[str, Any]]:
     folder = config.judged_folder(run.eval)
     assert folder is not None
-    return read_judged(folder), read_json(folder / CERTIFICATE)
+    return read_judge_results(folder), read_json(folder / CERTIFICATE)
 
 
 @pytest.fixture
@@ -64,9 +64,9 @@ def test_answers_are_written_and_judged_in_two_lives(
     assert code == EXIT_DONE
     assert not config.lacks_verdicts(run.eval)
     assert {path: path.stat().st_mtime_ns for path in written} == written
-    judged, certificate = verdicts(config, run)
+    judged, certificate = results(config, run)
     assert len(judged.scores) == 2 * 6 * 2
-    assert all(one.verdict.by == "logprobs" for one in judged.scores)
+    assert all(one.distribution.by == "logprobs" for one in judged.scores)
     assert len(judged.pairs) == 6
     # One request a score, two a pair, and the steps of the criterion that has none.
     assert sum(server.seen.values()) == 24 + 12 + 1
@@ -111,9 +111,9 @@ def test_a_service_without_probabilities_is_asked_for_samples(
     config.geval.samples = 5
     run, code = live(config)
     assert code == EXIT_DONE
-    judged, certificate = verdicts(config, run)
+    judged, certificate = results(config, run)
     assert certificate["scores_by"] == {"samples": 24}
-    assert {one.verdict.tally.replies for one in judged.scores} == {5}
+    assert {one.distribution.counts.replies for one in judged.scores} == {5}
     drawn = [sent for sent in server.bodies if sent["temperature"] == 1.0]
     assert len(drawn) == 120
 
@@ -127,7 +127,7 @@ def test_a_service_that_refuses_probabilities(
     config.geval.samples = 3
     run, code = live(config)
     assert code == EXIT_DONE
-    assert verdicts(config, run)[1]["scores_by"] == {"samples": 24}
+    assert results(config, run)[1]["scores_by"] == {"samples": 24}
 
 
 def test_a_service_that_gives_five_probabilities(answered: EvalConfig, server: JudgeServer) -> None:
@@ -135,7 +135,7 @@ def test_a_service_that_gives_five_probabilities(answered: EvalConfig, server: J
     config = judged_by(answered, server)
     run, code = live(config)
     assert code == EXIT_DONE
-    assert verdicts(config, run)[1]["scores_by"] == {"logprobs": 24}
+    assert results(config, run)[1]["scores_by"] == {"logprobs": 24}
 
 
 def test_garbage_ends_the_run_early_and_keeps_what_is_there(
@@ -146,7 +146,7 @@ def test_garbage_ends_the_run_early_and_keeps_what_is_there(
     run, code = live(config)
     assert code == EXIT_USER_ERROR
     message = capsys.readouterr().err
-    assert "replies hold no score, such as 'lorem ipsum'; choose another judge" in message
+    assert "replies contain no score (the latest: 'lorem ipsum'); choose another judge" in message
     asked = sum(server.seen.values())
     assert asked < 36
     assert len(list(run.eval.rglob("answers.jsonl"))) == 2
@@ -165,7 +165,7 @@ def test_garbage_about_a_few_answers_is_no_result(
     server.says = lambda score: "lorem ipsum"
     run, code = live(judged_by(answered, server))
     assert code == EXIT_USER_ERROR
-    assert "hold no score, such as 'lorem ipsum'" in capsys.readouterr().err
+    assert "contain no score (the latest: 'lorem ipsum')" in capsys.readouterr().err
     assert not run.result.exists()
 
 
@@ -175,10 +175,10 @@ def test_failures_are_counted_and_never_0(answered: EvalConfig, server: JudgeSer
     config = judged_by(answered, server)
     run, code = live(config)
     assert code == EXIT_DONE
-    judged, certificate = verdicts(config, run)
-    missing = [one for one in judged.scores if one.verdict.score is None]
+    judged, certificate = results(config, run)
+    missing = [one for one in judged.scores if one.distribution.mean is None]
     assert missing
-    assert all((one.verdict.score or 1) >= 1 for one in judged.scores)
+    assert all((one.distribution.mean or 1) >= 1 for one in judged.scores)
     replies = certificate["replies"]
     assert replies["refused"] == 4
     assert replies["unparsed"] + replies["refused"] == len(missing) == certificate["scores_missing"]
@@ -190,11 +190,11 @@ def test_a_judge_that_goes_by_position_is_told(answered: EvalConfig, server: Jud
     server.prefer = lambda first, second: "1"  # type: ignore[method-assign]
     config = judged_by(answered, server)
     run, _ = live(config)
-    judged, certificate = verdicts(config, run)
+    judged, certificate = results(config, run)
     assert {pair.outcome for pair in judged.pairs} == {"tie"}
     assert certificate["pairs"]["consistent"]["share"] == 0.0
     assert certificate["pairs"]["first_shown_preferred"]["share"] == 1.0
-    assert "goes by position" in " ".join(certificate["warnings"])
+    assert "position bias" in " ".join(certificate["warnings"])
     assert read_json(run.result)["target"]["geval/win_rate"] == 0.5
 
 

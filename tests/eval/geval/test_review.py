@@ -52,9 +52,11 @@ def test_what_is_worth_a_look_comes_first_and_every_second_by_chance(check: Spot
     items = check.items()
     assert len(items) == 12 + 6
     answers = [item for item in items if not item.id.startswith("pair/")]
-    first = next(one for one in check.judgements() if one.id == answers[0].id)
+    first = next(one for one in check.scored_answers() if one.id == answers[0].id)
     assert answers[0].drawn is Drawn.chosen
-    assert any(score.verdict.score is None for score in first.scores), "no score at all comes first"
+    assert any(score.distribution.mean is None for score in first.scores), (
+        "no score at all comes first"
+    )
     assert [item.drawn for item in answers[:4]] == [Drawn.chosen, Drawn.random] * 2
     assert [item.id.startswith("pair/") for item in items[:4]] == [False, True] * 2
     assert [question.name for question in answers[0].questions] == ["clarity", "warmth"]

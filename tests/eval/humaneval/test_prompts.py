@@ -1,6 +1,6 @@
 import pytest
 
-from eval.humaneval.prompts import completed, replied
+from eval.humaneval.prompts import completion_program, reply_program
 from pacos.benchmarks.items import CodeProblem
 
 PROMPT = (
@@ -20,7 +20,7 @@ def result(program: str) -> object:
 
 
 def test_a_base_model_goes_on_from_the_prompt() -> None:
-    assert result(completed(PROBLEM, "    return [helper(x)]\n")) == [2]
+    assert result(completion_program(PROBLEM, "    return [helper(x)]\n")) == [2]
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def test_a_base_model_goes_on_from_the_prompt() -> None:
     ],
 )
 def test_the_code_of_a_reply_is_found(reply: str) -> None:
-    assert result(replied(PROBLEM, reply)) == [2]
+    assert result(reply_program(PROBLEM, reply)) == [2]
 
 
 def test_a_reply_without_code_is_no_program() -> None:
     with pytest.raises(SyntaxError):
-        result(replied(PROBLEM, "I cannot do that."))
+        result(reply_program(PROBLEM, "I cannot do that."))

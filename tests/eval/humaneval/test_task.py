@@ -23,10 +23,10 @@ from eval.configs.sandbox import SandboxConfig
 from eval.engine.decoding import Decoder
 from eval.humaneval.prompts import STOPS
 from eval.humaneval.task import build_humaneval
-from eval.humaneval.verdicts import Verdicts
+from eval.humaneval.verdicts import VerdictFile
 from eval.run import main
 from eval.sandbox import pool
-from eval.sandbox.box import SandboxError
+from eval.sandbox.sandbox import SandboxError
 from eval.sandbox.verdict import Outcome
 from pacos.configs.suite import SuiteConfig
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, UserError
@@ -147,7 +147,7 @@ def test_a_verdict_is_given_once(
     ran: list[str] = []
     test = pool.Pool.test
 
-    def watched(self: pool.Pool, tasks: Sequence[pool.Task]) -> Any:
+    def watched(self: pool.Pool, tasks: Sequence[pool.Submission]) -> Any:
         ran.extend(program for _, program in tasks)
         return test(self, tasks)
 
@@ -164,7 +164,7 @@ def test_of_lives_on_several_machines_the_weakest_isolation_counts(tmp_path: Pat
         '{"layers": {"seccomp": "", "landlock": "too old"}}',
     ]
     kept.write_text("".join(f"{line}\n" for line in layers))
-    found = Verdicts(kept, SandboxConfig()).isolation.layers
+    found = VerdictFile(kept, SandboxConfig()).isolation.layers
     assert found == {"seccomp": "", "landlock": "too old", "mounts": "not tried"}
 
 
@@ -177,7 +177,7 @@ def test_without_isolation_results_say_so(
     results = evaluated(lm, problems_config, tmp_path / "verdicts.jsonl")
     facts = results["configs"]["humaneval"]["metadata"]
     assert (facts["isolation"], facts["layers"]) == ("none", {"limits": True})
-    assert "generated code runs as you" in caplog.text
+    assert "generated code runs with all your rights" in caplog.text
 
 
 def test_a_machine_that_cannot_isolate_is_told_before_a_model_is_asked(
@@ -229,7 +229,7 @@ def test_answers_are_on_the_disk_before_one_is_run(problems_config: EvalConfig) 
     kept = run.eval / "humaneval" / ".target.answers.jsonl"
     answered: list[int] = []
 
-    def ended(self: Verdicts, tasks: Sequence[pool.Task]) -> None:
+    def ended(self: VerdictFile, tasks: Sequence[pool.Submission]) -> None:
         answered.append(kept.read_text().count("\n"))
         raise SandboxError("the sandbox does not answer")
 
@@ -237,7 +237,7 @@ def test_answers_are_on_the_disk_before_one_is_run(problems_config: EvalConfig) 
         raise AssertionError("nothing is asked twice")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Verdicts, "of", ended)
+        patch.setattr(VerdictFile, "grade", ended)
         assert main(["--config", str(run.config)]) == EXIT_USER_ERROR
     assert answered == [6]
     with pytest.MonkeyPatch.context() as patch:
@@ -305,7 +305,7 @@ def test_a_suite_of_one_task_may_have_its_name(problems_config: EvalConfig) -> N
 KILLED = """
 import sys
 from pathlib import Path
-from eval.humaneval.verdicts import Verdicts
+from eval.humaneval.verdicts import VerdictFile
 from eval.configs.sandbox import SandboxConfig
 from pacos.benchmarks.items import CodeProblem
 
@@ -314,7 +314,7 @@ problem = CodeProblem(
     tests="def check(candidate):\\n    assert candidate(2) == 4\\n", entry_point="f",
 )
 tasks = [(problem, f"def f(x):\\n    return {n % 8}\\n    # {n}\\n") for n in range(400)]
-found = Verdicts(Path(sys.argv[1]), SandboxConfig(workers=2)).of(tasks)
+found = VerdictFile(Path(sys.argv[1]), SandboxConfig(workers=2)).grade(tasks)
 print(sum(one.passed for one in found))
 """
 

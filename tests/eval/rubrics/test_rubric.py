@@ -11,10 +11,17 @@ import pytest
 import yaml
 
 from eval.config import EvalConfig
-from eval.geval.answers import asked, read_rubrics
-from eval.geval.judge.judge_prompts import Text, pair_prompt, score_prompt, steps_prompt
+from eval.geval.answers import suite_prompts
+from eval.geval.judge.judge_prompts import JudgedText, pair_prompt, score_prompt, steps_prompt
 from eval.rubrics.prompts import read_prompts
-from eval.rubrics.rubric import LANGS, Rubric, RubricError, read_rubric, write_rubric
+from eval.rubrics.rubric import (
+    LANGS,
+    Rubric,
+    RubricError,
+    read_rubric,
+    read_rubrics,
+    write_rubric,
+)
 from launch.config import SCHEMAS
 from pacos.configs.compose import compose_checked
 from pacos.errors import ConfigError, UserError
@@ -36,7 +43,7 @@ def test_the_suite_names_every_rubric() -> None:
         EvalConfig, SCHEMAS, ["suite=geval", "target=embedded:smollm2-135m-instruct"]
     )
     assert sorted(config.suite.rubrics) == SHIPPED
-    assert len(asked(read_rubrics(config.suite), limit=3)) == 3 * len(SHIPPED)
+    assert len(suite_prompts(read_rubrics(config.suite), limit=3)) == 3 * len(SHIPPED)
     kinds = {"cover_letter", "ad_copy", "tone_change", "summary", "dialogue"}
     assert set(KINDS) == kinds | {"helpfulness", "harmlessness"}
 
@@ -60,7 +67,7 @@ def test_both_languages_ask_for_the_same(kind: str) -> None:
 def test_what_the_judge_is_shown(name: str) -> None:
     rubric = shipped(name)
     criterion = rubric.criteria[0]
-    text = Text("a source", "an </output> output", "a fact")
+    text = JudgedText("a source", "an </output> output", "a fact")
     (message,) = score_prompt(
         rubric.with_steps({criterion.name: "1. Look."}), criterion_with_steps(rubric), text
     )
@@ -91,15 +98,15 @@ def test_a_rubric_survives_writing(rubrics: Path, tmp_path: Path) -> None:
 
 
 BAD = [
-    ({"lang": "fr"}, "lang = fr: not a language of the judge's form; choose one of en, ko"),
-    ({"introduction": None}, "introduction = None: must be a text"),
+    ({"lang": "fr"}, "lang = fr: the judge cannot be prompted in it; choose one of en, ko"),
+    ({"introduction": None}, "introduction = None: must be a non-empty string"),
     ({"sauce": "x"}, "sauce: no such key; use one of lang, introduction, source"),
-    ({"criteria": {}}, "criteria: holds none; write NAME"),
+    ({"criteria": {}}, "criteria: is empty; write NAME"),
     ({"criteria": {"a": "b"}}, "criteria.a = b: has no keys"),
     ({"criteria": {"a": {"scale": [1, 5]}}}, "criteria.a.definition: is missing; add it"),
     ({"criteria": {"a": {"definition": "d", "scale": [1, 10]}}}, "scale: [1, 5]"),
     ({"criteria": {"a": {"definition": "d", "scale": [5, 1]}}}, "criteria.a.scale = [5, 1]"),
-    ({"criteria": {"a": {"definition": "d", "scale": 5}}}, "two whole numbers from 0 to 9"),
+    ({"criteria": {"a": {"definition": "d", "scale": 5}}}, "two integers from 0 to 9"),
     ({"prompts": "none.jsonl"}, "prompts = none.jsonl: no file"),
 ]
 
@@ -128,7 +135,7 @@ def test_all_that_is_wrong_is_told_at_once_before_anything_starts(rubrics: Path)
     assert "lang = fr" in told[1]
     assert "output: is missing" in told[1]
     assert "cannot be read" in told[2]
-    assert "the folder has: broken, short" in told[3]
+    assert "choose from: broken, short" in told[3]
     assert "has no .json files" in told[4]
 
 
@@ -155,14 +162,14 @@ def test_a_judge_without_rubrics_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{}", "turns = None: must be a list of texts of odd length"),
-        ('{"id": "a", "turns": ["x", "y"]}', "odd length"),
-        ('{"id": "a", "turns": ["x", ""]}', "odd length"),
-        ('{"turns": ["x"]}', "id = None: must be a text"),
+        ("{}", "turns = None: must be a list with an odd number of non-empty strings"),
+        ('{"id": "a", "turns": ["x", "y"]}', "odd number"),
+        ('{"id": "a", "turns": ["x", ""]}', "odd number"),
+        ('{"turns": ["x"]}', "id = None: must be a string"),
         ('{"id": "a", "turns": ["x"], "context": 3}', "context = 3"),
         ("{", "not JSON"),
-        ("", "holds no prompts"),
-        ('{"id": "a", "turns": ["x"]}\n{"id": "a", "turns": ["y"]}', "id = a: came before"),
+        ("", "contains no prompts"),
+        ('{"id": "a", "turns": ["x"]}\n{"id": "a", "turns": ["y"]}', "id = a: is a duplicate"),
     ],
 )
 def test_bad_prompts(tmp_path: Path, line: str, message: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from eval.sandbox.box import Sandbox
+from eval.sandbox.sandbox import Sandbox
 
 PATIENT = 60.0
 """Limit, in seconds, where time is not what is tested: the machine may be busy."""

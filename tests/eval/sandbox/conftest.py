@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from eval.sandbox.box import Sandbox, SandboxError
+from eval.sandbox.sandbox import Sandbox, SandboxError
 from tests.eval.sandbox.attacking import PATIENT
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from eval.sandbox.walls import kernel
+from eval.sandbox.isolation import kernel
 
 X86 = kernel.MACHINE == "x86_64"
 UNSHARE, LANDLOCK, PRCTL = (272, 444, 157) if X86 else (97, 444, 167)

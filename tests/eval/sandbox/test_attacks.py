@@ -21,8 +21,8 @@ from typing import IO, Any
 
 import pytest
 
-from eval.sandbox.box import Sandbox
 from eval.sandbox.candidate import CandidateLostError
+from eval.sandbox.sandbox import Sandbox
 from eval.sandbox.verdict import Outcome
 from tests.eval.sandbox.attacking import assert_is_well, attack, attacks
 

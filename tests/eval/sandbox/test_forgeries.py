@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from eval.sandbox.box import Sandbox
 from eval.sandbox.candidate import CandidateLostError
 from eval.sandbox.grade import grade
+from eval.sandbox.sandbox import Sandbox
 from eval.sandbox.verdict import Outcome
 from pacos.benchmarks.catalogue import read_benchmarks
 from pacos.benchmarks.items import CodeProblem

@@ -89,5 +89,5 @@ def test_depth_is_bounded() -> None:
     for _ in range(MAX_DEPTH):
         deep = ["list", deep]
     unpack(deep)
-    with pytest.raises(ValueError, match="containers inside"):
+    with pytest.raises(ValueError, match="nested containers"):
         unpack(["list", deep])

@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 
 from eval.geval.findings import agreement
-from eval.geval.findings.agreement import Agreement, Point, agreements, correlations
+from eval.geval.findings.agreement import Agreement, ScoredPoint, agreements, correlations
 
 TOPICAL_CHAT = {
     "naturalness": (0.443666, 0.513986, 0.373973),
@@ -26,10 +26,10 @@ QAGS = {"qags_xsum": (0.461376, 0.48792, 0.399218), "qags_cnndm": (0.681681, 0.6
 Kendall at the level of single texts, as printed there, to six decimals."""
 
 
-def predicted(data: Path, name: str, dimension: str) -> list[Point]:
+def predicted(data: Path, name: str, dimension: str) -> list[ScoredPoint]:
     records = json.loads((data / "unieval" / "predictions" / f"{name}_result.json").read_text())
     return [
-        Point(
+        ScoredPoint(
             document=record["source"],
             system=str(record["system_id"]),
             judge=record["predict_scores"][dimension],
@@ -74,10 +74,12 @@ def test_the_interval_of_a_published_correlation(shared_data: Path) -> None:
     assert dataset == agreements(points, seed=0)[0], "the same draws every time"
 
 
-def made(documents: int = 12, systems: int = 5) -> list[Point]:
+def made(documents: int = 12, systems: int = 5) -> list[ScoredPoint]:
     random = np.random.default_rng(3)
     return [
-        Point(f"d{document}", f"s{system}", float(human + random.integers(-1, 2)), float(human))
+        ScoredPoint(
+            f"d{document}", f"s{system}", float(human + random.integers(-1, 2)), float(human)
+        )
         for document in range(documents)
         for system in range(systems)
         for human in [random.integers(1, 6) if document else 3]
@@ -118,8 +120,8 @@ def test_a_few_documents_have_no_interval() -> None:
 
 @pytest.mark.usefixtures("few_resamples")
 def test_what_is_undefined_is_left_out() -> None:
-    alone = [Point("d", "s", 1.0, 1.0)]
-    constant = [Point(f"d{n}", "s", 2.0, float(n)) for n in range(5)]
+    alone = [ScoredPoint("d", "s", 1.0, 1.0)]
+    constant = [ScoredPoint(f"d{n}", "s", 2.0, float(n)) for n in range(5)]
     assert agreements(alone, seed=0) == []
     assert agreements(constant, seed=0) == []
     assert agreements([], seed=0) == []

@@ -11,12 +11,23 @@ import pytest
 
 from eval.config import EvalConfig
 from eval.geval.findings import agreement, certificate
-from eval.geval.findings.cautions import billions
-from eval.geval.findings.certificate import levels_of, pair_facts, sample_curve
-from eval.geval.findings.figures import comparisons, figures, minimum_detectable, tables
+from eval.geval.findings.certificate import agreement_levels, pair_facts, sample_curve
+from eval.geval.findings.metrics import (
+    detectable_differences,
+    mean_metrics,
+    minimum_detectable,
+    score_tables,
+)
+from eval.geval.findings.warnings import parameters_in_billions
 from eval.geval.judge.reply import Preference
-from eval.geval.judge.weighting import Tally, Verdict
-from eval.geval.records import CERTIFICATE, Judged, Pair, Rated, Scored
+from eval.geval.judge.score import ReplyCounts, ScoreDistribution
+from eval.geval.records import (
+    CERTIFICATE,
+    AnswerScore,
+    JudgeResults,
+    PairComparison,
+    RatedTextScore,
+)
 from eval.rubrics.rubric import Rubric, read_rubric
 from eval.run import main
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR
@@ -35,19 +46,19 @@ def _few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certificate, "CURVE_DRAWS", 20)
 
 
-def verdict(**shares: float) -> Verdict:
+def distribution(**shares: float) -> ScoreDistribution:
     probabilities = {float(name[1:]): share for name, share in shares.items()}
-    tally = Tally(replies=20)
-    return Verdict(probabilities=probabilities, by="samples", tally=tally)
+    counts = ReplyCounts(replies=20)
+    return ScoreDistribution(probabilities=probabilities, by="samples", counts=counts)
 
 
-def scored(model: str, number: int, value: float | None, criterion: str = "clarity") -> Scored:
+def scored(model: str, number: int, value: float | None, criterion: str = "clarity") -> AnswerScore:
     found = (
-        Verdict(tally=Tally(replies=1, unparsed=1))
+        ScoreDistribution(counts=ReplyCounts(replies=1, unparsed=1))
         if value is None
-        else Verdict(probabilities={value: 1.0}, by="text", tally=Tally(replies=1))
+        else ScoreDistribution(probabilities={value: 1.0}, by="text", counts=ReplyCounts(replies=1))
     )
-    return Scored(model, "short", f"p{number}", criterion, 10, found)
+    return AnswerScore(model, "short", f"p{number}", criterion, 10, found)
 
 
 @pytest.fixture
@@ -93,7 +104,7 @@ def test_the_judge_is_tested_on_texts_that_people_rated(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "not a JSON list of objects"),
+        ("{", "is not a JSON list of objects"),
         ('[{"source": "s"}]', "system_output"),
         ('[{"source": "s", "system_output": "o", "scores": {"x": 1}}]', "clarity, warmth"),
     ],
@@ -116,28 +127,28 @@ def test_a_bad_file_of_ratings(
 
 
 def test_real_ratings_are_read(shared_data: Path, rubrics: Path) -> None:
-    from eval.geval.rated import read_rated
+    from eval.geval.human_ratings import read_human_ratings
     from pacos.suites import SHIPPED_SUITES
 
     rubric = read_rubric(SHIPPED_SUITES / "geval" / "dialogue_en.yaml")
     file = shared_data / "unieval" / "data" / "topical_chat.json"
-    texts = read_rated(file, rubric, None)
+    texts = read_human_ratings(file, rubric, None)
     assert len(texts) == 360
     assert set(texts[0].ratings) == {"naturalness", "coherence", "engagingness", "groundedness"}
     assert all(text.text.context for text in texts)
-    assert len(read_rated(file, rubric, 5)) == 30, "a limit takes whole documents"
+    assert len(read_human_ratings(file, rubric, 5)) == 30, "a limit takes whole documents"
 
 
 def test_more_samples_agree_better() -> None:
     group = [
-        Rated(
+        RatedTextScore(
             "r",
             "c",
             f"d{human}{n}",
             "s",
             float(human),
             9,
-            verdict(**{f"s{human}": 0.5, f"s{human - 1}": 0.25, f"s{human + 1}": 0.25}),
+            distribution(**{f"s{human}": 0.5, f"s{human - 1}": 0.25, f"s{human + 1}": 0.25}),
         )
         for human in (2, 3, 4)
         for n in range(10)
@@ -145,23 +156,25 @@ def test_more_samples_agree_better() -> None:
     curve = sample_curve(group, seed=1)
     assert list(curve) == [1, 2, 5, 10, 20]
     assert curve[1] < curve[5] < curve[20]
-    (level,) = levels_of(group, seed=1)
+    (level,) = agreement_levels(group, seed=1)
     assert curve[20] == pytest.approx(level.pearson.value), "all replies are the score itself"
 
 
-def pair(front: Preference | None, back: Preference | None, longer: bool = True) -> Pair:
-    return Pair("short", "p", front, back, 20 if longer else 10, 15, Tally(replies=2))
+def pair(front: Preference | None, back: Preference | None, longer: bool = True) -> PairComparison:
+    return PairComparison(
+        "short", "p", front, back, 20 if longer else 10, 15, ReplyCounts(replies=2)
+    )
 
 
 def test_orders_that_disagree_are_ties() -> None:
     target, baseline = pair(FIRST, SECOND), pair(SECOND, FIRST)
     assert [one.outcome for one in (target, baseline)] == ["target", "baseline"]
-    assert [one.won for one in (target, baseline)] == [1.0, 0.0]
+    assert [one.target_share for one in (target, baseline)] == [1.0, 0.0]
     by_position, torn = pair(FIRST, FIRST), pair(FIRST, EQUAL)
     assert [one.outcome for one in (by_position, torn)] == ["tie", "tie"]
     assert pair(EQUAL, EQUAL).is_consistent
     assert pair(None, FIRST).outcome is None
-    assert pair(None, FIRST).won is None
+    assert pair(None, FIRST).target_share is None
     facts = pair_facts([target, baseline, by_position, torn, pair(None, FIRST)])
     assert facts is not None
     assert facts["unreadable"] == 1
@@ -173,7 +186,7 @@ def test_orders_that_disagree_are_ties() -> None:
 
 
 def test_a_missing_score_is_left_out_and_not_0(known: dict[str, Rubric]) -> None:
-    judged = Judged(
+    judged = JudgeResults(
         [
             *(scored("target", 0, 4.0), scored("target", 0, 2.0, "warmth")),
             *(scored("target", 1, 5.0), scored("target", 1, None, "warmth")),
@@ -181,9 +194,9 @@ def test_a_missing_score_is_left_out_and_not_0(known: dict[str, Rubric]) -> None
         [],
         [],
     )
-    found = figures("geval", known, judged, "target")
+    found = mean_metrics("geval", known, judged, "target")
     assert found == {"short/clarity": 4.5, "short/warmth": 2.0, "geval/score": 0.5}
-    assert list(tables("geval", known, judged, "target")["geval/score"]) == [("short", "p0")]
+    assert list(score_tables("geval", known, judged, "target")["geval/score"]) == [("short", "p0")]
 
 
 def test_a_difference_that_the_items_cannot_show(known: dict[str, Rubric]) -> None:
@@ -192,7 +205,8 @@ def test_a_difference_that_the_items_cannot_show(known: dict[str, Rubric]) -> No
     scores = [scored("baseline", n, value) for n, value in enumerate(before)]
     scores += [scored("target", n, value) for n, value in enumerate(after)]
     found: dict[str, Any] = {
-        one["name"]: one for one in comparisons("geval", known, Judged(scores, [], []))
+        one["name"]: one
+        for one in detectable_differences("geval", known, JudgeResults(scores, [], []))
     }
     one = found["short/clarity"]
     assert one["difference"] == pytest.approx(1 / 6)
@@ -215,4 +229,4 @@ def test_a_difference_that_the_items_cannot_show(known: dict[str, Rubric]) -> No
     ],
 )
 def test_sizes_in_names(model: str, size: float | None) -> None:
-    assert billions(model) == size
+    assert parameters_in_billions(model) == size

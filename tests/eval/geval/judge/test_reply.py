@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from eval.geval.judge.reply import Preference, Score, parse_preference, parse_score
+from eval.geval.judge.reply import ParsedScore, Preference, parse_preference, parse_score
 from eval.rubrics.rubric import Criterion
 
 COHERENCE = Criterion("coherence", "Coherence", "…", 1, 5)
@@ -54,19 +54,19 @@ NO_SCORE = [
 
 @pytest.mark.parametrize("reply", STRICT)
 def test_the_form_filled_in(reply: str) -> None:
-    assert parse_score(reply, COHERENCE) == Score(4.0, reply.index("4"), True)
+    assert parse_score(reply, COHERENCE) == ParsedScore(4.0, reply.index("4"), True)
 
 
 @pytest.mark.parametrize("reply", LENIENT)
 def test_a_score_among_words(reply: str) -> None:
-    assert parse_score(reply, COHERENCE) == Score(4.0, reply.index("4"), False)
+    assert parse_score(reply, COHERENCE) == ParsedScore(4.0, reply.index("4"), False)
 
 
 @pytest.mark.parametrize("reply", KOREAN_REPLIES)
 def test_korean(reply: str) -> None:
     found = parse_score(reply, KOREAN)
     assert found is not None
-    assert (found.value, found.at) == (4.0, reply.index("4"))
+    assert (found.value, found.position) == (4.0, reply.index("4"))
     assert found.is_strict == (reply in ("4점", "유창성: 4"))
 
 
@@ -76,7 +76,7 @@ def test_what_is_no_score_is_none_and_never_0(reply: str) -> None:
 
 
 def test_a_score_between_two() -> None:
-    assert parse_score("4.5", COHERENCE) == Score(4.5, 0, True)
+    assert parse_score("4.5", COHERENCE) == ParsedScore(4.5, 0, True)
     assert parse_score("5.5", COHERENCE) is None
 
 

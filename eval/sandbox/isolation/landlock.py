@@ -1,4 +1,4 @@
-"""Landlock: which files a process may touch, decided by itself and for good (Linux 5.13)."""
+"""Landlock: a process restricts its own access to files, for good (Linux 5.13)."""
 
 from __future__ import annotations
 
@@ -6,43 +6,48 @@ import os
 import struct
 from collections.abc import Iterable
 
-from eval.sandbox.walls import kernel
+from eval.sandbox.isolation import kernel
 
+# LANDLOCK_ACCESS_FS_… of linux/landlock.h.
 _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 1, 1 << 2, 1 << 3
 _REMOVE_DIR, _REMOVE_FILE, _MAKE_DIR, _MAKE_REG = 1 << 4, 1 << 5, 1 << 7, 1 << 8
 _REFER, _TRUNCATE = 1 << 13, 1 << 14
 
-_FILES_OF_VERSION = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
-"""Rights to files that each version began to handle; those in between handle as many."""
-_NETWORK = 0b11
-"""TCP bind and connect, from version 4."""
+_FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
+"""All file rights by the ABI version that introduced the newest of them: 1 (Linux 5.13), 2 (5.19,
+moving between folders), 3 (6.2, truncation), 5 (6.10, device ioctls)."""
+_NETWORK_RIGHTS = 0b11
+"""TCP bind and connect, from version 4 (Linux 6.7)."""
 _SCOPES = 0b11
-"""Abstract unix sockets and signals to outside, from version 6."""
+"""Abstract unix sockets and signals that leave the sandbox, from version 6 (Linux 6.12)."""
 
 _READ = _READ_FILE | _READ_DIR
 _CHANGE = (
     _WRITE_FILE | _REMOVE_DIR | _REMOVE_FILE | _MAKE_DIR | _MAKE_REG | _REFER | _TRUNCATE | _READ
 )
-"""No links, sockets, pipes or devices."""
+"""Rights in the temporary folder. Execution, links, sockets, pipes and devices are granted
+nowhere."""
 _OF_FILES = _WRITE_FILE | _READ_FILE | _TRUNCATE
-"""Rights that a rule on a file, not a folder, may name."""
+"""Rights that a rule on a file may name; the kernel rejects the rights of folders there."""
 
 
 def restrict(readable: Iterable[str], writable: Iterable[str]) -> None:
     """Let this process read some trees, change others, and touch nothing else.
 
     Args:
-        readable: folders or files; absent ones are passed over.
+        readable: folders or files; missing ones are skipped.
         writable: likewise.
 
     Raises:
-        OSError: there is no Landlock here.
+        OSError: the kernel has no Landlock.
     """
     version = kernel.landlock_version()
-    handled = _FILES_OF_VERSION[max(known for known in _FILES_OF_VERSION if known <= version)]
+    # A handled right is denied wherever no rule grants it. An older kernel rejects rights that it
+    # does not know, so all rights of its version are handled, and no others.
+    handled = _FILE_RIGHTS[max(known for known in _FILE_RIGHTS if known <= version)]
     attributes = struct.pack("=Q", handled)
     if version >= 4:
-        attributes += struct.pack("=Q", _NETWORK)
+        attributes += struct.pack("=Q", _NETWORK_RIGHTS)
     if version >= 6:
         attributes += struct.pack("=Q", _SCOPES)
     ruleset = kernel.landlock_ruleset(attributes)
@@ -61,15 +66,16 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
         return
     if not os.path.isdir(path):
         rights &= _OF_FILES
+    # The struct is packed: 8 bytes of rights and 4 of the descriptor, without padding.
     kernel.landlock_allow(ruleset, struct.pack("=Qi", rights, descriptor))
     os.close(descriptor)
 
 
 def _check() -> None:
-    """The root folder is among no rules and readable by everybody else."""
+    """Check that the root folder, which no rule names, can no longer be opened."""
     try:
         descriptor = os.open("/", os.O_RDONLY)
     except PermissionError:
         return
     os.close(descriptor)
-    raise OSError("landlock did not hold: / can be read")
+    raise OSError("landlock is not in force: / can be read")

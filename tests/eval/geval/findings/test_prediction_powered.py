@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eval.geval.findings.people import corrected_mean
+from eval.geval.findings.prediction_powered import prediction_powered_mean
 
 
 def test_a_hand_computed_case() -> None:
     judge = {"a": 1.0, "b": 0.0, "c": 0.5, "d": None, "e": 0.5}
     human = {"a": 0.0, "b": 0.5, "c": 1.0}
-    found = corrected_mean(judge, human, by_chance={"b", "c"})
+    found = prediction_powered_mean(judge, human, drawn={"b", "c"})
     # "a" was chosen and counts as it is; b and c say that the judge is 0.5 too low on the other
     # four, of which "d" counts as the mean of the scores.
     assert found is not None
@@ -22,17 +22,17 @@ def test_a_hand_computed_case() -> None:
 def test_everything_rated_is_the_plain_mean() -> None:
     judge = {name: 1.0 for name in "abcd"}
     human = {"a": 0.0, "b": 0.25, "c": 0.5, "d": 0.75}
-    found = corrected_mean(judge, human, by_chance=set("abcd"))
+    found = prediction_powered_mean(judge, human, drawn=set("abcd"))
     assert found is not None
     assert found.value == pytest.approx(0.375)
 
 
 def test_too_few_say_nothing() -> None:
     judge: dict[str, float | None] = {"a": 1.0, "b": 0.5}
-    assert corrected_mean(judge, {}, set()) is None
-    assert corrected_mean(judge, {"a": 1.0}, {"a"}) is None
-    assert corrected_mean(judge, {"a": 1.0, "b": 0.0}, {"a"}) is None
-    assert corrected_mean({"a": None, "b": None}, {"a": 1.0, "b": 0.0}, {"a", "b"}) is None
+    assert prediction_powered_mean(judge, {}, set()) is None
+    assert prediction_powered_mean(judge, {"a": 1.0}, {"a"}) is None
+    assert prediction_powered_mean(judge, {"a": 1.0, "b": 0.0}, {"a"}) is None
+    assert prediction_powered_mean({"a": None, "b": None}, {"a": 1.0, "b": 0.0}, {"a", "b"}) is None
 
 
 @pytest.mark.parametrize("chosen", [0, 15])
@@ -47,10 +47,10 @@ def test_a_biased_judge_does_not_move_the_mean(chosen: int) -> None:
         judge = human + 0.2 + doubt * random.choice([-1, 2], 100)
         first = set(np.argsort(-doubt)[:chosen].tolist())
         drawn = set(random.permutation([n for n in range(100) if n not in first])[:25].tolist())
-        found = corrected_mean(
+        found = prediction_powered_mean(
             {n: float(judge[n]) for n in range(100)},
             {n: float(human[n]) for n in first | drawn},
-            by_chance=drawn,
+            drawn=drawn,
         )
         assert found is not None
         means.append(found.value)

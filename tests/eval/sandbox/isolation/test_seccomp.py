@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.sandbox.walls.seccomp import ALLOWED, ARCHITECTURES, COMMANDS, program
+from eval.sandbox.isolation.seccomp import ALLOWED, ARCHITECTURES, COMMANDS, program
 
 ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
 MACHINES = list(ARCHITECTURES)

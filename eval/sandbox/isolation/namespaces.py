@@ -1,6 +1,7 @@
-"""Namespaces of an unprivileged user, and in them a root folder that holds only what Python reads.
+"""Namespaces of an unprivileged user, and in them a root that contains only what Python reads.
 
-Many clusters forbid user namespaces; then Landlock and seccomp have to do without.
+Many clusters and most containers forbid user namespaces; there, Landlock and seccomp do the work
+alone.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from eval.sandbox.walls import kernel
+from eval.sandbox.isolation import kernel
 
 KINDS = {
     "user": kernel.CLONE_NEWUSER,
@@ -18,13 +19,13 @@ KINDS = {
     "uts": kernel.CLONE_NEWUTS,
     "mnt": kernel.CLONE_NEWNS,
 }
-"""Namespaces under the names of /proc/self/ns."""
+"""Kinds of namespaces, by their names in /proc/self/ns."""
 
 TEMPORARY = "/box"
-"""The private folder, which programs start in."""
+"""The private folder, where programs start."""
 
 _STAGE = "/sys"
-"""Where the new root is put together: a folder that each Linux has and no Python lies in."""
+"""Where the new root is assembled: a folder that exists on every Linux and contains no Python."""
 
 _FLAGS = {
     "nosuid": kernel.MS_NOSUID,
@@ -34,11 +35,12 @@ _FLAGS = {
     "nodiratime": kernel.MS_NODIRATIME,
     "relatime": kernel.MS_RELATIME,
 }
-"""Options of a mount that one in a user namespace has to keep."""
+"""Options of a mount that are locked in a user namespace: a remount that drops one fails with
+EPERM."""
 
 
 def identities() -> dict[str, int]:
-    """The number of each namespace that this process is in; none without /proc."""
+    """Return the inode of each namespace that this process is in; empty without /proc."""
     found = {}
     for kind in KINDS:
         try:
@@ -49,17 +51,20 @@ def identities() -> dict[str, int]:
 
 
 def enter() -> None:
-    """Enter new namespaces, all or none; of processes, only children are in the new one.
+    """Enter new namespaces of all kinds; only children are in the new PID namespace.
 
     Raises:
         OSError: the kernel or the site forbids them.
     """
+    # The user's own ids, and not 0: files keep their owner, and nothing believes to be root.
     user, group = os.geteuid(), os.getegid()
     flags = 0
     for flag in KINDS.values():
         flags |= flag
+    # In one call: the new user namespace grants the capabilities that the other kinds need.
     kernel.unshare(flags)
     for name, line in (
+        # Linux 3.19 and later refuse an unprivileged gid_map before setgroups is denied.
         ("setgroups", "deny"),
         ("uid_map", f"{user} {user} 1"),
         ("gid_map", f"{group} {group} 1"),
@@ -69,22 +74,27 @@ def enter() -> None:
 
 
 def build_root(readable: Iterable[str]) -> None:
-    """Make a root folder of read-only mounts of some trees, and nothing else, that of this process.
+    """Replace this process's root by one that contains only some trees, read-only.
 
     Args:
-        readable: folders or files; absent ones are passed over.
+        readable: folders or files; missing ones are skipped.
 
     Raises:
         OSError: mounting is forbidden.
     """
+    # Mount events must not travel between this namespace and the machine's.
     kernel.mount("", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("none", _STAGE, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=0755")
     os.mkdir(_STAGE + TEMPORARY)
-    for path in _places(readable):
+    for path in _bind_points(readable):
         _bind(path, _STAGE + path)
+    # A bind mount ignores MS_RDONLY when it is made, and a recursive one brings the mounts inside
+    # it along as they were: each has to be remounted by itself.
     for target, flags in _mounts_below(_STAGE):
         read_only = kernel.MS_BIND | kernel.MS_REMOUNT | kernel.MS_RDONLY
         kernel.mount("", target, "", read_only | flags)
+    # pivot_root(".", ".") stacks the old root on the new one, and the unmount removes it: there is
+    # no folder for it, and no way back (pivot_root(2), notes). A chroot could be escaped.
     os.chdir(_STAGE)
     kernel.pivot_root(".", ".")
     kernel.unmount(".")
@@ -92,20 +102,24 @@ def build_root(readable: Iterable[str]) -> None:
 
 
 def mount_temporary(mebibytes: int) -> None:
-    """Make the private folder: empty, in memory, of a limited size."""
+    """Mount the private folder: empty, in memory, of a limited size.
+
+    Inodes are limited too: empty files take no space, and would fill the kernel's memory.
+    """
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
     kernel.mount("none", TEMPORARY, "tmpfs", flags, f"size={mebibytes}m,nr_inodes=1k,mode=0700")
 
 
 def unmount_temporary() -> None:
-    """Take the private folder away, with what is in it."""
+    """Unmount the private folder, which frees everything in it."""
     kernel.unmount(TEMPORARY)
 
 
-def _places(paths: Iterable[str]) -> list[str]:
-    """Where to mount: each path, where it leads by symbolic links too, none inside another."""
+def _bind_points(paths: Iterable[str]) -> list[str]:
+    """Return the paths and their symlink targets, without those inside another."""
     wanted = {place for path in paths for place in (path, os.path.realpath(path))}
     kept: list[str] = []
+    # In sorted order a folder comes before its content, which its recursive mount brings along.
     for place in sorted(filter(os.path.exists, wanted)):
         if not any(place.startswith(f"{above}/") for above in kept):
             kept.append(place)
@@ -122,15 +136,16 @@ def _bind(source: str, target: str) -> None:
 
 
 def _mounts_below(root: str) -> list[tuple[str, int]]:
-    """The mount at a folder and all inside it, and their flags; none that they hide."""
+    """Return the visible mount at a folder and all mounts inside it, with their locked flags."""
     with open("/proc/self/mountinfo") as lines:
         mounts = [line.split() for line in lines]
-    # The newest of those at the folder is the one that is seen.
+    # Several mounts can be stacked on the folder (/sys had one); the newest is the visible one.
     numbers = [next(number for number, _, _, _, place, *_ in mounts[::-1] if place == root)]
     found = []
     for number, parent, _, _, place, options, *_ in mounts:
         if number in numbers or parent in numbers:
             numbers.append(number)
+            # mountinfo writes a space as \040.
             target = place.encode().decode("unicode_escape")
             found.append((target, sum(_FLAGS.get(option, 0) for option in options.split(","))))
     return found

@@ -1,7 +1,7 @@
 """Seccomp: the system calls that a program may make; all others fail with EPERM.
 
-The list is what Python needs to compute, to import, and to use files. There is no way to another
-process, to a socket, to a new process or thread, or to a program file.
+The list is what Python needs to compute, import modules and use files. It contains no way to reach
+another process, open a socket, start a process or thread, or execute a program file.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import struct
 
-from eval.sandbox.walls import kernel
+from eval.sandbox.isolation import kernel
 
 ALLOWED: dict[str, tuple[int | None, int | None]] = {
-    # Not among them: what Landlock does not watch in all its versions, such as truncate and chmod.
-    # name: number on x86-64, number on aarch64 (None: it has no such call)
+    # name: (number on x86-64, number on aarch64; None if it has no such call)
+    # The most frequent calls come first: the filter compares one number after another.
+    # Left out on purpose: calls on paths that Landlock does not cover in all its versions, such as
+    # truncate, chmod, chown, utime and setxattr, which change files without opening them.
     "read": (0, 63),
     "write": (1, 64),
     "futex": (202, 98),
@@ -91,64 +93,70 @@ ALLOWED: dict[str, tuple[int | None, int | None]] = {
 }
 
 COMMANDS: dict[str, tuple[int, int, tuple[int, ...]]] = {
-    # Number on x86-64, number on aarch64, allowed second arguments. Not among them: F_SETOWN and
-    # FIOSETOWN, by which a file's readiness sends a signal to any process, and TIOCSTI.
+    # name: (number on x86-64, number on aarch64, allowed second arguments). Left out on purpose:
+    # F_SETOWN and FIOSETOWN, with which a file's readiness sends a signal to any process, and
+    # TIOCSTI, which types into a terminal.
     "fcntl": (72, 25, (0, 1, 2, 3, 4, 1030)),  # F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL, …_CLOEXEC
     "ioctl": (16, 29, (0x5401, 0x5413, 0x541B, 0x5450, 0x5451)),  # TCGETS TIOCGWINSZ FIO…
 }
 
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-"""Column of the numbers above, and AUDIT_ARCH_…."""
+"""Column of the numbers above, and AUDIT_ARCH_… of linux/audit.h."""
 
 UNKNOWN = 467
-"""From this number on calls are newer than the list: ENOSYS makes the C library use older ones."""
+"""Lowest number that this list does not know. Such calls get ENOSYS, which makes the C library fall
+back to an older call; EPERM would make it fail. On x86-64 the calls of the x32 ABI, which have bit
+30 set, fall into this range as well."""
 
+# Opcodes of classic BPF (linux/bpf_common.h): load a word, jump if equal, jump if at least, return.
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _NUMBER, _ARCHITECTURE, _SECOND_ARGUMENT = 0, 4, 24
-"""Offsets in struct seccomp_data; the low half of an argument, on little-endian machines."""
+"""Offsets in struct seccomp_data. Of an argument only the low half is read (both machines are
+little-endian): the kernel, too, takes the commands of fcntl and ioctl as 32 bits."""
 _ALLOW, _KILL = 0x7FFF0000, 0x80000000
 _EPERM, _ENOSYS = 0x00050001, 0x00050026
 
 
 def program(machine: str) -> bytes:
-    """The filter as BPF instructions.
+    """Return the filter as BPF instructions.
 
     Args:
-        machine: as `platform.machine()` says it.
+        machine: name of the architecture, as `platform.machine()` returns it.
 
     Raises:
-        OSError: the calls of this machine are not listed.
+        OSError: the calls of this architecture are not listed.
     """
     if machine not in ARCHITECTURES:
         raise OSError(f"no list of system calls for {machine}")
     column, architecture = ARCHITECTURES[machine]
     code = [
         _instruction(_LOAD, _ARCHITECTURE),
-        # A program of another architecture counts its calls in another way.
-        _instruction(_EQUAL, architecture, when=1),
+        # A 64-bit process can make 32-bit calls, whose numbers mean something else: 11 is munmap on
+        # x86-64 and execve on i386.
+        _instruction(_EQUAL, architecture, if_true=1),
         _instruction(_RETURN, _KILL),
         _instruction(_LOAD, _NUMBER),
-        _instruction(_AT_LEAST, UNKNOWN, otherwise=1),
+        _instruction(_AT_LEAST, UNKNOWN, if_false=1),
         _instruction(_RETURN, _ENOSYS),
     ]
     for numbers in ALLOWED.values():
         number = numbers[column]
         if number is not None:
-            code += [_instruction(_EQUAL, number, otherwise=1), _instruction(_RETURN, _ALLOW)]
+            code += [_instruction(_EQUAL, number, if_false=1), _instruction(_RETURN, _ALLOW)]
     for *call, commands in COMMANDS.values():
-        # Past the load, two instructions a command, and the refusal.
-        code.append(_instruction(_EQUAL, call[column], otherwise=2 + 2 * len(commands)))
+        # Skips the load, two instructions per command, and the refusal.
+        code.append(_instruction(_EQUAL, call[column], if_false=2 + 2 * len(commands)))
         code.append(_instruction(_LOAD, _SECOND_ARGUMENT))
         for command in commands:
-            code += [_instruction(_EQUAL, command, otherwise=1), _instruction(_RETURN, _ALLOW)]
+            code += [_instruction(_EQUAL, command, if_false=1), _instruction(_RETURN, _ALLOW)]
         code.append(_instruction(_RETURN, _EPERM))
     code.append(_instruction(_RETURN, _EPERM))
     return b"".join(code)
 
 
-def _instruction(code: int, value: int, when: int = 0, otherwise: int = 0) -> bytes:
-    """One BPF instruction: what to do, how many to skip if it holds, if not, and an operand."""
-    return struct.pack("=HBBI", code, when, otherwise, value)
+def _instruction(opcode: int, operand: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    """Encode one BPF instruction; a jump skips that many instructions."""
+    return struct.pack("=HBBI", opcode, if_true, if_false, operand)
 
 
 def restrict() -> None:
@@ -158,8 +166,9 @@ def restrict() -> None:
         OSError: the kernel refuses, or has no filters.
     """
     kernel.install_filter(program(kernel.MACHINE))
+    # kill is not on the list, so even the harmless signal 0 to itself has to fail now.
     try:
         os.kill(os.getpid(), 0)
     except PermissionError:
         return
-    raise OSError("seccomp did not hold: a process can signal itself")
+    raise OSError("seccomp is not in force: a process can signal itself")

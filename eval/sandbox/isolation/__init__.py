@@ -1,0 +1,1 @@
+"""Isolation layers from kernel features: namespaces, Landlock, seccomp, resource limits."""

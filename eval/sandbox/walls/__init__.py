@@ -1,1 +1,0 @@
-"""Kernel features that confine a process: namespaces, Landlock, seccomp."""
