@@ -72,23 +72,23 @@ class GEvalConfig:
             found.append(Problem("geval.rated", self.rated, "has no .json files", remedy))
         for name in rated:
             if name not in suite.rubrics:
-                problem = f"its {name}.json belongs to no rubric of suite {suite.name}"
+                wrong = f"its {name}.json belongs to no rubric of suite {suite.name}"
                 remedy = f"rename it to one of: {', '.join(suite.rubrics)}"
-                found.append(Problem("geval.rated", self.rated, problem, remedy))
+                found.append(Problem("geval.rated", self.rated, wrong, remedy))
         return found
 
     def _rubric_problem(self, name: str, folder: Path) -> Problem | None:
         path = folder / f"{name}.yaml"
         if not path.is_file():
             known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
-            problem, remedy = f"no {name}.yaml in {folder}", f"choose from: {known}"
-            return Problem("suite.rubrics", name, problem, remedy)
+            wrong, remedy = f"no {name}.yaml in {folder}", f"choose from: {known}"
+            return Problem("suite.rubrics", name, wrong, remedy)
         try:
             rubric = read_rubric(path)
         except RubricError as error:
             return Problem("suite.rubrics", name, f"{path}: {error}", "see docs/geval.md")
         if rubric.prompts is None and name not in self.rated_files():
-            problem = "has no prompts, so models have nothing to answer"
+            wrong = "has no prompts, so models have nothing to answer"
             remedy = "add prompts to the file, or human-rated texts to geval.rated"
-            return Problem("suite.rubrics", name, problem, remedy)
+            return Problem("suite.rubrics", name, wrong, remedy)
         return None

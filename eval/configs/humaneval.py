@@ -40,10 +40,10 @@ class HumanEvalConfig:
             remedy = "use 0 for greedy decoding"
             found.append(Problem(f"{key}.temperature", self.temperature, "is negative", remedy))
         if not 0 < self.top_p <= 1:
-            problem, remedy = "must be above 0 and at most 1", "use 1 to sample from all tokens"
-            found.append(Problem(f"{key}.top_p", self.top_p, problem, remedy))
+            wrong, remedy = "must be above 0 and at most 1", "use 1 to sample from all tokens"
+            found.append(Problem(f"{key}.top_p", self.top_p, wrong, remedy))
         if self.samples > 1 and self.temperature == 0:
-            problem = "all answers to a problem are the same at temperature 0"
+            wrong = "all answers to a problem are the same at temperature 0"
             remedy = "set humaneval.temperature, such as 0.2 for pass@1 or 0.8 for pass@100"
-            found.append(Problem(f"{key}.samples", self.samples, problem, remedy))
+            found.append(Problem(f"{key}.samples", self.samples, wrong, remedy))
         return found + self.sandbox.problems(f"{key}.sandbox")

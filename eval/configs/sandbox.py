@@ -40,8 +40,8 @@ class SandboxConfig:
             if value is not None and value <= 0
         ]
         if 0 < self.memory_mib < LEAST_MEMORY_MIB:
-            problem = f"the Python interpreter alone needs about {LEAST_MEMORY_MIB} MiB"
-            found.append(Problem(f"{key}.memory_mib", self.memory_mib, problem, "raise it"))
+            wrong = f"the Python interpreter alone needs about {LEAST_MEMORY_MIB} MiB"
+            found.append(Problem(f"{key}.memory_mib", self.memory_mib, wrong, "raise it"))
         return found
 
 
