@@ -1,4 +1,4 @@
-"""`pacos plan KEY=VALUE…`: from the words of a pacos sft command to what it needs."""
+"""`pacos plan KEY=VALUE…`: the needs of a training run, from its overrides."""
 
 from __future__ import annotations
 
@@ -7,143 +7,154 @@ from collections.abc import Sequence
 from typing import Any
 
 from launch.config import SCHEMAS
-from launch.plan.estimate import Option
-from launch.plan.forecast import Prospect
-from launch.plan.recommend import words
-from launch.plan.table import division, show
+from launch.plan.estimate import Estimate
+from launch.plan.forecast import Forecast
+from launch.plan.recommend import overrides_between
+from launch.plan.table import show, zero_label
 from pacos.configs.compose import compose_with_problems
 from pacos.errors import EXIT_DONE, ConfigError, UserError
 from sft.config import SFTConfig
 from sft.estimate.data_size import data_size
 
 USAGE = """\
-usage: pacos plan KEY=VALUE… [--rows N] [--tokens N] [--json]   with the words of pacos sft
+usage: pacos plan KEY=VALUE… [--rows N] [--tokens N] [--json]
 
-Says, without a GPU and in a second: memory of a GPU and of its host, disk, for every ZeRO stage
-and offload; what fits, what is best and why; network against compute; tokens a second, MFU, hours,
-GPU-hours, cost; compute-optimal tokens; the fewest GPUs that would do.
+Takes the overrides of pacos sft and estimates, in a second and without a GPU: the memory of each
+GPU and host and the disk space; whether it fits, for every ZeRO stage and offload; the best
+strategy and why; network against compute; tokens per second, MFU, hours, GPU-hours and cost;
+compute-optimal tokens; the fewest GPUs that would do.
 
-  --rows N     rows of an epoch, where data.path is not there yet or is to be left unread
-  --tokens N   tokens of the mean row, likewise
-  --json       the same as one JSON object, bytes and seconds
+  --rows N     rows of an epoch, if data.path does not exist yet or should not be read
+  --tokens N   mean tokens of a row, likewise
+  --json       the same as one JSON object, in bytes and seconds
 
-GPUs are those of cluster.gpu, cluster.gpu_memory_gib, cluster.network_gbps, cluster.gpu_hour_usd.
-Training that cannot fit is refused before it starts; cluster.must_fit=false starts it."""
+Describe the GPUs with cluster.gpu, cluster.gpu_memory_gib, cluster.network_gbps and
+cluster.gpu_hour_usd. pacos sft refuses a run that cannot fit; cluster.must_fit=false starts it."""
 
-LATER = ("data.path", "data.mix", "model.path", "cluster.nodes", "batch.tokens", "batch.rows")
-"""Keys that may still be wrong: a plan for them can be made."""
+MAY_BE_WRONG = (
+    "data.path",
+    "data.mix",
+    "model.path",
+    "cluster.nodes",
+    "batch.tokens",
+    "batch.rows",
+)
+"""Keys whose problems do not prevent a plan; it lists them instead."""
 
 
 def run_plan(arguments: Sequence[str]) -> int:
-    """Plan from a command line; returns the exit code.
+    """Run `pacos plan` with its command-line arguments; return the exit code.
 
     Raises:
-        UserError: the config cannot be planned for.
+        UserError: the config is too wrong to plan for.
     """
     options, overrides = _parse(arguments)
     config, problems = compose_with_problems(SFTConfig, SCHEMAS, overrides)
-    hindering = [problem for problem in problems if problem.key not in LATER]
-    if hindering:
-        raise ConfigError(hindering)
+    blocking = [problem for problem in problems if problem.key not in MAY_BE_WRONG]
+    if blocking:
+        raise ConfigError(blocking)
     size = data_size(config.data, options.get("--rows"), options.get("--tokens"))
-    prospect = Prospect.of(config, size, problems)
+    forecast = Forecast.of(config, size, problems)
     if "--json" in options:
-        print(json.dumps(as_json(prospect), indent=2))
+        print(json.dumps(as_json(forecast), indent=2))
     else:
-        show(prospect)
+        show(forecast)
     return EXIT_DONE
 
 
 def _parse(arguments: Sequence[str]) -> tuple[dict[str, int], list[str]]:
+    """Return options with their numbers, and the overrides."""
     options: dict[str, int] = {}
     overrides = []
-    left = iter(arguments)
-    for word in left:
-        if word == "--json":
-            options[word] = 1
-        elif word in ("--rows", "--tokens"):
-            number = next(left, "")
+    remaining = iter(arguments)
+    for argument in remaining:
+        if argument == "--json":
+            options[argument] = 1
+        elif argument in ("--rows", "--tokens"):
+            number = next(remaining, "")
             if not number.isdigit() or int(number) < 1:
-                raise UserError(f"{word} {number}: takes a number of at least 1")
-            options[word] = int(number)
-        elif word.startswith("-"):
-            raise UserError(f"{word}: no such option of pacos plan; see pacos plan --help")
+                raise UserError(f"{argument} {number}: takes a number of at least 1")
+            options[argument] = int(number)
+        elif argument.startswith("-"):
+            raise UserError(f"{argument}: no such option of pacos plan; see pacos plan --help")
         else:
-            overrides.append(word)
+            overrides.append(argument)
     return options, overrides
 
 
-def as_json(prospect: Prospect) -> dict[str, Any]:
-    """Everything as plain values: bytes, seconds, hours; ranges as [least, most]."""
-    config, work = prospect.config, prospect.asked.work
-    chosen, few, disk = prospect.chosen, prospect.fewest, prospect.disk
+def as_json(forecast: Forecast) -> dict[str, Any]:
+    """Return the forecast as plain values: bytes, seconds, hours; ranges as [least, most]."""
+    config, work = forecast.config, forecast.requested.work
+    recommended, disk = forecast.recommended, forecast.disk
     return {
         "model": config.model.name,
         "parameters": config.model.shape.num_parameters(),
         "ranks": config.cluster.world_size(),
-        "device": prospect.machine.name,
-        "device_bytes": prospect.machine.device_bytes,
-        "device_known": prospect.machine.known,
-        "host_bytes": prospect.machine.host_bytes,
-        "problems": [str(problem) for problem in prospect.problems],
+        "device": forecast.machine.name,
+        "device_bytes": forecast.machine.device_bytes,
+        "device_known": forecast.machine.known_from,
+        "host_bytes": forecast.machine.host_bytes,
+        "problems": [str(problem) for problem in forecast.problems],
         "data": {
-            "source": prospect.data.source,
+            "source": forecast.data.source,
             "rows": work.epoch.rows,
             "tokens": work.epoch.tokens,
-            "optimal_tokens": prospect.optimal_tokens(),
+            "optimal_tokens": forecast.optimal_tokens(),
         },
         "steps": work.steps,
-        "asked": _option(prospect.asked),
-        "divisions": [_option(option) for option in prospect.divisions],
+        "asked": _estimate(forecast.requested),
+        "divisions": [_estimate(estimate) for estimate in forecast.zero_variants],
         "recommended": None
-        if chosen is None
+        if recommended is None
         else {
-            **_option(chosen),
-            "overrides": words(chosen.config, config),
-            "reasons": prospect.reasons,
+            **_estimate(recommended),
+            "overrides": overrides_between(config, recommended.config),
+            "reasons": forecast.reasons,
         },
-        "fewest": None if few is None else _option(few),
+        "fewest": None if forecast.fewest is None else _estimate(forecast.fewest),
         "fewest_offloaded": None
-        if prospect.fewest_offloaded is None
-        else _option(prospect.fewest_offloaded),
-        "hours": prospect.asked.hours() if prospect.asked.time else None,
-        "mfu": prospect.mfu(),
+        if forecast.fewest_offloaded is None
+        else _estimate(forecast.fewest_offloaded),
+        "hours": forecast.requested.hours() if forecast.requested.time else None,
+        "mfu": forecast.mfu(),
         "gpu_hour_usd": config.cluster.gpu_hour_usd,
         "disk": {
             "checkpoint": disk.checkpoint,
             "checkpoints": disk.checkpoints,
             "model": disk.model,
-            "token_cache": prospect.token_cache(),
+            "token_cache": forecast.token_cache_bytes(),
         },
     }
 
 
-def _option(option: Option) -> dict[str, Any]:
-    config, memory, time = option.config, option.memory, option.time
-    parts = ("parameters", "gradients", "master", "moments")
-    held = {part: getattr(memory.held, part) for part in parts}
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    config, memory, time = estimate.config, estimate.memory, estimate.time
+    states = memory.states
     return {
-        "division": division(config),
+        "division": zero_label(config),
         "nodes": config.cluster.nodes,
         "ranks_per_node": config.cluster.ranks_per_node,
         "activation_checkpointing": config.activation_checkpointing.name,
         "micro_packs": config.batch.micro_packs,
         "device": {
-            **{part: amount.device for part, amount in held.items()},
+            "parameters": states.parameters.device,
+            "gradients": states.gradients.device,
+            "master": states.master.device,
+            "moments": states.moments.device,
             "activations": memory.activations,
             "head": memory.head,
             "buffers": memory.buffers,
             "update": memory.update,
-            "copy": memory.copy.device,
-            "fragments": memory.fragments,
+            "copy": memory.snapshot.device,
+            "fragments": memory.fragmentation,
             "process": memory.process,
-            "most": memory.device(),
+            "most": memory.device_bytes(),
         },
-        "host": option.host,
-        "local_disk": memory.held.disk() * config.cluster.ranks_per_node,
-        "device_verdict": option.device.value,
-        "host_verdict": option.on_host.value,
+        "host": estimate.host_bytes,
+        "local_disk": states.disk_bytes() * config.cluster.ranks_per_node,
+        "device_verdict": estimate.device_fit.value,
+        "host_verdict": estimate.host_fit.value,
         "step_seconds": None if time is None else time.seconds(),
         "network_seconds": None if time is None else time.network,
-        "tokens_per_second_per_rank": option.tokens_per_second(),
+        "tokens_per_second_per_rank": estimate.tokens_per_second(),
     }

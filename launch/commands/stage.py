@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from launch.config import SCHEMA_OF, SCHEMAS, AnyConfig
 from launch.dispatch import dispatch
 from launch.dry_run import show, show_points
-from launch.plan.fit import compose_fitting, refuse_what_cannot_fit
+from launch.plan.fit import compose_fitting, refuse_if_too_large
 from launch.sweep import expand
 from launch.sweeps.runs import begin_sweep
 from launch.sweeps.search import is_search, search
@@ -64,7 +64,7 @@ def _run_hydra(schema: type[AnyConfig], arguments: Sequence[str]) -> int:
     def job(composed: DictConfig) -> None:
         try:
             config = check(composed, schema)
-            refuse_what_cannot_fit(config)
+            refuse_if_too_large(config)
             codes.append(dispatch(config))
         except UserError as error:
             print(f"pacos: {error}", file=sys.stderr)

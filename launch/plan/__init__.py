@@ -1,1 +1,1 @@
-"""`pacos plan`: whether a training run fits, how long it takes, and what would be better."""
+"""`pacos plan`: memory, time and cost of a training run, and a better way to run it."""

@@ -1,16 +1,17 @@
-"""The check before a training run starts: a run that cannot fit is refused, with what would."""
+"""The check before a training run starts: a run that cannot fit is refused, with the remedy."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from launch.config import SCHEMAS, AnyConfig, PipelineConfig
-from launch.plan.estimate import Option, Verdict, alternatives
-from launch.plan.forecast import Prospect
+from launch.plan.estimate import Estimate, MemoryFit
+from launch.plan.forecast import Forecast
 from launch.plan.machine import Machine, machine_of
-from launch.plan.recommend import best, words
+from launch.plan.recommend import best, overrides_between
+from launch.plan.strategy import all_variants
 from pacos.configs.compose import compose_checked
 from pacos.errors import ConfigError, Problem
 from sft.config import SFTConfig
@@ -25,88 +26,94 @@ C = TypeVar("C", bound=AnyConfig)
 
 
 def compose_fitting(schema: type[C], overrides: Sequence[str]) -> C:
-    """Compose and check a config, and see that it fits.
+    """Compose a config, check it, and check that it fits.
 
     Raises:
         ConfigError: with every problem.
     """
     config = compose_checked(schema, SCHEMAS, overrides)
-    refuse_what_cannot_fit(config)
+    refuse_if_too_large(config)
     return config
 
 
-def refuse_what_cannot_fit(config: AnyConfig) -> None:
-    """Refuse a training run that surely runs out of memory, before anything of it is written.
+def refuse_if_too_large(config: AnyConfig) -> None:
+    """Refuse a training run that is sure to run out of memory, before it writes anything.
 
-    A GPU run is refused where it needs more than the prediction may be wrong by; a run on CPUs only
-    where what it holds from step to step is more than the machine has.
+    A GPU run is refused if it exceeds the memory by more than the estimate may be wrong. The limit
+    of a CPU run is looser: only its model states have to fit.
 
     Raises:
-        ConfigError: it is refused; what would fit is said.
+        ConfigError: it is refused; the message names a config that fits.
     """
     if isinstance(config, PipelineConfig):
         config = config.sft
     if not isinstance(config, SFTConfig) or not config.cluster.must_fit:
         return
     machine, size = machine_of(config.cluster), data_size(config.data)
-    asked = Option.of(config, Epoch.of(config, size.lengths), machine)
-    excess = _excess(asked, machine)
-    if excess:
+    requested = Estimate.of(config, Epoch.of(config, size.lengths), machine)
+    excess = _excess(requested, machine)
+    if excess is not None:
         raise ConfigError([Problem("model", config.model.name, excess, _remedy(config, size))])
 
 
-def _excess(asked: Option, machine: Machine) -> str:
-    """What does not fit into what; empty where nothing surely does not."""
+def _excess(requested: Estimate, machine: Machine) -> str | None:
+    """Return what does not fit into what; None unless something is sure not to fit."""
     if machine.gpu is None:
-        held, there = asked.memory.held.device(), machine.device_bytes
-        if held <= there:
-            return ""
-        part = "a rank's part of this machine's memory"
-        return f"does not fit: {_gib(held)} of weights and states a rank, where {part} is " + _gib(
-            there
-        )
-    if asked.device is Verdict.too_large:
+        states, available = requested.memory.states.device_bytes(), machine.device_bytes
+        if states <= available:
+            return None
         return (
-            f"does not fit: {_gib(asked.memory.device())} a rank, where {machine.name} "
-            f"({machine.known}) has {_gib(machine.device_bytes)}"
+            f"does not fit: needs {_gib(states)} of weights and optimizer states per rank, but a "
+            f"rank's share of this machine's memory is {_gib(available)}"
         )
-    if asked.on_host is Verdict.too_large and machine.host_bytes is not None:
+    if requested.device_fit is MemoryFit.too_large:
         return (
-            f"does not fit: {_gib(asked.host)} in host memory, where this machine has "
-            f"{_gib(machine.host_bytes)}"
+            f"does not fit: needs {_gib(requested.memory.device_bytes())} per rank, but "
+            f"{machine.name} ({machine.known_from}) has {_gib(machine.device_bytes)}"
         )
-    return ""
+    if requested.host_fit is MemoryFit.too_large and machine.host_bytes is not None:
+        return (
+            f"does not fit: needs {_gib(requested.host_bytes)} of host memory, but this machine "
+            f"has {_gib(machine.host_bytes)}"
+        )
+    return None
 
 
 def _remedy(config: SFTConfig, size: DataSize) -> str:
-    prospect = Prospect.of(config, size)
-    found = []
-    if prospect.chosen is not None:
-        host = f" ({_gib(prospect.chosen.host)} of host memory)" * prospect.chosen.offloads()
-        found.append(f"use {' '.join(words(prospect.chosen.config, config))}{host}")
+    forecast = Forecast.of(config, size)
+    recommended, fewest = forecast.recommended, forecast.fewest
+    remedies = []
+    if recommended is not None:
+        overrides = " ".join(overrides_between(config, recommended.config))
+        host = f" ({_gib(recommended.host_bytes)} of host memory)"
+        remedies.append(f"use {overrides}{host if recommended.offloads() else ''}")
     else:
-        narrow = _in_bf16(prospect)
-        if narrow is not None:
-            found.append(f"use {' '.join(words(narrow.config, config))}")
-        if prospect.fewest is not None and prospect.machine.gpu is not None:
-            cluster = prospect.fewest.config.cluster
-            found.append(f"take {cluster.nodes} x {cluster.ranks_per_node} {prospect.machine.name}")
-        found = found or ["choose a smaller model, or a larger machine"]
-    return ", or ".join([*found, "start it all the same with cluster.must_fit=false"])
+        in_bf16 = _best_with_bf16_states(forecast)
+        if in_bf16 is not None:
+            remedies.append(f"use {' '.join(overrides_between(config, in_bf16.config))}")
+        if fewest is not None and forecast.machine.gpu is not None:
+            cluster = fewest.config.cluster
+            remedies.append(
+                f"take {cluster.nodes} x {cluster.ranks_per_node} {forecast.machine.name}"
+            )
+        remedies = remedies or ["choose a smaller model, or a larger machine"]
+    return ", or ".join([*remedies, "start it anyway with cluster.must_fit=false"])
 
 
-def _in_bf16(prospect: Prospect) -> Option | None:
-    """The best way with states in bf16 too; None where none fits."""
-    if prospect.config.precision is Precision.bf16_states:
+def _best_with_bf16_states(forecast: Forecast) -> Estimate | None:
+    """Return the best strategy with optimizer states in bf16; None if none fits."""
+    config = forecast.config
+    if config.precision is Precision.bf16_states:
         return None
-    none = Offload.none
-    zero = dataclasses.replace(
-        prospect.config.deepspeed, offload_optimizer=none, offload_parameters=none, stage=3
+    # bf16 states require ZeRO without offload: see SFTConfig.problems.
+    zero = replace(
+        config.deepspeed, stage=3, offload_optimizer=Offload.none, offload_parameters=Offload.none
     )
-    narrow = dataclasses.replace(prospect.config, precision=Precision.bf16_states, deepspeed=zero)
-    work = prospect.asked.work
-    ways = alternatives(narrow, work)
-    return best(Option.of(way, work.epoch, prospect.machine) for way in ways)
+    in_bf16 = replace(config, precision=Precision.bf16_states, deepspeed=zero)
+    epoch = forecast.requested.work.epoch
+    return best(
+        Estimate.of(variant, epoch, forecast.machine) for variant in all_variants(in_bf16, epoch)
+    )
 
 
 def _gib(size: float) -> str:

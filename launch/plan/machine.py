@@ -1,4 +1,4 @@
-"""What the ranks of a run have: GPUs, their memory, and that of their machine."""
+"""The hardware that a run's ranks have: GPUs, their memory, and the memory of their node."""
 
 from __future__ import annotations
 
@@ -8,44 +8,45 @@ from dataclasses import dataclass
 from pacos.configs.shared import ClusterConfig, Device, Launcher
 from pacos.gpus import GPUS, Gpu, find_gpu, gpu_here
 
-USUAL = "H100"
-"""GPU of a cluster that does not say which it has."""
+DEFAULT_GPU = "H100"
+"""GPU assumed for a cluster that does not name its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One machine of a run."""
+    """One node of a run."""
 
     gpu: Gpu | None
-    """None: its ranks compute on CPUs."""
+    """None if its ranks compute on CPUs."""
     name: str
-    """Of what ranks compute on, for people."""
-    known: str
-    """How that is known, in words."""
+    """Name of the GPU, or CPU, for people."""
+    known_from: str
+    """Source of these numbers, for people."""
     device_bytes: float
-    """Memory of one GPU; of CPU ranks, each one's part of the machine's."""
+    """Memory of one GPU; for CPU ranks, each one's share of the machine's memory."""
     host_bytes: float | None
-    """Memory of the machine; None where it is not this one."""
+    """Memory of the node; None if the plan is for another machine than this one."""
 
 
 def machine_of(cluster: ClusterConfig) -> Machine:
-    """The machine that a config's ranks will be on, as far as it can be known here."""
+    """Return the node that a config's ranks will run on, as far as it can be known from here."""
     here = cluster.launcher is Launcher.local and cluster.nodes == 1
     host = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) if here else None
-    seen = None
+    detected = None
     if here and cluster.gpu is None and cluster.device is not Device.cpu:
-        seen = gpu_here()
+        detected = gpu_here()
     if cluster.device is Device.cpu or (
-        here and cluster.device is Device.auto and seen is None and cluster.gpu is None
+        here and cluster.device is Device.auto and detected is None and cluster.gpu is None
     ):
         memory = host or float("inf")
         return Machine(None, "CPU", "of this machine", memory / cluster.ranks_per_node, host)
-    name, known = cluster.gpu or USUAL, "cluster.gpu" if cluster.gpu else "assumed; see cluster.gpu"
-    gpu = find_gpu(name) or GPUS[USUAL]
+    name = cluster.gpu or DEFAULT_GPU
+    known_from = "cluster.gpu" if cluster.gpu else "assumed; see cluster.gpu"
+    gpu = find_gpu(name) or GPUS[DEFAULT_GPU]
     memory = gpu.memory_gib
-    if seen is not None:
-        name, memory, known = *seen, "nvidia-smi"
+    if detected is not None:
+        name, memory, known_from = *detected, "nvidia-smi"
         gpu = find_gpu(name) or gpu
     memory = cluster.gpu_memory_gib or memory
-    # Where no GPU was seen, the plan is for another machine than this.
-    return Machine(gpu, name, known, memory * 2**30, host if seen is not None else None)
+    # A local plan on a machine without a GPU is for another machine, whose memory is unknown.
+    return Machine(gpu, name, known_from, memory * 2**30, host if detected is not None else None)

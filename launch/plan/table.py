@@ -1,4 +1,4 @@
-"""A prospect for people."""
+"""A forecast as tables and lines for the terminal."""
 
 from __future__ import annotations
 
@@ -7,225 +7,251 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
-from launch.plan.estimate import Verdict
-from launch.plan.forecast import Prospect
-from launch.plan.recommend import words
+from launch.plan.estimate import Estimate, MemoryFit
+from launch.plan.forecast import Forecast
+from launch.plan.recommend import overrides_between
 from sft.config import SFTConfig
 from sft.configs.deepspeed import Offload
-from sft.estimate.held import Amount
-from sft.estimate.memory import GPU_FRAGMENTS, kernels_of
-from sft.estimate.speed import TWICE, WIRE
+from sft.estimate.memory import GPU_FRAGMENTATION, kernels_of
+from sft.estimate.model_states import Footprint
+from sft.estimate.speed import LINK_EFFICIENCY, RECOMPUTE_FACTOR
 
 GIB = 2**30
 WIDTH = 100
-"""Columns where the output is no terminal."""
+"""Columns if the output is not a terminal."""
 
-STYLE = {Verdict.fits: "green", Verdict.tight: "yellow", Verdict.too_large: "red"}
+STYLE = {MemoryFit.fits: "green", MemoryFit.tight: "yellow", MemoryFit.too_large: "red"}
 
 
-def show(prospect: Prospect) -> None:
-    """Print everything."""
+def show(forecast: Forecast) -> None:
+    """Print the whole forecast."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH)
-    for line in _heading(prospect):
+    for line in _heading(forecast):
         console.print(line)
-    console.print(_memory(prospect))
-    console.print(_divisions(prospect))
-    for line in (*_advice(prospect), "", *_time(prospect), *_disk(prospect), *_optimum(prospect)):
+    console.print(_memory_table(forecast))
+    console.print(_zero_table(forecast))
+    for line in (
+        *_recommendation(forecast),
+        "",
+        *_time(forecast),
+        *_disk(forecast),
+        *_tokens(forecast),
+    ):
         console.print(line)
     console.print()
-    for line in _assumptions(prospect):
+    for line in _assumptions(forecast):
         console.print(f"[dim]{line}[/dim]")
 
 
-def _heading(prospect: Prospect) -> Iterator[str]:
-    config, work, data = prospect.config, prospect.asked.work, prospect.data
+def _heading(forecast: Forecast) -> Iterator[str]:
+    config, work, data = forecast.config, forecast.requested.work, forecast.data
     cluster, epoch = config.cluster, work.epoch
-    shape = config.model.shape
-    machine, ranks = prospect.machine, cluster.world_size()
-    what = f"{cluster.nodes} x {cluster.ranks_per_node} {machine.name}"
+    machine, ranks = forecast.machine, cluster.world_size()
     yield (
-        f"[bold]{config.model.name}[/bold]  {count(shape.num_parameters())} parameters, "
-        f"{config.precision.name}, {division(config)}, on {what} of "
-        f"{machine.device_bytes / GIB:.1f} GiB ({machine.known})"
+        f"[bold]{config.model.name}[/bold]  {count(config.model.shape.num_parameters())} "
+        f"parameters, {config.precision.name}, {zero_label(config)}, on {cluster.nodes} x "
+        f"{cluster.ranks_per_node} {machine.name} with {machine.device_bytes / GIB:.1f} GiB each "
+        f"({machine.known_from})"
     )
-    yield f"data   {data.source}: {count(epoch.rows)} rows, {count(epoch.tokens)} tokens an epoch"
     yield (
-        f"steps  {work.steps:,} of {count(work.step_tokens)} tokens, {config.epochs} epochs; "
-        f"{_plural(work.passes, 'pass', 'passes')} a step of up to {work.pass_tokens:,.0f} tokens "
-        f"on each of {_plural(ranks, 'rank')}"
+        f"data   {data.source}; an epoch has {count(epoch.rows)} rows and {count(epoch.tokens)} "
+        "tokens"
     )
-    for problem in prospect.problems:
-        yield f"[yellow]before it can run: {problem}[/yellow]"
+    yield (
+        f"steps  {work.steps:,} steps of {count(work.step_tokens)} tokens in {config.epochs} "
+        f"epochs; per step, {_plural(work.passes, 'pass', 'passes')} of up to "
+        f"{work.pass_tokens:,.0f} tokens on each of {_plural(ranks, 'rank')}"
+    )
+    for problem in forecast.problems:
+        yield f"[yellow]fix before running: {problem}[/yellow]"
 
 
-def _memory(prospect: Prospect) -> Table:
-    memory, ranks = prospect.asked.memory, prospect.config.cluster.ranks_per_node
-    held = memory.held
-    device = "a GPU" if prospect.machine.gpu else "a rank"
-    table = Table(title="Memory, GiB", title_justify="left", box=None, pad_edge=False)
-    for column in ("", device, "its host", ""):
-        table.add_column(column, justify="right" if column else "left")
+def _memory_table(forecast: Forecast) -> Table:
+    memory, ranks = forecast.requested.memory, forecast.config.cluster.ranks_per_node
+    states = memory.states
+    table = Table(title="Memory in GiB", title_justify="left", box=None, pad_edge=False)
+    table.add_column("", justify="left")
+    table.add_column("per GPU" if forecast.machine.gpu else "per rank", justify="right")
+    table.add_column("per host", justify="right")
+    table.add_column("", justify="left")
 
-    def row(name: str, amount: Amount, note: str = "") -> None:
-        host = amount.host * ranks
-        table.add_row(name, _gib(amount.device), _gib(host) if host else "", f"[dim]{note}[/dim]")
+    def row(name: str, footprint: Footprint, note: str = "") -> None:
+        host = footprint.host * ranks
+        device = _gib(footprint.device)
+        table.add_row(name, device, _gib(host) if host else "", f"[dim]{note}[/dim]")
 
-    row("weights", held.parameters)
-    row("gradients", held.gradients)
-    row("master weights", held.master, "the optimizer's own copy")
-    row("Adam's moments", held.moments)
-    row("activations", Amount(device=memory.activations), _checkpointing(prospect.config))
-    row("head, or a layer", Amount(device=memory.head), "loss in chunks; or one layer's backward")
-    row("buffers", Amount(device=memory.buffers), "gradients on their way, gathered weights")
+    row("weights", states.parameters)
+    row("gradients", states.gradients)
+    row("master weights", states.master, "the optimizer's own copy")
+    row("Adam moments", states.moments)
+    row("activations", Footprint(device=memory.activations), _checkpointing(forecast.config))
+    row(
+        "head or layer", Footprint(device=memory.head), "chunked loss, or one layer's backward pass"
+    )
+    row("buffers", Footprint(device=memory.buffers), "gradient buckets and gathered weights")
     if memory.update > memory.activations + memory.head + memory.buffers:
-        row("update", Amount(device=memory.update), "instead of the three above: it is larger")
-    row("copy", memory.copy, "for checkpoints, if there is room")
-    row("fragments", Amount(device=memory.fragments), "what the allocator cannot use")
-    row("process", Amount(device=memory.process), "what is no tensor")
-    verdict, host = prospect.asked.device, prospect.asked.on_host
-    note = f"of {_gib(prospect.machine.device_bytes)}: {_coloured(verdict)}"
-    if prospect.machine.host_bytes is not None:
-        note += f"; host of {_gib(prospect.machine.host_bytes)}: {_coloured(host)}"
-    needed = _gib(prospect.asked.host) if prospect.machine.gpu else ""
-    table.add_row("[bold]sum[/bold]", f"[bold]{_gib(memory.device())}[/bold]", needed, note)
-    if held.disk():
-        table.add_row("local disk", "", "", f"{_gib(held.disk() * ranks)} a node")
+        row("update", Footprint(device=memory.update), "replaces the three above: it is larger")
+    row("checkpoint copy", memory.snapshot, "if there is room")
+    row("fragmentation", Footprint(device=memory.fragmentation), "lost by the allocator")
+    row("process", Footprint(device=memory.process), "outside tensors")
+    note = f"of {_gib(forecast.machine.device_bytes)}: {_colored(forecast.requested.device_fit)}"
+    if forecast.machine.host_bytes is not None:
+        host_fit = _colored(forecast.requested.host_fit)
+        note += f"; host of {_gib(forecast.machine.host_bytes)}: {host_fit}"
+    total = f"[bold]{_gib(memory.device_bytes())}[/bold]"
+    host_total = _gib(forecast.requested.host_bytes) if forecast.machine.gpu else ""
+    table.add_row("[bold]total[/bold]", total, host_total, note)
+    if states.disk_bytes():
+        table.add_row("local disk", "", "", f"{_gib(states.disk_bytes() * ranks)} per node")
     return table
 
 
-def _divisions(prospect: Prospect) -> Table:
+def _zero_table(forecast: Forecast) -> Table:
     table = Table(
-        title="\nZeRO stages, the rest as it is", title_justify="left", box=None, pad_edge=False
+        title="\nZeRO variants, all else as requested",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
     )
-    for name in ("", "GiB a rank", "GiB a host", "", "network", "tokens/s a GPU", "time"):
-        table.add_column(name, justify="left" if not name else "right")
-    for option in prospect.divisions:
-        mark = "> " if division(option.config) == division(prospect.config) else "  "
+    for name in ("", "GiB/rank", "GiB/host", "", "network", "tokens/s/GPU", "time"):
+        table.add_column(name, justify="right" if name else "left")
+    for estimate in forecast.zero_variants:
+        label = zero_label(estimate.config)
+        mark = "> " if label == zero_label(forecast.config) else "  "
+        # The worse of the two: MemoryFit's members are in this order.
+        fit = max(estimate.device_fit, estimate.host_fit, key=list(MemoryFit).index)
         table.add_row(
-            mark + division(option.config),
-            _gib(option.memory.device()),
-            _gib(option.host),
-            _coloured(max(option.device, option.on_host, key=list(Verdict).index)),
-            f"{option.time.network:.2g} s" if option.time else "",
-            _range(option.tokens_per_second()),
-            _duration(option.hours()) if option.time else "",
+            mark + label,
+            _gib(estimate.memory.device_bytes()),
+            _gib(estimate.host_bytes),
+            _colored(fit),
+            f"{estimate.time.network:.2g} s" if estimate.time else "",
+            _tokens_per_second(estimate),
+            _duration(estimate.hours()) if estimate.time else "",
         )
     return table
 
 
-def _advice(prospect: Prospect) -> Iterator[str]:
+def _recommendation(forecast: Forecast) -> Iterator[str]:
     yield ""
-    chosen, config = prospect.chosen, prospect.config
-    if chosen is None:
-        yield "[red]nothing fits on these machines[/red], with any stage, offload or checkpointing"
-    else:
-        changes = words(chosen.config, config)
-        how = " ".join(changes) if changes else "as it is"
-        yield f"[bold]recommended[/bold]  {how}"
+    recommended, config = forecast.recommended, forecast.config
+    if recommended is None:
         yield (
-            f"    {_gib(chosen.memory.device())} GiB a rank, {_range(chosen.tokens_per_second())} "
-            f"tokens/s a GPU, {_duration(chosen.hours())}"
-            if chosen.time
-            else f"    {_gib(chosen.memory.device())} GiB a rank"
+            "[red]nothing fits on these machines[/red], whatever the stage, offload and "
+            "checkpointing"
         )
-        for reason in prospect.reasons:
+    else:
+        changes = overrides_between(config, recommended.config)
+        yield f"[bold]recommended[/bold]  {' '.join(changes) if changes else 'as requested'}"
+        needs = f"    {_gib(recommended.memory.device_bytes())} GiB per rank"
+        if recommended.time:
+            needs += f", {_tokens_per_second(recommended)} tokens/s per GPU"
+            needs += f", {_duration(recommended.hours())}"
+        yield needs
+        for reason in forecast.reasons:
             yield f"    {reason}"
-    if prospect.machine.gpu is None:
+    if forecast.machine.gpu is None:
         return
-    for name, few in (("without offload", prospect.fewest), ("with", prospect.fewest_offloaded)):
-        if few is not None:
-            cluster = few.config.cluster
-            host = f", {_gib(few.host)} GiB a host" if few.offloads() else ""
+    for name, fewest in (
+        ("without offload", forecast.fewest),
+        ("with offload", forecast.fewest_offloaded),
+    ):
+        if fewest is not None:
+            cluster = fewest.config.cluster
+            host = f", {_gib(fewest.host_bytes)} GiB per host" if fewest.offloads() else ""
             yield (
-                f"[bold]fewest[/bold]  {name}: {cluster.nodes} x {cluster.ranks_per_node} "
-                f"{prospect.machine.name}: {division(few.config)}, "
-                f"{_checkpointing(few.config)}{host}"
+                f"[bold]fewest GPUs[/bold]  {name}: {cluster.nodes} x {cluster.ranks_per_node} "
+                f"{forecast.machine.name}: {zero_label(fewest.config)}, "
+                f"{_checkpointing(fewest.config)}{host}"
             )
 
 
-def _time(prospect: Prospect) -> Iterator[str]:
-    time, mfu = prospect.asked.time, prospect.mfu()
+def _time(forecast: Forecast) -> Iterator[str]:
+    time, mfu = forecast.requested.time, forecast.mfu()
     if time is None or mfu is None:
-        yield "time   no prediction for CPUs: the first steps tell it"
+        yield "time   no estimate for CPUs; measure the first steps with max_steps=5"
         return
-    hours = prospect.asked.hours()
-    ranks = prospect.config.cluster.world_size()
+    hours = forecast.requested.hours()
+    ranks = forecast.config.cluster.world_size()
     fast, slow = time.compute
     yield (
-        f"time   {_duration(hours)}, {_span((hours[0] * ranks, hours[1] * ranks))} GPU-hours; "
+        f"time   {_duration(hours)}, {_range((hours[0] * ranks, hours[1] * ranks))} GPU-hours, "
         f"MFU {mfu[0]:.0%} to {mfu[1]:.0%}"
     )
     parts = [f"compute {fast:.2g} to {slow:.2g} s", f"network {time.network:.2g} s"]
     if time.update:
         parts.append(f"update on the host {time.update:.2g} s")
-    yield f"       a step: {', '.join(parts)}: bound by {time.bound()}"
-    price = prospect.config.cluster.gpu_hour_usd
+    yield f"       per step: {', '.join(parts)}; bottleneck: {time.bottleneck()}"
+    price = forecast.config.cluster.gpu_hour_usd
     if price is None:
-        yield "cost   give cluster.gpu_hour_usd"
+        yield "cost   set cluster.gpu_hour_usd to estimate it"
     else:
-        yield f"cost   {_span((hours[0] * ranks * price, hours[1] * ranks * price))} US dollars"
+        yield f"cost   {_range((hours[0] * ranks * price, hours[1] * ranks * price))} US dollars"
 
 
-def _disk(prospect: Prospect) -> Iterator[str]:
-    disk = prospect.disk
+def _disk(forecast: Forecast) -> Iterator[str]:
+    disk = forecast.disk
     yield (
         f"disk   {disk.total() / GIB:,.1f} GiB: {_plural(disk.checkpoints, 'checkpoint')} of "
-        f"{disk.checkpoint / GIB:,.1f}, model {disk.model / GIB:,.1f}; "
-        f"token cache {prospect.token_cache() / GIB:.2g} GiB"
+        f"{disk.checkpoint / GIB:,.1f}, model of {disk.model / GIB:,.1f}; "
+        f"token cache {forecast.token_cache_bytes() / GIB:.2g} GiB"
     )
 
 
-def _optimum(prospect: Prospect) -> Iterator[str]:
-    optimum, tokens = prospect.optimal_tokens(), prospect.asked.work.epoch.tokens
+def _tokens(forecast: Forecast) -> Iterator[str]:
+    optimum, tokens = forecast.optimal_tokens(), forecast.requested.work.epoch.tokens
     yield (
-        f"data   compute-optimal pretraining of this size is {count(optimum)} tokens (Chinchilla, "
-        f"21.6 a parameter); an epoch here is {tokens / optimum:.2g} of that"
+        f"tokens compute-optimal pretraining of this size takes {count(optimum)} (Chinchilla: "
+        f"21.6 per parameter); an epoch here has {tokens / optimum:.2g} of that"
     )
-    had = prospect.config.model.pretraining_tokens
-    if had is not None:
-        yield (
-            f"       the model has seen {count(had)}, {had / optimum:.2g} times as many: trained "
-            "longer than is cheapest to train, because a smaller model is cheaper to serve"
-            if had > optimum
-            else f"       the model has seen {count(had)}, {had / optimum:.2g} of that"
-        )
-
-
-def _assumptions(prospect: Prospect) -> Iterator[str]:
-    if prospect.machine.gpu is None:
-        yield "Memory of a CPU rank is its whole process's."
-        if kernels_of(prospect.config, gpu=False).widened:
-            yield "This CPU makes products of bf16 numbers in fp32."
+    seen = forecast.config.model.pretraining_tokens
+    if seen is None:
         return
-    twice = TWICE[prospect.config.activation_checkpointing]
+    ratio = _two_digits(seen / optimum)
+    if seen > optimum:
+        yield (
+            f"       the base model saw {count(seen)}, {ratio} times as many: training past the "
+            "optimum makes a smaller model, which is cheaper to serve, as good as a larger one"
+        )
+    else:
+        yield f"       the base model saw {count(seen)}, {ratio} of that"
+
+
+def _assumptions(forecast: Forecast) -> Iterator[str]:
+    config, gpu = forecast.config, forecast.machine.gpu
+    if gpu is None:
+        yield "The memory of a CPU rank is that of its whole process."
+        if kernels_of(config, gpu=False).widened:
+            yield "This CPU has no fast bf16 products: they are computed in fp32."
+        return
+    recompute = RECOMPUTE_FACTOR[config.activation_checkpointing]
     yield (
-        f"Assumed: {prospect.machine.name} reach what is published for FSDP "
-        "(sft/estimate/speed.py), "
-        f"x{twice:.2f} compute for checkpointing; links {prospect.machine.gpu.link:g} GB/s in a "
-        f"node and {prospect.config.cluster.network_gbps:g} Gbit/s between nodes, {WIRE:.0%} of it "
-        f"used; FlashAttention; {GPU_FRAGMENTS:.0%} of memory lost to fragments. Fast: the network "
-        "is hidden behind compute; slow: it is not. Before a long run measure 50 steps: "
-        "max_steps=50."
+        f"Assumptions: {forecast.machine.name} reaches the efficiency published for FSDP "
+        f"(sft/estimate/speed.py); checkpointing multiplies compute by {recompute:.2f}; links of "
+        f"{gpu.link:g} GB/s within a node and {config.cluster.network_gbps:g} Gbit/s between nodes "
+        f"run at {LINK_EFFICIENCY:.0%}; FlashAttention; {GPU_FRAGMENTATION:.0%} of memory is lost "
+        "to fragmentation. The fast end hides the network behind compute, the slow end does not. "
+        "Before a long run, measure 50 steps: max_steps=50."
     )
 
 
-def division(config: SFTConfig) -> str:
-    """Stage and offload in words."""
+def zero_label(config: SFTConfig) -> str:
+    """Return ZeRO stage, hpZ and offload as a label: ZeRO-3, hpZ, optimizer on cpu."""
     zero = config.deepspeed
     parts = [f"ZeRO-{zero.stage}"]
     if zero.parameters_per_node:
         parts.append("hpZ")
     if zero.offload_optimizer is not Offload.none:
-        parts.append(f"update on {zero.offload_optimizer.name}")
+        parts.append(f"optimizer on {zero.offload_optimizer.name}")
     if zero.offload_parameters is not Offload.none:
         parts.append(f"weights on {zero.offload_parameters.name}")
     return ", ".join(parts)
 
 
 def count(number: float) -> str:
-    """A large number in three digits: 6.74 B, 52.0 k."""
+    """Return a large number in three digits with a unit: 6.74 B, 52 k."""
     for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= size:
             return f"{number / size:.3g} {unit}"
@@ -236,33 +262,34 @@ def _checkpointing(config: SFTConfig) -> str:
     return f"activation_checkpointing={config.activation_checkpointing.name}"
 
 
-def _plural(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def _plural(number: int, singular: str, plural: str | None = None) -> str:
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def _gib(size: float) -> str:
     return f"{size / GIB:,.1f}"
 
 
-def _coloured(verdict: Verdict) -> str:
-    return f"[{STYLE[verdict]}]{verdict.value}[/{STYLE[verdict]}]"
+def _colored(fit: MemoryFit) -> str:
+    return f"[{STYLE[fit]}]{fit.value}[/{STYLE[fit]}]"
 
 
-def _span(pair: tuple[float, float]) -> str:
-    """Two ends in two digits each."""
-    return " to ".join(_two_digits(end) for end in pair)
+def _tokens_per_second(estimate: Estimate) -> str:
+    ends = estimate.tokens_per_second()
+    return "" if ends is None else _range(ends)
+
+
+def _duration(hours: tuple[float, float]) -> str:
+    if hours[1] < 1:
+        return f"{_range((hours[0] * 60, hours[1] * 60))} min"
+    return f"{_range(hours)} h"
+
+
+def _range(ends: tuple[float, float]) -> str:
+    """Return both ends in two digits each: more would pretend a precision that is not there."""
+    return " to ".join(_two_digits(end) for end in ends)
 
 
 def _two_digits(value: float) -> str:
     rounded = float(f"{value:.2g}")
     return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"
-
-
-def _range(pair: tuple[float, float] | None) -> str:
-    return "" if pair is None else _span(pair)
-
-
-def _duration(hours: tuple[float, float]) -> str:
-    if hours[1] < 1:
-        return f"{_span((hours[0] * 60, hours[1] * 60))} min"
-    return f"{_span(hours)} h"

@@ -17,7 +17,7 @@ from pacos.configs.shared import Device
 from pacos.errors import UserError
 from sft.config import SFTConfig
 from sft.configs.compute import Precision
-from sft.estimate.disk import DiskNeed
+from sft.estimate.disk import DiskEstimate
 
 TESTED = {
     "torch": "2.13.0",
@@ -133,7 +133,7 @@ def disks(config: SFTConfig) -> str:
     _free("PACOS_CACHE", cache_directory())
     if config.deepspeed.nvme_path is not None:
         _free("deepspeed.nvme_path", Path(config.deepspeed.nvme_path).expanduser())
-    need = DiskNeed.of(config, config.max_steps)
+    need = DiskEstimate.of(config, config.max_steps)
     if free < need.total():
         raise UserError(
             f"run.root = {config.run.root}: {_gib(free)} are free, and {need.checkpoints} "

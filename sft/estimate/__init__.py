@@ -1,1 +1,1 @@
-"""What a training run needs: memory, disk, network, time. Arithmetic alone, free of torch."""
+"""The memory, disk, network and time that a training run needs: arithmetic only, without torch."""

@@ -1,4 +1,4 @@
-"""What a pass through the model keeps for its backward pass, and needs for a moment."""
+"""The memory of a forward-backward pass: tensors saved for backward, and the transient peak."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from sft.configs.compute import CHUNK_LOGITS, ActivationCheckpointing
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """What decides on the bytes of activations, beside the model."""
+    """The properties of the kernels that decide activation memory, beside the model's shape."""
 
     width: int
-    """Bytes of a number of weights and activations."""
+    """Bytes per weight and per activation."""
     flash: bool
-    """Whether attention is FlashAttention; else torch's own, which gets keys and values repeated
-    for each query head."""
+    """True for FlashAttention; torch's own attention needs keys and values repeated for each query
+    head."""
     widened: bool = False
-    """Whether products are made in fp32 of bf16 numbers, as on CPUs without bf16 units."""
+    """True if bf16 matrix products run in fp32, as on CPUs without bf16 units."""
 
     @property
     def product(self) -> int:
-        """Bytes of a number as it comes out of a matrix product, and goes into attention."""
+        """Bytes per number that comes out of a matrix product or goes into attention."""
         return 4 if self.widened else self.width
 
 
-def layer_all(shape: LlamaShape, kernels: Kernels) -> float:
-    """Bytes a token that a decoder layer keeps without checkpointing.
+def layer_uncheckpointed(shape: LlamaShape, kernels: Kernels) -> float:
+    """Return the bytes per token that a decoder layer saves without checkpointing.
 
-    Norms: their input in fp32, the normalised, and that times the weight. Attention: queries, keys,
-    values, output. MLP: gate, its SiLU, up, and their product.
+    Norms save their input in fp32, the normalized input, and its product with the weight; attention
+    saves queries, keys, values and output; the MLP saves gate, SiLU(gate), up, and their product.
     """
     width, hidden = kernels.width, shape.hidden_size
     norms = 2 * (4 + 2 * width) * hidden
@@ -39,67 +39,75 @@ def layer_all(shape: LlamaShape, kernels: Kernels) -> float:
 
 
 def _attention(shape: LlamaShape, kernels: Kernels) -> float:
+    # One fp32 log-sum-exp per head and token replaces the attention matrix in both kernels.
     width, hidden, logsumexp = kernels.width, shape.hidden_size, 4 * shape.num_attention_heads
     if kernels.flash:
         return width * (2 * hidden + 2 * shape.kv_width()) + logsumexp
     return (4 * kernels.product + width) * hidden + logsumexp
 
 
-def layer_kept(
+def layer_saved(
     shape: LlamaShape, checkpointing: ActivationCheckpointing, kernels: Kernels
 ) -> float:
-    """Bytes a token that a decoder layer keeps until its backward pass."""
+    """Return the bytes per token that a decoder layer saves until its backward pass."""
     if checkpointing is ActivationCheckpointing.none:
-        return layer_all(shape, kernels)
-    entry = kernels.width * shape.hidden_size
+        return layer_uncheckpointed(shape, kernels)
+    layer_input = kernels.width * shape.hidden_size
     if checkpointing is ActivationCheckpointing.full:
-        return entry
+        return layer_input
+    # Outputs of all seven matrix products: q, o and down (hidden size each), k and v, gate and up.
     products = 3 * shape.hidden_size + 2 * shape.kv_width() + 2 * shape.intermediate_size
     attended = shape.hidden_size
-    return entry + kernels.product * (products + attended) + 4 * shape.num_attention_heads
+    return layer_input + kernels.product * (products + attended) + 4 * shape.num_attention_heads
 
 
-def layer_moment(
+def layer_transient(
     shape: LlamaShape, checkpointing: ActivationCheckpointing, kernels: Kernels
 ) -> float:
-    """Bytes a token that the backward pass of one layer needs beside what is kept.
+    """Return the bytes per token that one layer's backward pass needs beside the saved ones.
 
-    What is computed again, and gradients: of the MLP's gate and up, and of two tensors as wide as
-    the model.
+    These are the recomputed activations, and the gradients of gate and up and of two tensors of the
+    hidden size.
     """
-    again = 0.0
+    recomputed = 0.0
     if checkpointing is not ActivationCheckpointing.none:
-        again = layer_all(shape, kernels) - layer_kept(shape, checkpointing, kernels)
+        saved = layer_saved(shape, checkpointing, kernels)
+        recomputed = layer_uncheckpointed(shape, kernels) - saved
     gradients = (
         2 * kernels.product * shape.intermediate_size + 2 * kernels.width * shape.hidden_size
     )
-    return again + gradients
+    return recomputed + gradients
 
 
-def head_kept(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
-    """Bytes from the loss to its backward pass: gradients of the head's weight and input."""
+def head_saved(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
+    """Return the bytes kept from the loss to its backward pass.
+
+    The chunked loss computes the gradients of the head's weight and input in its forward pass and
+    keeps those in place of the logits.
+    """
     return kernels.width * (shape.embedding() + 2 * shape.hidden_size * tokens)
 
 
-def head_moment(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
-    """Peak bytes of the last norm and of `chunked_nll`, beside `head_kept`."""
+def head_transient(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
+    """Return the peak bytes of the last norm and of `chunked_nll`, beside `head_saved`."""
     norm = (4 + 2 * kernels.width) * shape.hidden_size * tokens
-    logits = _logits(shape, tokens)
+    logits = _chunk_logits(shape, tokens)
     if kernels.width == 4:
-        # Logits and their slopes; products go into the sum, which is the gradient itself.
+        # fp32 logits and their gradients; products accumulate straight into the weight's gradient.
         return norm + 2 * 4 * logits
     if kernels.widened:
-        # Likewise, with the weight and the sum in fp32.
+        # The same, plus the head's weight and its accumulated gradient in fp32.
         return norm + 8 * shape.embedding() + 2 * 4 * logits
-    # The sum in fp32, logits in both formats; at the end the sum is rounded.
+    # The accumulated gradient in fp32, and a chunk's logits in fp32 and bf16. The gradient rounded
+    # to bf16 is counted in head_saved.
     wide = 4 * (shape.embedding() + logits)
-    return norm + wide + slopes_in_bf16(shape, tokens, kernels)
+    return norm + wide + bf16_logits(shape, tokens, kernels)
 
 
-def slopes_in_bf16(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
-    """Bytes of a chunk's logits, then of their slopes, where products take bf16; else 0."""
-    return 0.0 if kernels.product == 4 else kernels.product * _logits(shape, tokens)
+def bf16_logits(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
+    """Return the bytes of a chunk's bf16 logits, reused for their gradients; 0 without bf16."""
+    return 0.0 if kernels.product == 4 else kernels.product * _chunk_logits(shape, tokens)
 
 
-def _logits(shape: LlamaShape, tokens: float) -> float:
+def _chunk_logits(shape: LlamaShape, tokens: float) -> float:
     return min(CHUNK_LOGITS, tokens * shape.vocab_size)

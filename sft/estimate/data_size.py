@@ -1,16 +1,17 @@
-"""How long the rows of a data set are, known or estimated without reading all of it."""
+"""The lengths of a data set's rows: known, or estimated without reading all of it."""
 
 from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pacos.cache import cache_directory
 from pacos.data.location import Kind, Location, locate
@@ -20,99 +21,114 @@ from pacos.files import read_json
 from sft.configs.data import DataConfig
 from sft.steps.packing import Ints
 
-BYTES_A_TOKEN = 4.0
-"""Of text in UTF-8: English has 4 to 4.5 under LLaMA's tokenizers, Korean 2 to 4."""
+BYTES_PER_TOKEN = 4.0
+"""UTF-8 bytes per token: 4 to 4.5 for English under LLaMA's tokenizers, 2 to 4 for Korean."""
 TEMPLATE_TOKENS = 20
-"""What a prompt format adds to a row: 10 (chatml) to 40 (alpaca)."""
+"""Tokens that a prompt format adds to a row: 10 (chatml) to 40 (alpaca)."""
 SAMPLE_BYTES = 2**20
-"""Of a file of rows: what is looked at to know the rest."""
+"""Bytes read at the beginning of a JSON file, from which the rest is estimated."""
 SAMPLE_ROWS = 1000
 DIGEST_BYTES = 200 * 2**20
-"""Of a file that is read whole, to find the tokens that an earlier run made of it: 0.2 s."""
+"""Size up to which a file is read in full to look for its tokens in the cache; takes 0.2 s."""
 
 ALPACA_ROWS, ALPACA_TOKENS = 52_002, 120
-"""Rows of the published file, and tokens of the mean one in Alpaca's prompt."""
-NO_TEXT = ("id", "lineage", "metadata")
-"""Columns that no model reads."""
+"""Rows of Alpaca's published file, and the mean tokens of a row in Alpaca's prompt."""
+LENGTH_SIGMA = 0.7
+"""Sigma of the log-normal distribution assumed for row lengths, typical of instruction data."""
+LOGISTIC_SCALE = 1.702
+"""Scale at which the logistic distribution is closest to the normal one (within 0.01)."""
+COLUMNS_WITHOUT_TEXT = ("id", "lineage", "metadata")
+"""Columns that never reach the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataSize:
-    """The rows of an epoch."""
+    """The row lengths of an epoch, and where they come from."""
 
     lengths: Ints
-    """[rows] tokens of each, longer ones than data.max_length left out."""
+    """[rows]: tokens of each row; rows longer than data.max_length are left out."""
     source: str
-    """How they are known, in words."""
+    """How the lengths are known, for people."""
 
 
 def data_size(data: DataConfig, rows: int | None = None, tokens: int | None = None) -> DataSize:
-    """The lengths of an epoch's rows: given, tokenised by an earlier run, estimated, or assumed.
+    """Return the row lengths of an epoch: given, cached by an earlier run, estimated or assumed.
 
     Args:
-        data: names them.
-        rows: of an epoch, where the user gives it.
-        tokens: of the mean row, likewise.
+        data: names the data sets.
+        rows: rows of an epoch, if the user gives them.
+        tokens: tokens of the mean row, if the user gives them.
     """
     if rows is not None or tokens is not None:
         rows, tokens = rows or ALPACA_ROWS, tokens or ALPACA_TOKENS
-        how = f"given: {rows:,} rows of {tokens:,} tokens"
-        return DataSize(_spread(rows, tokens, data.max_length), how)
+        source = f"given: {rows:,} rows of {tokens:,} tokens"
+        return DataSize(_log_normal(rows, tokens, data.max_length), source)
     try:
         parts = [(path, weight, *_lengths(path)) for path, weight in data.weights().items()]
     except (UserError, OSError, ValueError):
-        how = f"assumed: {ALPACA_ROWS:,} rows of {ALPACA_TOKENS} tokens, as Alpaca's"
-        lengths = _spread(ALPACA_ROWS, ALPACA_TOKENS, data.max_length)
-        return DataSize(lengths, f"{how}; give data.path, or --rows and --tokens")
-    taken = [_passes(lengths, weight) for _, weight, lengths, _ in parts]
+        # The run itself refuses such data with a better message than a plan could.
+        source = f"assumed: {ALPACA_ROWS:,} rows of {ALPACA_TOKENS} tokens, as in Alpaca's data"
+        lengths = _log_normal(ALPACA_ROWS, ALPACA_TOKENS, data.max_length)
+        return DataSize(lengths, f"{source}; give data.path, or --rows and --tokens")
+    selected = [_weighted(lengths, weight) for _, weight, lengths, _ in parts]
     source = "; ".join(f"{Path(path).name}: {how}" for path, _, _, how in parts)
-    return DataSize(_fitting(np.concatenate(taken), data), source)
+    return DataSize(_within_max_length(np.concatenate(selected), data), source)
 
 
-def _spread(rows: int, mean: float, longest: int) -> Ints:
-    """Lengths as instruction data has them: log-normal with sigma 0.7, in equal quantiles."""
-    ranks = (np.arange(SAMPLE_ROWS) + 0.5) / SAMPLE_ROWS
-    # The logistic function's inverse is near the normal one's, and needs no scipy.
-    sample = np.exp(0.7 * np.log(ranks / (1 - ranks)) / 1.702)
-    return np.minimum(_repeated(sample * (mean / sample.mean()), rows), longest)
+def _log_normal(rows: int, mean: float, longest: int) -> Ints:
+    """Return log-normal lengths with this mean, at equally spaced quantiles."""
+    quantiles = (np.arange(SAMPLE_ROWS) + 0.5) / SAMPLE_ROWS
+    # The logistic quantile function stands in for the normal one, which would need scipy.
+    logit = np.log(quantiles / (1 - quantiles))
+    sample = np.exp(LENGTH_SIGMA * logit / LOGISTIC_SCALE)
+    return np.minimum(_resample(sample * (mean / sample.mean()), rows), longest)
 
 
-def _repeated(sample: Any, rows: int) -> Ints:
-    """As many rows, distributed as the sample."""
+def _resample(sample: Sequence[float] | NDArray[Any], rows: int) -> Ints:
+    """Return this many lengths, distributed as the sample is."""
     at = np.arange(rows) * len(sample) // max(rows, 1)
     return np.maximum(1, np.sort(np.asarray(sample, np.float64))[at].round().astype(np.int64))
 
 
-def _passes(lengths: Ints, weight: float) -> Ints:
-    """The rows of an epoch that takes each as often as `weight` says."""
-    return _repeated(np.sort(lengths), round(weight * len(lengths)))
+def _weighted(lengths: Ints, weight: float) -> Ints:
+    """Return the lengths of an epoch that passes over these rows `weight` times."""
+    return _resample(np.sort(lengths), round(weight * len(lengths)))
 
 
-def _fitting(lengths: Ints, data: DataConfig) -> Ints:
+def _within_max_length(lengths: Ints, data: DataConfig) -> Ints:
     kept = lengths[lengths <= data.max_length]
+    # Without one row that fits, the run would be refused; the plan goes on with cut rows.
     return kept if len(kept) else np.minimum(lengths, data.max_length)
 
 
 def _lengths(path: str) -> tuple[Ints, str]:
+    """Return the row lengths of one data set, and how they are known.
+
+    Raises:
+        UserError: they cannot be known here.
+        OSError, ValueError: its files are damaged.
+    """
     location = locate(path)
-    cached = _tokenised(path, location)
+    cached = _cached_lengths(path, location)
     if cached is not None:
-        return cached, "tokenised before"
+        return cached, "tokenized by an earlier run"
     if location.kind is Kind.hub:
         raise UserError(f"{path}: lies on the hub")
-    rows, sample = _READERS[location.kind](location.path)
+    rows, sample = _SAMPLERS[location.kind](location.path)
     if not any(sample):
-        raise UserError(f"{path}: has no text at its beginning to estimate the rest by")
+        raise UserError(f"{path}: has no text at its beginning to estimate the rest from")
     mean = float(np.mean(sample))
-    lengths = _repeated([size / BYTES_A_TOKEN + TEMPLATE_TOKENS for size in sample], rows)
-    return lengths, f"estimated from its size, {mean:,.0f} bytes of text a row"
+    lengths = _resample([size / BYTES_PER_TOKEN + TEMPLATE_TOKENS for size in sample], rows)
+    return lengths, f"estimated from its size, {mean:,.0f} bytes of text per row"
 
 
-def _tokenised(path: str, location: Location) -> Ints | None:
-    """Lengths in the newest token cache of a file that is small enough to be told by its digest."""
+def _cached_lengths(path: str, location: Location) -> Ints | None:
+    """Return the lengths in the newest token cache of a file; None for a file too large to hash."""
     if not location.path.is_file() or location.path.stat().st_size > DIGEST_BYTES:
         return None
     digest = Source(path, location).digest()
+    # A cache's name also hashes tokenizer and template, which a plan does not load; any cache of
+    # the same file is closer than an estimate.
     newest_first = sorted(
         (cache_directory() / "tokens").glob("*/facts.json"),
         key=lambda facts: facts.stat().st_mtime,
@@ -125,41 +141,43 @@ def _tokenised(path: str, location: Location) -> Ints | None:
 
 
 def _text_bytes(value: Any) -> int:
-    """Bytes of all text in a row."""
+    """Return the UTF-8 bytes of all text in a row."""
     if isinstance(value, str):
         return len(value.encode())
     if isinstance(value, dict):
-        return sum(_text_bytes(part) for key, part in value.items() if key not in NO_TEXT)
+        return sum(
+            _text_bytes(part) for key, part in value.items() if key not in COLUMNS_WITHOUT_TEXT
+        )
     return sum(map(_text_bytes, value)) if isinstance(value, list) else 0
 
 
-def _json_rows(path: Path) -> tuple[int, list[int]]:
-    """Number of rows and bytes of text of the first ones, of lines as of a list."""
+def _sample_json(path: Path) -> tuple[int, list[int]]:
+    """Return the number of rows and the text bytes of the first ones, for JSON and JSONL."""
     with path.open("rb") as file:
         head = file.read(SAMPLE_BYTES)
     text = head.removeprefix(codecs.BOM_UTF8).decode(errors="ignore")
     sample, end = [], 0
-    for row, end in _objects(text):  # noqa: B007  # where the last one ends is used below
+    for row, end in _objects(text):  # noqa: B007  # the end of the last one is used below
         sample.append(_text_bytes(row))
     if not sample:
         return 0, sample
-    whole = len(text[:end].encode()) / len(sample)
-    return max(len(sample), round(path.stat().st_size / whole)), sample
+    bytes_per_row = len(text[:end].encode()) / len(sample)
+    return max(len(sample), round(path.stat().st_size / bytes_per_row)), sample
 
 
 def _objects(text: str) -> Iterator[tuple[Any, int]]:
-    """JSON objects one after another, whatever stands between, and where each ends."""
+    """Yield each JSON object and its end, whatever stands between: newlines, or a list's commas."""
     decoder, at = json.JSONDecoder(), text.find("{")
     while at >= 0:
         try:
             value, end = decoder.raw_decode(text, at)
         except ValueError:
-            return
+            return  # cut off at the end of the sample
         yield value, end
         at = text.find("{", end)
 
 
-def _parquet_rows(path: Path) -> tuple[int, list[int]]:
+def _sample_parquet(path: Path) -> tuple[int, list[int]]:
     from pyarrow import parquet
 
     file = parquet.ParquetFile(path)
@@ -167,9 +185,11 @@ def _parquet_rows(path: Path) -> tuple[int, list[int]]:
     return file.metadata.num_rows, [] if batch is None else _sizes(batch.to_pylist())
 
 
-def _saved_rows(path: Path) -> tuple[int, list[int]]:
+def _sample_saved(path: Path) -> tuple[int, list[int]]:
+    """Return the same for a folder written by `datasets.Dataset.save_to_disk`."""
     from pyarrow import ipc
 
+    # A saved DatasetDict has a folder per split; training reads `train`.
     folder = path if (path / "state.json").is_file() else path / "train"
     files = [
         folder / entry["filename"] for entry in read_json(folder / "state.json")["_data_files"]
@@ -180,6 +200,7 @@ def _saved_rows(path: Path) -> tuple[int, list[int]]:
         batch = next(iter(stream), None)
     sample = [] if batch is None else _sizes(batch.slice(0, SAMPLE_ROWS).to_pylist())
     size = sum(file.stat().st_size for file in files)
+    # An Arrow stream does not say how many rows it has; nearly all of its bytes are text.
     return round(size / np.mean(sample)) if any(sample) else 0, sample
 
 
@@ -187,4 +208,8 @@ def _sizes(rows: Iterable[Any]) -> list[int]:
     return [_text_bytes(row) for row in islice(rows, SAMPLE_ROWS)]
 
 
-_READERS = {Kind.json: _json_rows, Kind.parquet: _parquet_rows, Kind.saved: _saved_rows}
+_SAMPLERS: dict[Kind, Callable[[Path], tuple[int, list[int]]]] = {
+    Kind.json: _sample_json,
+    Kind.parquet: _sample_parquet,
+    Kind.saved: _sample_saved,
+}

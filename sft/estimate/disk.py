@@ -1,41 +1,42 @@
-"""Disk that a run takes."""
+"""The disk space that a run takes."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from sft.config import SFTConfig
 from sft.configs.checkpoint import STATE_BYTES
 
 TOKEN_BYTES = 5
-"""Of a token in the cache: its number, and whether it carries loss."""
+"""Bytes per token in the token cache: its id in int32, and a bool for its supervision."""
 ROW_BYTES = 16
-"""Of a row there, beside its tokens."""
+"""Bytes per row there, beside its tokens: length and supervised count in int32, number in int64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DiskNeed:
-    """Bytes by what they are for."""
+class DiskEstimate:
+    """Bytes below run.root; states offloaded to a disk lie on each node's own."""
 
     checkpoint: float
-    """Of one."""
+    """Bytes of one checkpoint."""
     checkpoints: int
-    """Most that there are at a time."""
+    """Most checkpoints at a time."""
     model: float
-    """Exported, in bf16."""
+    """Bytes of the exported model, in bf16."""
 
     @classmethod
-    def of(cls, config: SFTConfig, steps: int | None) -> DiskNeed:
-        """What lies below run.root; what is offloaded to a disk lies on each machine's own.
+    def of(cls, config: SFTConfig, steps: int | None) -> DiskEstimate:
+        """Estimate the disk space of a run.
 
         Args:
             config: of the run.
-            steps: that it makes, if that is known: a short run saves less often than it may keep.
+            steps: that it makes, if known: a short run may save fewer checkpoints than it may keep.
         """
         parameters = config.model.shape.num_parameters()
         checkpoints = config.checkpoint.most_copies(measured=config.validation.rows > 0)
         if steps is not None:
-            checkpoints = min(checkpoints, -(-steps // config.checkpoint.every_steps))
+            checkpoints = min(checkpoints, math.ceil(steps / config.checkpoint.every_steps))
         return cls(
             checkpoint=STATE_BYTES[config.precision] * parameters,
             checkpoints=checkpoints,
@@ -43,9 +44,10 @@ class DiskNeed:
         )
 
     def total(self) -> float:
+        """Return the bytes of all checkpoints and of the model."""
         return self.checkpoint * self.checkpoints + self.model
 
 
 def token_cache_bytes(rows: int, tokens: int) -> int:
-    """Bytes of the token cache of a data set."""
+    """Return the bytes of a data set's token cache."""
     return TOKEN_BYTES * tokens + ROW_BYTES * rows

@@ -1,8 +1,8 @@
-"""How long a step takes: compute, network and update, by a model simple enough to be checked.
+"""The time of a step: compute, network and optimizer update, by a model simple enough to check.
 
-Compute is FLOPs over a share of the GPU's peak that others have published; network is the bytes
-that DeepSpeed sends over the bandwidth of the slowest link. The fast end hides all of the network
-behind compute, the slow end none.
+Compute is FLOPs divided by a published share of the GPU's peak. Network is the bytes that DeepSpeed
+sends divided by the bandwidth of the slowest link. The fast end of the range hides all of the
+network behind compute, the slow end none of it.
 """
 
 from __future__ import annotations
@@ -13,113 +13,127 @@ from pacos.gpus import Gpu
 from sft.config import SFTConfig
 from sft.configs.compute import ActivationCheckpointing
 from sft.configs.deepspeed import Offload
-from sft.estimate.held import Widths
+from sft.estimate.model_states import ElementSizes
 from sft.estimate.workload import Workload
 
-HOPPER = (0.36, 0.52)
-"""Share of the peak that GPUs of 400 TFLOP/s and more reach, counting what is computed twice: 7B to
-8B on 8 H100, from FSDP2 with torch.compile (torchtitan, December 2024: 39 % of model FLOPs with
-selective checkpointing, 33 % without compiling) to MosaicML's LLM-Foundry (46 % without
-checkpointing; 54 % with what full checkpointing computes again). Megatron reaches more, 56 to 60 %.
-Nobody publishes it for DeepSpeed."""
-AMPERE = (0.45, 0.62)
-"""Likewise of slower ones: 7B on A100, LLM-Foundry 64 %, fms-fsdp 57 %."""
+HOPPER_EFFICIENCY = (0.36, 0.52)
+"""Share of the peak that GPUs of 400 TFLOP/s and more reach, recomputed FLOPs included: 7B to 8B on
+8 H100, from FSDP2 with torch.compile (torchtitan, December 2024: 39 % of model FLOPs with selective
+checkpointing, 33 % without compiling) to MosaicML's LLM-Foundry (46 % without checkpointing; 54 %
+when the FLOPs that full checkpointing recomputes count). Megatron reaches more, 56 to 60 %. Nobody
+publishes it for DeepSpeed."""
+AMPERE_EFFICIENCY = (0.45, 0.62)
+"""The same for slower GPUs: 7B on A100, LLM-Foundry 64 %, fms-fsdp 57 %."""
 HOPPER_TERAFLOPS = 400
+"""Peak TFLOP/s from which HOPPER_EFFICIENCY applies: faster GPUs reach a smaller share of it."""
 
-TWICE = {
+RECOMPUTE_FACTOR = {
     ActivationCheckpointing.none: 1.0,
     ActivationCheckpointing.selective: 1.06,
     ActivationCheckpointing.full: 4 / 3,
 }
-"""Compute by what is computed a second time: nothing, all but matrix products, all of the forward
-pass."""
+"""Compute relative to no checkpointing. `selective` recomputes all but matrix products; `full`
+recomputes the forward pass, a third of a forward-backward."""
 
-WIRE = 0.75
+LINK_EFFICIENCY = 0.75
 """Share of a link's bandwidth that collectives of this size reach."""
 PCIE = 25e9
-"""Bytes a second between a GPU and host memory, in each direction (PCIe 4.0 x16)."""
+"""Bytes per second between a GPU and host memory, each way (PCIe 4.0 x16)."""
 HOST = 150e9
-"""Bytes a second that a machine's cores read and write in an update of AdamW."""
+"""Bytes per second that a node's cores read and write in an AdamW update."""
 UPDATE_BYTES = 28
-"""Read and written in fp32 for each parameter of it: weight, gradient, two moments; and back."""
+"""Bytes that an AdamW update in fp32 moves per parameter: it reads weight, gradient and two moments
+and writes three of them back."""
 NVME = 5e9
-"""Bytes a second from and to a machine's local disk."""
+"""Bytes per second from and to a node's local disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTime:
-    """Seconds of a step."""
+    """Seconds of one step, by what they are spent on."""
 
     compute: tuple[float, float]
     """At the high and at the low end of what GPUs reach."""
     network: float
-    """If nothing else went on."""
+    """As if nothing ran at the same time."""
     update: float
-    """Of an optimizer that is offloaded, and of what goes to it and back; else 0."""
+    """Of an offloaded optimizer and its transfers; else 0, as the update on a GPU is negligible."""
 
     def seconds(self) -> tuple[float, float]:
-        """Of the whole step: the network hidden, and not hidden."""
+        """Return the whole step's seconds with the network hidden, and not hidden."""
         fast, slow = self.compute
         return max(fast, self.network) + self.update, slow + self.network + self.update
 
     def typical(self) -> float:
-        """Between the two."""
+        """Return the mean of the fast and the slow end."""
         return sum(self.seconds()) / 2
 
-    def bound(self) -> str:
-        """What the step waits for most, in a word."""
+    def bottleneck(self) -> str:
+        """Return the largest part: compute, network or update."""
         parts = {"compute": self.compute[0], "network": self.network, "update": self.update}
         return max(parts, key=lambda name: parts[name])
 
 
 def step_time(config: SFTConfig, work: Workload, gpu: Gpu) -> StepTime:
-    """Predict a step of a config on GPUs of one kind."""
+    """Estimate the time of a config's step on GPUs of one kind."""
     ranks = config.cluster.world_size()
-    twice = TWICE[config.activation_checkpointing]
-    reached = HOPPER if gpu.teraflops >= HOPPER_TERAFLOPS else AMPERE
-    ideal = work.step_flops * twice / (ranks * gpu.teraflops * 1e12)
+    recompute = RECOMPUTE_FACTOR[config.activation_checkpointing]
+    low, high = HOPPER_EFFICIENCY if gpu.teraflops >= HOPPER_TERAFLOPS else AMPERE_EFFICIENCY
+    ideal = work.step_flops * recompute / (ranks * gpu.teraflops * 1e12)
     return StepTime(
-        compute=(ideal / reached[1], ideal / reached[0]),
+        compute=(ideal / high, ideal / low),
         network=_network(config, work, gpu),
         update=_offloaded_update(config, work),
     )
 
 
 def _network(config: SFTConfig, work: Workload, gpu: Gpu) -> float:
-    """Seconds that a rank sends in a step."""
+    """Return the seconds that a rank's collectives take in a step."""
     cluster, zero = config.cluster, config.deepspeed
     ranks = cluster.world_size()
     if ranks == 1:
         return 0.0
-    weights = Widths.of(config).weight * config.model.shape.num_parameters()
-    inside = gpu.link * 1e9 * WIRE
-    between = min(inside, cluster.network_gbps / 8 * 1e9 * WIRE) if cluster.nodes > 1 else inside
+    weights = ElementSizes.of(config).weight * config.model.shape.num_parameters()
+    inside = gpu.link * 1e9 * LINK_EFFICIENCY
+    # gbps is the sum over a node's adapters, and a ring crosses each node boundary once, so the
+    # ranks of a node share it as one link.
+    between = (
+        min(inside, cluster.network_gbps / 8 * 1e9 * LINK_EFFICIENCY)
+        if cluster.nodes > 1
+        else inside
+    )
     all_gather = weights * (ranks - 1) / ranks
     if zero.stage == 3:
-        # Parameters for the forward and for the backward pass, and gradients.
-        second = all_gather / (inside if zero.parameters_per_node else between)
-        return work.passes * (2 * all_gather / between + second)
-    # DeepSpeed 0.19.8 reduces gradients to all ranks in every stage: twice the bytes of a scatter.
+        # Each pass gathers parameters for forward and for backward, and reduces gradients. hpZ
+        # gathers those for backward within the node.
+        for_backward = all_gather / (inside if zero.parameters_per_node else between)
+        return work.passes * (2 * all_gather / between + for_backward)
+    # DeepSpeed 0.19.8 all-reduces gradients in every stage: twice the bytes of a reduce-scatter.
     all_reduce = 2 * all_gather / between
     if zero.stage == 2:
+        # Stage 2 keeps no unreduced gradients, so that every pass reduces its own.
         return work.passes * all_reduce + all_gather / between
     return all_reduce + (all_gather / between if zero.stage == 1 else 0.0)
 
 
 def _offloaded_update(config: SFTConfig, work: Workload) -> float:
+    """Return the seconds of an offloaded update and of all transfers between device and host."""
     zero, cluster = config.deepspeed, config.cluster
     parameters = config.model.shape.num_parameters()
-    share, of_node = parameters / cluster.world_size(), parameters / cluster.nodes
-    width, seconds = Widths.of(config), 0.0
+    # Each rank has its own PCIe link; cores and disk are shared by the ranks of a node.
+    per_rank, per_node = parameters / cluster.world_size(), parameters / cluster.nodes
+    size, seconds = ElementSizes.of(config), 0.0
     if zero.offload_optimizer is not Offload.none:
-        # Stage 3 sums there: what is there comes back in every pass but the first.
+        # Stage 3 accumulates on the host: every pass but the first also reads the sum back.
         trips = 2 * work.passes - 1 if zero.stage == 3 else 1
-        moved = (trips * width.summed + width.weight) * share / PCIE
-        seconds += moved + UPDATE_BYTES * of_node / HOST
+        moved = (trips * size.gradient_sum + size.weight) * per_rank / PCIE
+        seconds += moved + UPDATE_BYTES * per_node / HOST
     if zero.offload_optimizer is Offload.nvme:
-        seconds += 2 * 4 * width.kept * of_node / NVME
+        # Four tensors per parameter, read and written.
+        seconds += 2 * 4 * size.optimizer * per_node / NVME
     if zero.offload_parameters is not Offload.none:
-        seconds += work.passes * 2 * width.weight * share / PCIE
+        # Parameters come to the device for forward and again for backward.
+        seconds += work.passes * 2 * size.weight * per_rank / PCIE
     if zero.offload_parameters is Offload.nvme:
-        seconds += work.passes * 2 * width.weight * of_node / NVME
+        seconds += work.passes * 2 * size.weight * per_node / NVME
     return seconds

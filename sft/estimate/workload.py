@@ -1,4 +1,4 @@
-"""What a run has to compute: steps, passes, tokens, FLOPs."""
+"""The work of a run: steps, passes, tokens and FLOPs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sft.steps.plan import StepPlan
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """The rows of an epoch, packed: the same however many ranks divide it."""
+    """The packed rows of an epoch; they do not depend on the number of ranks."""
 
     plan: StepPlan
     rows: int
@@ -22,7 +22,7 @@ class Epoch:
     fullest: int
     """Tokens of the fullest pack."""
     flops: float
-    """By `LlamaShape.training_flops`, without what is computed twice."""
+    """Model FLOPs by `LlamaShape.training_flops`; recomputed ones do not count."""
 
     @classmethod
     def of(cls, config: SFTConfig, lengths: Ints) -> Epoch:
@@ -32,6 +32,7 @@ class Epoch:
             UserError: a step would hold less than one pack.
         """
         plan = StepPlan.of(lengths, config.data.max_length, config.batch, config.model.shape)
+        # Attention is quadratic in the length of a row, not in that of its pack.
         tokens, squares = int(lengths.sum()), float((lengths.astype(np.float64) ** 2).sum())
         flops = config.model.shape.training_flops(tokens, int(squares))
         fullest = int(plan.packs.sums(lengths).max())
@@ -40,33 +41,34 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """The work of a run, and how a step is divided."""
+    """The work of a run, and its division over ranks."""
 
     epoch: Epoch
     steps: int
-    """Of the run."""
+    """Optimizer updates of the whole run."""
     passes: int
-    """Forward passes that each rank makes in a step."""
+    """Passes of each rank per step."""
     pass_tokens: float
-    """Tokens that go through one rank in a pass, at most."""
+    """Most tokens of one rank in a pass."""
     step_tokens: float
-    """Tokens of a step, on average, over all ranks."""
+    """Mean tokens of a step, over all ranks."""
     step_flops: float
+    """Mean model FLOPs of a step, over all ranks."""
 
     @classmethod
     def of(cls, config: SFTConfig, epoch: Epoch) -> Workload:
-        """How a config divides an epoch."""
+        """Divide an epoch over the config's ranks."""
         plan, batch, zero = epoch.plan, config.batch, config.deepspeed
         ranks = zero.data_ranks(config.cluster.world_size())
-        packs = math.ceil(len(plan.packs) / plan.steps_per_epoch)
-        together = min(batch.micro_packs, math.ceil(packs / ranks))
+        packs_per_rank = math.ceil(math.ceil(len(plan.packs) / plan.steps_per_epoch) / ranks)
         steps = config.epochs * plan.steps_per_epoch
-        own = math.ceil(math.ceil(packs / ranks) / batch.micro_packs)
         return cls(
             epoch=epoch,
             steps=steps if config.max_steps is None else min(steps, config.max_steps),
-            passes=own,
-            pass_tokens=together * epoch.fullest / zero.sequence_ranks,
+            passes=math.ceil(packs_per_rank / batch.micro_packs),
+            pass_tokens=min(batch.micro_packs, packs_per_rank)
+            * epoch.fullest
+            / zero.sequence_ranks,
             step_tokens=epoch.tokens / plan.steps_per_epoch,
             step_flops=epoch.flops / plan.steps_per_epoch,
         )

@@ -9,7 +9,7 @@ import pytest
 
 from eval.config import EvalConfig
 from launch.config import SCHEMAS, PipelineConfig
-from launch.plan.estimate import Option, Verdict
+from launch.plan.estimate import Estimate, MemoryFit
 from launch.plan.machine import machine_of
 from pacos.configs.compose import compose_checked
 from pacos.configs.shared import StageConfig
@@ -133,7 +133,7 @@ def test_every_size_fits_every_number_of_gpus(
     assert config.cluster.world_size() == gpus
     assert config.batch.tokens == 131_072, "hardware changes no result"
     full = Epoch.of(config, np.full(2000, config.data.max_length))
-    assert Option.of(config, full, machine_of(config.cluster)).device is Verdict.fits
+    assert Estimate.of(config, full, machine_of(config.cluster)).device_fit is MemoryFit.fits
 
 
 def test_hardware_tells_all_its_options() -> None:

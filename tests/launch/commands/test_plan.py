@@ -13,7 +13,7 @@ import pytest
 
 from launch.commands.plan import as_json, run_plan
 from launch.plan.fit import compose_fitting
-from launch.plan.forecast import Prospect
+from launch.plan.forecast import Forecast
 from pacos.configs.compose import compose_with_problems
 from pacos.errors import ConfigError, UserError
 from sft.config import SCHEMAS, SFTConfig
@@ -32,13 +32,13 @@ def rows(tmp_path: Path) -> str:
     return f"data.path={path}"
 
 
-def prospect_of(*overrides: str) -> Prospect:
+def forecast_of(*overrides: str) -> Forecast:
     config, problems = compose_with_problems(SFTConfig, SCHEMAS, overrides)
-    return Prospect.of(config, data_size(config.data), problems)
+    return Forecast.of(config, data_size(config.data), problems)
 
 
 def answer(*overrides: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(json.dumps(as_json(prospect_of(*overrides))))
+    found: dict[str, Any] = json.loads(json.dumps(as_json(forecast_of(*overrides))))
     return found
 
 
@@ -47,7 +47,7 @@ def test_the_command_of_the_manual(pacos: Pacos) -> None:
     assert done.returncode == 0, done.stderr
     for words in ("llama2_70b", "69 B parameters", "4 x 8 H100", "recommended", "fewest"):
         assert words in done.stdout
-    assert "before it can run: data.path = ???" in done.stdout.replace("\n", " ")
+    assert "fix before running: data.path = ???" in done.stdout.replace("\n", " ")
     assert "Chinchilla" in done.stdout
 
 
@@ -87,27 +87,27 @@ def test_it_needs_no_torch() -> None:
 
 def test_what_is_recommended_fits_and_is_asked_for_by_its_words(rows: str) -> None:
     words = (rows, "model=llama2_13b", "hardware=gpus_8", "cluster.gpu=H100", "deepspeed.stage=0")
-    first = prospect_of(*words)
-    assert first.asked.is_too_large()
+    first = forecast_of(*words)
+    assert first.requested.is_too_large()
     found = answer(*words)["recommended"]
-    again = prospect_of(*words, *found["overrides"])
-    assert again.asked.fits()
-    assert again.chosen is not None
-    assert again.asked.memory == again.chosen.memory
+    again = forecast_of(*words, *found["overrides"])
+    assert again.requested.fits()
+    assert again.recommended is not None
+    assert again.requested.memory == again.recommended.memory
     assert answer(*words, *found["overrides"])["recommended"]["overrides"] == []
 
 
 def test_more_gpus_hold_less_each_and_the_fewest_are_enough(rows: str) -> None:
     words = (rows, "model=llama2_70b", *ON_8)
-    few = prospect_of(*words).fewest
+    few = forecast_of(*words).fewest
     assert few is not None
     nodes = few.config.cluster.nodes
     assert few.fits()
     assert not few.offloads()
-    enough = prospect_of(*words, f"cluster.nodes={nodes}")
-    assert enough.chosen is not None
-    too_few = prospect_of(*words, f"cluster.nodes={nodes - 1}")
-    assert too_few.chosen is None or too_few.chosen.offloads()
+    enough = forecast_of(*words, f"cluster.nodes={nodes}")
+    assert enough.recommended is not None
+    too_few = forecast_of(*words, f"cluster.nodes={nodes - 1}")
+    assert too_few.recommended is None or too_few.recommended.offloads()
 
 
 def test_hpz_wins_where_the_network_is_slow(rows: str) -> None:
@@ -120,7 +120,7 @@ def test_hpz_wins_where_the_network_is_slow(rows: str) -> None:
 def test_cost_is_told_where_the_price_is(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("model=llama2_7b", "hardware=gpus_8", "cluster.gpu=H100")
     run_plan(words)
-    assert "cost   give cluster.gpu_hour_usd" in capsys.readouterr().out
+    assert "cost   set cluster.gpu_hour_usd" in capsys.readouterr().out
     run_plan([*words, "cluster.gpu_hour_usd=2.5"])
     assert "US dollars" in capsys.readouterr().out
 
@@ -149,7 +149,7 @@ def test_nothing_is_left_of_a_run_that_cannot_fit(pacos: Pacos, rows: str, tmp_p
 
 def test_on_cpus_only_what_is_sure_is_refused(rows: str) -> None:
     compose_fitting(SFTConfig, [rows, "model=smollm2_135m", "cluster.device=cpu"])
-    with pytest.raises(ConfigError, match="of weights and states a rank"):
+    with pytest.raises(ConfigError, match="of weights and optimizer states per rank"):
         compose_fitting(SFTConfig, [rows, "model=llama2_70b", "cluster.device=cpu"])
 
 
@@ -161,7 +161,7 @@ def test_a_gpu_of_this_machine_is_asked_for_its_memory(
     smi.write_text("#!/bin/sh\necho 'NVIDIA A100-SXM4-40GB, 40960'\n")
     smi.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
-    found = prospect_of(rows, "model=llama3_2_1b").machine
+    found = forecast_of(rows, "model=llama3_2_1b").machine
     assert found.name == "NVIDIA A100-SXM4-40GB"
     assert found.device_bytes == 40 * GIB
     assert found.gpu is not None

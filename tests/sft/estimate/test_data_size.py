@@ -70,7 +70,7 @@ def test_what_was_tokenised_is_known_exactly_until_it_changes(
     encoder = Encoder.of(tokenizer, PromptFormat.chatml)
     write_cache(folder, Source(str(path), locate(str(path))), encoder, config, lambda: None)
     found = data_size(config)
-    assert "tokenised before" in found.source
+    assert "tokenized by an earlier run" in found.source
     assert found.lengths.sum() == np.fromfile(folder / "lengths", np.int32).sum()
     with path.open("a") as file:
         file.write(json.dumps(ROWS[0]) + "\n")

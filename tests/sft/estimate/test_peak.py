@@ -133,7 +133,7 @@ def predicted_bytes(case: Case, attention: Attention, ranks: int) -> float:
     config.model.shape, config.attention = SHAPE, attention
     config.activation_checkpointing = case.checkpointing
     work: Any = SimpleNamespace(pass_tokens=TOKENS)
-    return rank_memory(config, work, gpu=True).tensors()
+    return rank_memory(config, work, gpu=True).tensor_bytes()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from launch.plan.estimate import Option
+from launch.plan.estimate import Estimate
 from launch.plan.machine import machine_of
 from pacos.configs.compose import compose_checked, compose_with_problems
 from pacos.files import read_jsonl
@@ -57,8 +57,8 @@ def test_cpu_ranks_need_what_was_planned(name: str, rows: Path, tmp_path: Path) 
     *_, last = read_jsonl(tmp_path / "run" / "metrics.jsonl")
     config = compose_checked(SFTConfig, SCHEMAS, words)
     epoch = Epoch.of(config, data_size(config.data).lengths)
-    planned = Option.of(config, epoch, machine_of(config.cluster)).memory
-    assert planned.device() / GIB == pytest.approx(last[metrics.PEAK_MEMORY], rel=0.15)
+    planned = Estimate.of(config, epoch, machine_of(config.cluster)).memory
+    assert planned.device_bytes() / GIB == pytest.approx(last[metrics.PEAK_MEMORY], rel=0.15)
 
 
 @pytest.mark.gpu
@@ -80,5 +80,5 @@ def test_a_gpu_needs_what_was_planned(words: list[str]) -> None:
     measured = json.loads(done.stdout.strip().splitlines()[-1])
     config, _ = compose_with_problems(SFTConfig, SCHEMAS, words)
     work: Any = SimpleNamespace(pass_tokens=tokens)
-    planned = rank_memory(config, work, gpu=True).tensors() / GIB
+    planned = rank_memory(config, work, gpu=True).tensor_bytes() / GIB
     assert planned == pytest.approx(measured["peak_gib"], rel=0.1)

@@ -15,7 +15,7 @@ from sft.configs.batch import BatchConfig
 from sft.configs.compute import ActivationCheckpointing
 from sft.configs.data import DataConfig
 from sft.configs.deepspeed import DeepSpeedConfig, Offload
-from sft.estimate.speed import WIRE, StepTime, step_time
+from sft.estimate.speed import LINK_EFFICIENCY, StepTime, step_time
 from sft.estimate.workload import Epoch, Workload
 from sft.steps.plan import StepPlan
 
@@ -67,16 +67,16 @@ def test_compute_is_flops_over_a_share_of_the_peak() -> None:
 )
 def test_every_stage_sends_what_it_has_to(zero: dict[str, Any], times: int) -> None:
     """In copies of the weights a step of four passes, 7/8 of each: a rank has an eighth itself."""
-    expected = times * BYTES * 7 / 8 / (450e9 * WIRE)
+    expected = times * BYTES * 7 / 8 / (450e9 * LINK_EFFICIENCY)
     assert a_time(a_config(**zero)).network == pytest.approx(expected)
 
 
 def test_the_network_between_nodes_is_the_slower_and_hpz_spares_a_third() -> None:
     plain = a_time(a_config(nodes=2, stage=3)).network
-    assert plain == pytest.approx(2 * 3 * BYTES * 15 / 16 / (50e9 * WIRE))
+    assert plain == pytest.approx(2 * 3 * BYTES * 15 / 16 / (50e9 * LINK_EFFICIENCY))
     spared = a_time(a_config(nodes=2, stage=3, parameters_per_node=True)).network
     assert spared == pytest.approx(plain * 2 / 3, rel=0.06)
-    assert a_time(a_config(nodes=2, stage=3)).bound() == "network"
+    assert a_time(a_config(nodes=2, stage=3)).bottleneck() == "network"
 
 
 def test_what_is_offloaded_takes_its_time() -> None:

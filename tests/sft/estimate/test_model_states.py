@@ -13,7 +13,7 @@ from pacos.distributed import World
 from sft.configs.compute import Precision
 from sft.configs.deepspeed import Offload
 from sft.engine import deepspeed as engine
-from sft.estimate.held import held
+from sft.estimate.model_states import model_states
 from sft.model.loss import nll_sum
 from sft.steps.batch import Batch
 from tests.sft import engines
@@ -115,7 +115,7 @@ def measured() -> list[list[dict[str, int]]]:
 def test_bytes_are_those_of_the_engine(number: int, measured: list[list[dict[str, int]]]) -> None:
     config = config_of(CASES[number], World(rank=0, local_rank=0, size=2))
     config.model.shape = DEEP
-    predicted = held(config)
+    predicted = model_states(config)
     for part in ("parameters", "gradients", "master", "moments"):
         amount = getattr(predicted, part)
         mean = sum(rank[number][part] for rank in measured) / len(measured)
