@@ -28,9 +28,10 @@ from eval.engine.certificate import Certificate, drawn_items
 from eval.engine.decoding import Decoder, Draw, Prompt
 from eval.engine.encoding import Encoder
 from eval.engine.plan import Pass, Request, make_units
-from eval.engine.rank_workers import Team, divide
+from eval.engine.rank_workers import Team
 from eval.engine.scoring import IDLE, Score, Scorer
 from pacos.console import progress
+from pacos.division import balance
 from pacos.errors import UserError
 from pacos.seeds import derived_seed
 
@@ -222,7 +223,7 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
             return self._plainly("score plainly", requests)
         self._tell_what_is_cut(requests)
         units = make_units(requests, self.max_length, self._batch_tokens)
-        shares = divide([sum(map(len, unit)) for unit in units], self.team.size)
+        shares = balance([sum(map(len, unit)) for unit in units], self.team.size)
         passes: list[list[Pass | None]] = [
             [one for index in share for one in units[index]] for share in shares
         ]
@@ -279,7 +280,7 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
             return
         prompts = self._prompts(asked)
         costs = [len(prompt.ids) + prompt.max_tokens for prompt in prompts]
-        shares = divide(costs, self.team.size)
+        shares = balance(costs, self.team.size)
         dealt = [[prompts[index] for index in share] for share in shares]
         for found in self.team.do("decode", dealt):
             yield [(number, self._text(ids, prompts[number].stops)) for number, ids in found]

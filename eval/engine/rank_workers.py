@@ -120,17 +120,3 @@ class Team:
             found, parts if self.is_main else None, dst=0, group=self._group
         )
         return parts if self.is_main else []
-
-
-def divide(costs: Sequence[int], ranks: int) -> list[list[int]]:
-    """Indices of items for each rank, so that the most costly share is small.
-
-    The largest item goes first, each to the rank that has least so far.
-    """
-    shares: list[list[int]] = [[] for _ in range(ranks)]
-    loads = [0] * ranks
-    for index in sorted(range(len(costs)), key=lambda index: -costs[index]):
-        rank = loads.index(min(loads))
-        shares[rank].append(index)
-        loads[rank] += costs[index]
-    return shares

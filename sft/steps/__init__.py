@@ -1,1 +1,1 @@
-"""From token rows to the batches of one optimizer step."""
+"""The way from token rows to the batches of one optimizer step."""

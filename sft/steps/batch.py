@@ -1,4 +1,4 @@
-"""What goes through the model at once: one flat row of whole documents."""
+"""The input of one pass: a single flat row of whole documents."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from pacos.model.prompts import IGNORE, TokenizedRow
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Documents in one flat row. Attention tells them apart by positions that start again at 0."""
+    """Documents in one flat row; attention keeps them apart by `cu_seq_lens`.
+
+    One row of T tokens, never several: transformers' FlashAttention path detects packing only in a
+    batch of one, and mixes documents silently otherwise (5.23, modeling_flash_attention_utils).
+    """
 
     input_ids: torch.Tensor
     """[1, T] int64."""
     position_ids: torch.Tensor
     """[1, T] int64, 0 at the first token of each document."""
     scored: torch.Tensor
-    """[S] int64: positions whose next token carries loss."""
+    """[S] int64: positions whose next token is supervised."""
     targets: torch.Tensor
     """[S] int64: those next tokens."""
     cu_seq_lens: torch.Tensor
-    """[documents + 1] int32: where documents begin, and T."""
+    """[documents + 1] int32: the position at which each document begins, then T."""
     longest: int
     """Tokens of the longest document."""
 
@@ -36,11 +40,11 @@ class Batch:
         """Lay documents end to end. The first label of each is IGNORE: nothing predicts it.
 
         Args:
-            documents: at least one.
-            device: where the tensors have to be.
-            padded: lengthen each document to the longest, as a batch of several rows would be. The
-                filling comes last in its document and carries no loss, so that it changes nothing
-                but the work.
+            documents: At least one.
+            device: Device of the tensors.
+            padded: Lengthen each document to the longest, as a batch of several rows would. The
+                padding comes last in its document and is not supervised, so it costs work and
+                changes no result.
         """
         lengths = np.array([len(document.ids) for document in documents])
         longest = int(lengths.max())
@@ -51,6 +55,8 @@ class Batch:
         ids, labels = np.zeros(ends[-1], np.int64), np.full(ends[-1], IGNORE, np.int64)
         ids[real] = np.concatenate([document.ids for document in documents])
         labels[real] = np.concatenate([document.labels for document in documents])
+        # The label at a position is the token itself, which the position before predicts. The
+        # first label of a document is IGNORE, so no document is scored on another's last token.
         scored = np.flatnonzero(labels != IGNORE) - 1
 
         def tensor(values: NDArray[np.int64]) -> torch.Tensor:
@@ -67,9 +73,10 @@ class Batch:
 
     @classmethod
     def empty(cls, device: torch.device) -> Batch:
-        """One token without loss, for a rank that has fewer packs than others.
+        """Return one unsupervised token, for a rank that has fewer packs than others.
 
-        Every rank must run as many passes: their collectives wait for each other.
+        Every rank must run the same number of passes, because their collectives wait for each
+        other.
         """
         token = TokenizedRow(np.zeros(1, np.int32), np.full(1, IGNORE, np.int32))
         return cls.of([token], device)

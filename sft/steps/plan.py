@@ -1,12 +1,11 @@
-"""Which packs make a step, and which rank takes which of them in which pass.
+"""The division of an epoch into steps, and of a step among ranks and passes.
 
-Packs and steps follow from lengths, batch, seed and epoch alone, so that every rank computes the
-same plan, and another number of ranks trains on the same steps.
+Everything here follows from row lengths, batch config, seed and epoch alone. Every rank therefore
+computes the same plan without communication, and another number of ranks trains on the same steps.
 """
 
 from __future__ import annotations
 
-import heapq
 import random
 import statistics
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from pacos.division import balance, ceil_div
 from pacos.errors import UserError
 from pacos.model.shape import LlamaShape
 from pacos.seeds import derived_seed
@@ -24,147 +24,163 @@ from sft.configs.batch import BatchConfig, Layout
 from sft.steps.packing import Ints, Packs, pack_rows
 
 MEASURED_STEPS = 100
-"""Enough of them to tell how evenly a plan divides."""
+"""Steps over which `StepPlan.summary` averages the imbalance: enough to tell how evenly a plan
+divides, where a large data set has thousands."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """The steps of an epoch. A step is an array of numbers of packs."""
+    """The packs of an epoch and their steps; a step is an array of pack numbers."""
 
     packs: Packs
     costs: NDArray[np.float64]
-    """[packs]: FLOPs of a training step over each."""
+    """[packs]: training FLOPs of each pack."""
     steps_per_epoch: int
-    """Each step holds len(packs) / steps_per_epoch packs, rounded down or up."""
+    """Steps of one epoch. Each holds len(packs) / steps_per_epoch packs, rounded down or up."""
     batch: BatchConfig
     capacity: int
-    """Tokens of a pack."""
+    """Tokens that a pack can hold."""
 
     @classmethod
     def of(cls, lengths: Ints, capacity: int, batch: BatchConfig, shape: LlamaShape) -> StepPlan:
-        """Pack all rows and divide the packs evenly into as few steps as the batch allows.
+        """Pack all rows, and spread the packs evenly over as few steps as the batch size allows.
 
         Args:
-            lengths: [rows] tokens of each row of an epoch.
-            capacity: tokens of a pack.
-            batch: what a step holds.
-            shape: of the model, which decides on what a pack costs.
+            lengths: [rows]: tokens of each row of an epoch.
+            capacity: Tokens that a pack can hold.
+            batch: The size of a step, in rows or tokens.
+            shape: The model's sizes, which set the cost of a pack.
 
         Raises:
-            UserError: a step would hold less than one pack.
+            UserError: A step would hold less than one pack.
         """
         if batch.layout is Layout.packed:
             packs = pack_rows(lengths, capacity)
         else:
             packs = Packs(np.arange(len(lengths)), np.arange(len(lengths) + 1))
-        if batch.rows is not None:
-            steps = -(-len(lengths) // batch.rows)
-        elif batch.layout is Layout.packed:
-            assert batch.tokens is not None
-            steps = -(-len(packs) // max(1, batch.tokens // capacity))
-        else:
-            assert batch.tokens is not None
-            steps = -(-int(lengths.sum()) // batch.tokens)
+        steps = _steps_per_epoch(lengths, packs, capacity, batch)
         if steps > len(packs):
-            a_pack = -(-len(lengths) // len(packs))
-            raise UserError(
-                f"batch.rows = {batch.rows}: less than the {a_pack} rows that one pack of "
-                f"{capacity} tokens holds; raise it to a multiple of that, lower data.max_length, "
-                "or use batch.layout=grouped"
-            )
+            raise _step_below_one_pack(lengths, packs, capacity, batch)
         return cls(packs, packs.sums(row_costs(lengths, shape)), steps, batch, capacity)
 
-    def passes(self, ranks: int) -> int:
-        """Forward passes that every rank makes in a step: enough for the largest step."""
-        of_one_rank = -(-self._largest_step // ranks)
-        return -(-of_one_rank // self.batch.micro_packs)
-
     @property
-    def _largest_step(self) -> int:
-        return -(-len(self.packs) // self.steps_per_epoch)
+    def largest_step(self) -> int:
+        """Packs in the largest step."""
+        return ceil_div(len(self.packs), self.steps_per_epoch)
+
+    def packs_per_rank(self, ranks: int) -> int:
+        """Return the most packs that one rank takes in a step."""
+        return ceil_div(self.largest_step, ranks)
+
+    def passes(self, ranks: int) -> int:
+        """Return the passes that every rank makes in every step.
+
+        The largest step sets the number. Ranks with fewer packs run empty passes: the number is
+        DeepSpeed's gradient_accumulation_steps, which must be the same on all ranks and steps.
+        """
+        return ceil_div(self.packs_per_rank(ranks), self.batch.micro_packs)
 
     def step(self, seed: int, epoch: int, index: int) -> Ints:
-        """The packs of one step; the order of packs is drawn anew each epoch."""
+        """Return the packs of one step. Each epoch shuffles the packs anew."""
         order = _order(len(self.packs), derived_seed(seed, "packs", epoch))
+        # Integer bounds i·n/steps give step sizes that differ by at most one and leave none out.
         first = index * len(order) // self.steps_per_epoch
         last = (index + 1) * len(order) // self.steps_per_epoch
         return order[first:last]
 
     def rows(self, packs: Ints) -> Ints:
-        """The rows of some packs, one after another."""
+        """Return the rows of some packs, one pack after another."""
         return np.concatenate([self.packs[pack] for pack in packs] or [np.arange(0)])
 
     def divide(self, step: Ints, ranks: int) -> list[list[Ints]]:
-        """For each rank and each of its passes, the packs that it takes; some may be none.
+        """Divide the packs of a step among ranks and their passes.
 
-        Packs of like cost go through together, and every rank has the same work, in all and in each
-        pass, as nearly as whole packs allow. Padded rows are dealt out as they come: that is what
-        they are there to be compared with.
+        Packs of similar cost share a pass, and every rank has the same work, in total and in each
+        pass, as nearly as whole packs allow: ranks wait for each other at the end of a step, and
+        under ZeRO-3 in every layer of a pass. Padded rows are dealt out in order, because they are
+        the baseline that the other layouts are compared with.
+
+        Returns:
+            The packs of each pass of each rank; an array may be empty.
         """
         passes = self.passes(ranks)
         if self.batch.layout is Layout.padded:
             return [np.array_split(step[rank::ranks], passes) for rank in range(ranks)]
+        # Stable, because numpy's default sort orders ties differently on CPUs with AVX-512.
         by_cost = step[np.argsort(-self.costs[step], kind="stable")]
         groups = np.array_split(by_cost, ranks * passes)
-        work = np.array([self.costs[group].sum() for group in groups])
-        return [[groups[group] for group in share] for share in balance(work, ranks)]
+        work = [float(self.costs[group].sum()) for group in groups]
+        shares = balance(work, ranks, most_each=passes)
+        return [[groups[group] for group in share] for share in shares]
 
     def imbalance(self, seed: int, ranks: int) -> Iterator[float]:
-        """Of each step of the first epoch: work of the busiest rank over the mean, less 1."""
+        """Yield for each step of the first epoch: work of the busiest rank / mean work - 1."""
         for index in range(self.steps_per_epoch):
             shares = self.divide(self.step(seed, 0, index), ranks)
             work = [self.costs[np.concatenate(share)].sum() for share in shares]
             yield max(work) * ranks / sum(work) - 1
 
     def summary(self, lengths: Ints, seed: int, ranks: int) -> str:
-        """Size and fullness of the plan in words, and how evenly it divides."""
+        """Describe the plan's size, how full its packs are, and how evenly it divides."""
         tokens, packs = int(lengths.sum()), len(self.packs)
-        full = (
+        fullness = (
             f", {tokens / packs / self.capacity:.1%} full"
             if self.batch.layout is Layout.packed
             else ""
         )
         uneven = statistics.fmean(islice(self.imbalance(seed, ranks), MEASURED_STEPS))
         return (
-            f"{len(lengths)} rows, {tokens} tokens in {packs} packs{full}; "
+            f"{len(lengths)} rows, {tokens} tokens in {packs} packs{fullness}; "
             f"{self.steps_per_epoch} steps an epoch of {packs / self.steps_per_epoch:.1f} packs; "
             f"the busiest of {ranks} ranks has {uneven:.1%} more work than the mean"
         )
 
 
-def row_costs(lengths: Ints, shape: LlamaShape) -> NDArray[np.float64]:
-    """[rows]: FLOPs of a training step over each, a · length + b · length².
+def _steps_per_epoch(lengths: Ints, packs: Packs, capacity: int, batch: BatchConfig) -> int:
+    if batch.rows is not None:
+        return ceil_div(len(lengths), batch.rows)
+    assert batch.tokens is not None, "the config sets rows or tokens"
+    if batch.layout is Layout.packed:
+        # Packs are nearly full, so tokens // capacity whole packs hold about `tokens`.
+        return ceil_div(len(packs), max(1, batch.tokens // capacity))
+    return ceil_div(int(lengths.sum()), batch.tokens)
 
-    b is half of what `training_flops` counts: causal attention skips what lies ahead.
+
+def _step_below_one_pack(
+    lengths: Ints, packs: Packs, capacity: int, batch: BatchConfig
+) -> UserError:
+    if batch.rows is None:
+        mean = ceil_div(int(lengths.sum()), len(lengths))
+        return UserError(
+            f"batch.tokens = {batch.tokens}: less than the {mean} tokens of an average row; "
+            "raise it"
+        )
+    rows_per_pack = ceil_div(len(lengths), len(packs))
+    return UserError(
+        f"batch.rows = {batch.rows}: less than the {rows_per_pack} rows that one pack of "
+        f"{capacity} tokens holds; raise it to a multiple of that, lower data.max_length, "
+        "or use batch.layout=grouped"
+    )
+
+
+def row_costs(lengths: Ints, shape: LlamaShape) -> NDArray[np.float64]:
+    """Return [rows]: training FLOPs of each row, a · length + b · length².
+
+    b is half of what `LlamaShape.training_flops` counts. That follows PaLM and takes attention for
+    full, but the kernels skip the masked half, and here the ratio to the linear part matters.
     """
     linear, square = shape.training_flops(1, 0), shape.training_flops(0, 1) / 2
     return linear * lengths + square * lengths.astype(np.float64) ** 2
 
 
-def balance(work: NDArray[np.float64], ranks: int) -> list[list[int]]:
-    """Divide groups of packs among ranks, as many to each rank: they run as many passes.
-
-    The costliest group first, each to the rank with the least work so far (Graham's rule).
-
-    Args:
-        work: [groups], a multiple of `ranks`.
-        ranks: number of ranks.
-
-    Returns:
-        For each rank its indices into `work`, the costliest first.
-    """
-    given: list[list[int]] = [[] for _ in range(ranks)]
-    least = [(0.0, rank) for rank in range(ranks)]
-    for group in np.argsort(-work, kind="stable").tolist():
-        done, rank = heapq.heappop(least)
-        given[rank].append(group)
-        if len(given[rank]) < len(work) // ranks:
-            heapq.heappush(least, (done + float(work[group]), rank))
-    return given
-
-
+# Two entries: the trainer asks for one epoch at a time, and the plan's summary for the first.
 @lru_cache(maxsize=2)
 def _order(packs: int, seed: int) -> Ints:
+    """Return a permutation of pack numbers.
+
+    Python's generator rather than numpy's or torch's: its shuffle is stable across releases, and
+    a resumed run must draw the order that it began with.
+    """
     order = list(range(packs))
     random.Random(seed).shuffle(order)
     return np.array(order)

@@ -7,7 +7,7 @@ from pacos.errors import UserError
 from pacos.model.shape import LlamaShape
 from sft.configs.batch import BatchConfig, Layout
 from sft.steps.packing import Ints
-from sft.steps.plan import StepPlan, balance, row_costs
+from sft.steps.plan import StepPlan, row_costs
 
 SHAPE = LlamaShape()
 
@@ -75,15 +75,6 @@ def test_work_is_balanced_where_packs_can_be_divided_evenly() -> None:
     assert max(work) / np.mean(work) < 1.001
 
 
-def test_every_rank_gets_as_many_groups_the_costliest_first() -> None:
-    work = np.random.default_rng(0).random(24)
-    shares = balance(work, 4)
-    assert sorted(group for share in shares for group in share) == list(range(24))
-    for share in shares:
-        assert len(share) == 6
-        assert work[share].tolist() == sorted(work[share].tolist(), reverse=True)
-
-
 def test_rows_that_go_through_together_are_of_like_length_when_grouped() -> None:
     rows = lengths(512, 1000)
     waste = {}
@@ -117,6 +108,11 @@ def test_a_data_set_smaller_than_a_step_is_one_step() -> None:
 def test_a_step_of_fewer_rows_than_a_pack_holds_is_refused() -> None:
     with pytest.raises(UserError, match=r"batch.rows = 4: less than the 64 rows that one pack"):
         plan_of(np.full(640, 2), 128, rows=4)
+
+
+def test_a_step_of_fewer_tokens_than_a_row_is_refused() -> None:
+    with pytest.raises(UserError, match=r"batch.tokens = 4: less than the 16 tokens"):
+        plan_of(np.full(640, 16), 128, tokens=4, layout=Layout.grouped)
 
 
 def test_the_summary_tells_size_fullness_and_balance() -> None:
