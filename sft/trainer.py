@@ -87,7 +87,7 @@ class Trainer:
                     done = self._watchdog.step = step.number
                     measured = self._measure(record, validation, records)
                     patience.check(record)
-                    if record.stop:
+                    if record.stop_requested:
                         self._stopping.stop()
                     counter.advance(note=f"loss {record.loss:.3f}")
                     if done == self.total or done % every == 0:
@@ -109,7 +109,7 @@ class Trainer:
         """What is measured after a step, recorded with it; nothing, if a stop comes in between."""
         measured: Mapping[str, float] = {}
         try:
-            if record.is_finite and not record.stop:
+            if record.is_finite and not record.stop_requested:
                 with records.wall.on("validation"):
                     measured = validation.at(record.step.number, self.total)
         finally:
@@ -178,9 +178,17 @@ class Trainer:
         is_probed = step.number % EVERY_STEPS == 0
         probe_seconds = self._probe.seconds() if is_probed else 0.0
         self._watchdog.beat("end of step")
-        measured = [data_seconds, self._peak_bytes(), probe_seconds, time.monotonic() - started]
-        flags = [self._stopping.is_asked(), self._checkpoints.failed]
-        ranks = self._exchange(nll, [*measured, *flags])
+        ranks = self._exchange(
+            RankShare(
+                nll=torch.stack(nll),
+                data_seconds=data_seconds,
+                peak_bytes=self._peak_bytes(),
+                probe_seconds=probe_seconds,
+                seconds=time.monotonic() - started,
+                stop_requested=self._stopping.is_asked(),
+                save_failed=self._checkpoints.failed,
+            )
+        )
         return StepRecord(
             step=step,
             rate=rate,
@@ -201,20 +209,12 @@ class Trainer:
         padded = self._config.batch.layout is not Layout.packed
         return Batch.of([self._data.row(row) for row in rows], device, padded=padded)
 
-    def _exchange(self, nll: list[torch.Tensor], measured: list[float]) -> list[RankShare]:
-        """Tell every rank what this one measured: the one collective, and the one wait, of a step.
-
-        Args:
-            nll: of each pass.
-            measured: the other fields of a RankShare, in order.
-        """
-        device = self._engine.device
-        told = torch.tensor(measured, dtype=torch.float64).to(device)
-        own = torch.cat([torch.stack(nll).double(), told])
-        table = torch.zeros(self._world.size, len(own), dtype=torch.float64, device=device)
+    def _exchange(self, share: RankShare) -> list[RankShare]:
+        """Return what every rank measured: the one collective, and the one wait, of a step."""
+        own = share.pack()
+        table = torch.zeros(self._world.size, len(own), dtype=own.dtype, device=own.device)
         table[self._world.rank] = own
-        passes = len(nll)
-        return [RankShare(row[:passes], *row[passes:]) for row in self._world.sum(table).tolist()]
+        return [RankShare.unpack(row) for row in self._world.sum(table).cpu()]
 
     def _peak_bytes(self) -> float:
         device = self._engine.device

@@ -16,6 +16,7 @@ from typing import Any
 
 from pacos.configs.shared import Tracker, identity
 from pacos.distributed import World
+from pacos.division import ceil_div
 from pacos.errors import UserError
 from pacos.run_paths import RunPaths
 from pacos.tracking.wandb import run_id
@@ -78,7 +79,7 @@ class Checkpoints:
         found = self._newest_whole()
         self._world.on_main(partial(self._store.point_at, found and found[0]))
         step = found[1].step if found else 0
-        saves = -(-(last - step) // self._config.checkpoint.every_steps)
+        saves = ceil_div(last - step, self._config.checkpoint.every_steps)
         self._world.on_main(lambda: self._require_room(saves))
         if found is not None:
             self._load(*found)

@@ -14,6 +14,7 @@ from deepspeed.runtime.zero.stage_1_and_2 import DeepSpeedZeroOptimizer
 from torch import distributed as dist
 
 from pacos.distributed import World
+from pacos.division import ceil_div
 from pacos.errors import UserError
 from sft.config import SFTConfig
 from sft.configs.compute import Precision
@@ -128,7 +129,7 @@ def _zero(config: SFTConfig) -> dict[str, Any]:
             zero.offload_parameters,
             buffer_count=5,
             # A rank's part of the largest matrix has to fit into one.
-            buffer_size=max(BUCKET, -(-largest // config.cluster.world_size())),
+            buffer_size=max(BUCKET, ceil_div(largest, config.cluster.world_size())),
             max_in_cpu=LIVE_PARAMETERS,
         )
     return settings

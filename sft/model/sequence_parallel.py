@@ -15,6 +15,7 @@ from torch.distributed.nn.functional import all_to_all_single
 from torch.nn import functional
 
 from pacos.distributed import World
+from pacos.division import ceil_div
 from sft.steps.batch import Batch
 
 
@@ -42,7 +43,7 @@ class SequenceGroup:
         A row that cannot be divided evenly is lengthened by one more document without loss.
         """
         tokens = batch.input_ids.shape[1]
-        part = -(-tokens // self.size)
+        part = ceil_div(tokens, self.size)
         missing = part * self.size - tokens
         first, last = self.rank * part, (self.rank + 1) * part
         mine = (batch.scored >= first) & (batch.scored < last)

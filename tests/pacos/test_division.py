@@ -7,7 +7,8 @@ from pacos.division import balance, ceil_div
 
 
 @pytest.mark.parametrize(
-    ("dividend", "divisor", "quotient"), [(0, 3, 0), (6, 3, 2), (7, 3, 3), (10**18 + 1, 10**9, 10**9 + 1)]
+    ("dividend", "divisor", "quotient"),
+    [(0, 3, 0), (6, 3, 2), (7, 3, 3), (10**18 + 1, 10**9, 10**9 + 1)],
 )
 def test_a_quotient_is_rounded_up(dividend: int, divisor: int, quotient: int) -> None:
     assert ceil_div(dividend, divisor) == quotient

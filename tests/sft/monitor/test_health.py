@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, UserError
 from pacos.files import read_json, read_jsonl
@@ -99,13 +100,13 @@ def record(number: int, *nll: float, norm: float | None = 1.0, probe: float = 0.
     )
     shares = [
         RankShare(
-            [value],
+            nll=torch.tensor([value], dtype=torch.float64),
             data_seconds=0.1,
             peak_bytes=2.0**30,
             probe_seconds=probe,
             seconds=1.9,
-            stop=0.0,
-            save_failed=0.0,
+            stop_requested=False,
+            save_failed=False,
         )
         for value in nll
     ]
