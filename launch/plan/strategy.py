@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -76,8 +75,7 @@ def zero_variants(config: SFTConfig) -> Iterator[SFTConfig]:
 
 def all_variants(config: SFTConfig, epoch: Epoch) -> Iterator[SFTConfig]:
     """Yield the config under every ZeRO variant, activation checkpointing and size of a pass."""
-    packs_per_step = math.ceil(len(epoch.plan.packs) / epoch.plan.steps_per_epoch)
-    most = math.ceil(packs_per_step / config.deepspeed.data_ranks(config.cluster.world_size()))
+    most = epoch.plan.packs_per_rank(config.deepspeed.data_ranks(config.cluster.world_size()))
     # A pass of more packs than a rank has in a step is the same pass.
     sizes = [size for size in MICRO_PACKS if size == 1 or size <= most]
     for zero in zero_variants(config):

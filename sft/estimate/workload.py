@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from pacos.division import ceil_div
 from sft.config import SFTConfig
 from sft.steps.packing import Ints
 from sft.steps.plan import StepPlan
@@ -60,12 +60,12 @@ class Workload:
         """Divide an epoch over the config's ranks."""
         plan, batch, zero = epoch.plan, config.batch, config.deepspeed
         ranks = zero.data_ranks(config.cluster.world_size())
-        packs_per_rank = math.ceil(math.ceil(len(plan.packs) / plan.steps_per_epoch) / ranks)
+        packs_per_rank = plan.packs_per_rank(ranks)
         steps = config.epochs * plan.steps_per_epoch
         return cls(
             epoch=epoch,
             steps=steps if config.max_steps is None else min(steps, config.max_steps),
-            passes=math.ceil(packs_per_rank / batch.micro_packs),
+            passes=ceil_div(packs_per_rank, batch.micro_packs),
             pass_tokens=min(batch.micro_packs, packs_per_rank)
             * epoch.fullest
             / zero.sequence_ranks,
