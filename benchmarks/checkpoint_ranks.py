@@ -24,7 +24,7 @@ from sft.checkpoints.manifest import Manifest
 from sft.checkpoints.protocol import Checkpoints
 from sft.checkpoints.store import damage
 from sft.config import SCHEMAS, SFTConfig
-from sft.doctor.gradients import proof_rows
+from sft.doctor.gradients import synthetic_rows
 from sft.engine.deepspeed import backward, build_engine, start_ranks
 from sft.engine.device import choose_device
 from sft.model.build import build_model
@@ -75,7 +75,7 @@ def main(folder: Path, rounds: int) -> None:
     device = start_ranks(world)
     tokenizer = load_tokenizer(config.model.path, pad_token=config.model.pad_token)
     engine = build_engine(build_model(config, tokenizer, device), config, 1)
-    batch = Batch.of(proof_rows(), device)
+    batch = Batch.of(synthetic_rows(), device)
     run, clock, sizes = RunPaths(folder / "pacos"), Clock(world), {}
     checkpoints = Checkpoints(run, config, engine, "rows", world)
 

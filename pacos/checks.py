@@ -1,4 +1,4 @@
-"""What a proof came to, and how it is told."""
+"""The outcome of a check, and how it is shown and kept."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from pacos.errors import UserError, first_line
 from pacos.files import append_jsonl, read_jsonl
 
 FINDINGS = "findings.jsonl"
-"""Name of the file of findings, beside the config that they are about."""
+"""Name of the findings file, in the folder of the config that was checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """There is nothing to prove, or not on this machine."""
+    """The result of a check that does not apply, or not on this machine."""
 
     why: str
 
 
-Proof = Callable[[], str | Skipped]
-"""Returns what it has shown, or that there was nothing to show.
+CheckFunction = Callable[[], str | Skipped]
+"""Returns a line that describes what holds, or Skipped.
 
 Raises:
-    UserError: it failed; the text says what is wrong and what to set.
+    UserError: the check failed; the message names the problem and the setting to change.
 """
 
 
 class Outcome(Enum):
-    """How a proof ended."""
+    """The outcome of a check."""
 
     ok = "ok"
     failed = "failed"
@@ -39,54 +39,58 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One proof and its end."""
+    """One check with its outcome."""
 
-    proof: str
+    check: str
     outcome: Outcome
-    what: str
+    message: str
 
     def __str__(self) -> str:
-        return f"{self.outcome.value:<8} {self.proof:<22} {self.what}"
+        return f"{self.outcome.value:<8} {self.check:<22} {self.message}"
 
 
-def prove(name: str, proof: Proof) -> Finding:
-    """Try one proof; whatever it raises is a finding."""
+def run_check(name: str, check: CheckFunction) -> Finding:
+    """Run one check and turn whatever it raises into a finding."""
     try:
-        shown = proof()
+        result = check()
     except UserError as error:
         return Finding(name, Outcome.failed, str(error))
     except Exception as error:  # noqa: BLE001  # a broken installation raises anything
-        said = first_line(error) if str(error).strip() else ""
-        return Finding(name, Outcome.failed, f"{type(error).__name__}: {said}")
-    if isinstance(shown, Skipped):
-        return Finding(name, Outcome.skipped, shown.why)
-    return Finding(name, Outcome.ok, shown)
+        text = first_line(error) if str(error).strip() else ""
+        return Finding(name, Outcome.failed, f"{type(error).__name__}: {text}")
+    if isinstance(result, Skipped):
+        return Finding(name, Outcome.skipped, result.why)
+    return Finding(name, Outcome.ok, result)
 
 
 class Findings:
-    """The findings so far, shown as they come and kept in a file that another process reads."""
+    """The findings so far, printed as they come and kept in a file that other processes read."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
 
     def add(self, finding: Finding) -> None:
-        """Show and keep a finding."""
+        """Print and keep a finding."""
         print(finding, flush=True)
-        line = {"proof": finding.proof, "outcome": finding.outcome.value, "what": finding.what}
+        line = {
+            "check": finding.check,
+            "outcome": finding.outcome.value,
+            "message": finding.message,
+        }
         append_jsonl(self.file, [line])
 
-    def prove(self, name: str, proof: Proof, needs: Sequence[str] = ()) -> None:
-        """Try a proof, unless one of those that it `needs` did not succeed."""
-        ended = {finding.proof: finding.outcome for finding in self.all()}
-        missing = [other for other in needs if ended.get(other) is not Outcome.ok]
+    def run(self, name: str, check: CheckFunction, needs: Sequence[str] = ()) -> None:
+        """Run a check, unless one of the checks that it `needs` did not succeed."""
+        outcomes = {finding.check: finding.outcome for finding in self.all()}
+        missing = [other for other in needs if outcomes.get(other) is not Outcome.ok]
         if missing:
             self.add(Finding(name, Outcome.skipped, f"needs: {', '.join(missing)}"))
         else:
-            self.add(prove(name, proof))
+            self.add(run_check(name, check))
 
     def all(self) -> list[Finding]:
-        """All findings, those of other processes too."""
+        """Return all findings, those of other processes included."""
         return [
-            Finding(line["proof"], Outcome(line["outcome"]), line["what"])
+            Finding(line["check"], Outcome(line["outcome"]), line["message"])
             for line in read_jsonl(self.file)
         ]

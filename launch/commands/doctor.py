@@ -1,4 +1,4 @@
-"""`pacos doctor`: starts the proofs, in one process and then in ranks, and sums them up."""
+"""`pacos doctor`: run the checks, first in one process and then in ranks, and sum them up."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from pacos.files import write_jsonl
 from pacos.run_paths import RunPaths
 from sft.config import SFTConfig
 
-PATIENCE_SECONDS = 240
-"""Time for a program. It needs 10 to 30 s, two minutes more where DeepSpeed has to compile its CPU
-collectives first; ranks that cannot reach each other never end."""
+TIMEOUT_SECONDS = 240
+"""Seconds that a program of checks may take. It needs 10 to 30, and two minutes more the first time
+that DeepSpeed compiles its CPU collectives; ranks that cannot reach each other never end."""
 GRACE_SECONDS = 45
-"""Time for a launcher to end its ranks; it kills them after 30."""
+"""Seconds for a launcher to end its ranks; it kills them after 30."""
 
-LATE = (
-    f"no end after {PATIENCE_SECONDS} s: ranks may wait for each other; set NCCL_DEBUG=INFO, and "
-    "NCCL_SOCKET_IFNAME to the network that they are to use"
+TIMED_OUT = (
+    f"did not end within {TIMEOUT_SECONDS} s: ranks may be waiting for each other; set "
+    "NCCL_DEBUG=INFO, and NCCL_SOCKET_IFNAME to the network that they should use"
 )
 
 POLL_SECONDS = 0.1
 
 CPU_RANKS = 2
-"""Ranks that prove what they can on a machine without GPUs."""
+"""Ranks on a machine without GPUs: the fewest that communicate."""
 
 ROWS = [
     {
@@ -54,17 +54,17 @@ ROWS = [
         ]
     },
 ]
-"""What is looked at where no data is given."""
+"""Rows to check if no data is given: several turns, and text outside ASCII."""
 
 
 def run_doctor(overrides: Sequence[str]) -> int:
-    """Prove that a training run with these overrides would be right on this machine.
+    """Check that a training run with these overrides would be right on this machine.
 
     Returns:
-        0, or 2 if a proof failed.
+        0, or 2 if a check failed.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the overrides make no valid config.
     """
     with tempfile.TemporaryDirectory(prefix="pacos-doctor-") as name:
         folder = Path(name)
@@ -72,22 +72,23 @@ def run_doctor(overrides: Sequence[str]) -> int:
         run = RunPaths(folder)
         freeze(config, run.config)
         findings = Findings(folder / FINDINGS)
-        _run("proofs", [sys.executable, "-m", "sft.doctor.run"], config, findings)
-        ended = {finding.proof: finding.outcome for finding in findings.all()}
-        if ended.get("CUDA build") is Outcome.failed:
+        in_process = [sys.executable, "-m", "sft.doctor.run", "--config", str(run.config)]
+        _run("checks", in_process, config, findings)
+        outcomes = {finding.check: finding.outcome for finding in findings.all()}
+        if outcomes.get("CUDA build") is Outcome.failed:
             findings.add(Finding("ranks", Outcome.skipped, "needs: CUDA build"))
         else:
-            if ended.get("CUDA build") is not Outcome.ok:
+            if outcomes.get("CUDA build") is not Outcome.ok:
                 config.cluster.device, config.cluster.ranks_per_node = Device.cpu, CPU_RANKS
+            # However many nodes the run will have, this machine is the only one here.
             config.cluster.nodes = 1
-            words = rank_command(config.cluster, "sft.train", run)
-            program = [*words[: words.index("sft.train")], "sft.doctor.ranks"]
-            _run("ranks", program, config, findings)
+            in_ranks = rank_command(config.cluster, "sft.doctor.ranks", run)
+            _run("ranks", in_ranks, config, findings)
         return _sum_up(findings.all())
 
 
 def _compose(overrides: Sequence[str], own_rows: Path) -> SFTConfig:
-    """The config; where it names no data, with rows of the doctor's own."""
+    """Compose the config; if it names no data, use the doctor's own rows."""
     try:
         return compose_checked(SFTConfig, SCHEMAS, overrides)
     except ConfigError as error:
@@ -97,34 +98,38 @@ def _compose(overrides: Sequence[str], own_rows: Path) -> SFTConfig:
     return compose_checked(SFTConfig, SCHEMAS, [*overrides, f"data.path={own_rows}"])
 
 
-def _run(what: str, words: Sequence[str], config: SFTConfig, findings: Findings) -> None:
-    """Run a program of proofs and show what it finds; an end before its time is a finding too."""
-    shown, folder = len(findings.all()), findings.file.parent
-    with (folder / "said").open("w+", encoding="utf-8") as said:
+def _run(name: str, command: Sequence[str], config: SFTConfig, findings: Findings) -> None:
+    """Run a program of checks and print its findings; a crash or a timeout becomes a finding."""
+    printed, folder = len(findings.all()), findings.file.parent
+    with (folder / "stderr").open("w+", encoding="utf-8") as stderr:
         child = subprocess.Popen(
-            [*words, "--config", str(folder / "config.yaml")],
+            command,
             env=child_environment(config),
-            # It shows its findings itself, among what libraries have to say.
+            # The program prints its findings among what libraries print; only the file is read.
             stdout=subprocess.DEVNULL,
-            stderr=said,
+            stderr=stderr,
             start_new_session=True,
         )
-        ends_by = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         try:
-            while child.poll() is None and time.monotonic() < ends_by:
+            while child.poll() is None and time.monotonic() < deadline:
                 time.sleep(POLL_SECONDS)
-                shown = _show(findings, shown)
+                printed = _print_new(findings, printed)
         finally:
-            late = child.poll() is None
+            timed_out = child.poll() is None
             _end(child)
-        _show(findings, shown)
+        _print_new(findings, printed)
         if child.returncode != 0:
-            said.seek(0)
-            findings.add(Finding(what, Outcome.failed, LATE if late else _last_words(said.read())))
+            stderr.seek(0)
+            message = TIMED_OUT if timed_out else _error_line(stderr.read())
+            findings.add(Finding(name, Outcome.failed, message))
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End what still runs. A launcher ends its ranks itself: they have sessions of their own."""
+    """End a program that still runs.
+
+    A launcher has to end its ranks itself: they have sessions of their own.
+    """
     child.terminate()
     try:
         child.wait(GRACE_SECONDS)
@@ -133,25 +138,26 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def _show(findings: Findings, shown: int) -> int:
-    """Print what is new; returns how many are known now."""
+def _print_new(findings: Findings, printed: int) -> int:
+    """Print the findings after the first `printed`; return their number now."""
     known = findings.all()
-    for finding in known[shown:]:
+    for finding in known[printed:]:
         print(finding, flush=True)
     return len(known)
 
 
-def _last_words(said: str) -> str:
-    """What an exception said, out of a traceback and what launchers write around it."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _error_line(stderr: str) -> str:
+    """Return the exception's own line, without the traceback and the launcher's text around it."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [
         line for line in lines if re.match(r"(\[rank\d+\]: )?[\w.]*(Error|Exception)\b", line)
     ]
-    return (errors or lines or ["it ended without a word"])[0]
+    # The first rank's first exception: later ones follow from it.
+    return (errors or lines or ["exited without a message"])[0]
 
 
 def _sum_up(findings: Sequence[Finding]) -> int:
     count = Counter(finding.outcome for finding in findings)
     parts = [f"{count[outcome]} {outcome.value}" for outcome in Outcome if count[outcome]]
-    print(f"{len(findings)} proofs: {', '.join(parts)}")
+    print(f"{len(findings)} checks: {', '.join(parts)}")
     return EXIT_USER_ERROR if count[Outcome.failed] else EXIT_DONE

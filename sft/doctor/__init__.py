@@ -1,1 +1,1 @@
-"""Proofs on the user's machine that a training run would be right."""
+"""Checks on the user's machine that a training run would compute the right thing."""

@@ -1,4 +1,4 @@
-"""Proofs about the model: its class, its files, its attention."""
+"""Checks on the model: its architecture, its files and its attention."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sft.engine.device import choose_device
 
 
 def model_class(config: SFTConfig) -> str:
-    """The model is a LLaMA of the shape that the config says, and no file of it is missing."""
+    """Check that the model is a LLaMA of the config's shape, with all of its weight files."""
     from transformers import AutoConfig
 
     from sft.model.weights import weight_files
@@ -22,21 +22,21 @@ def model_class(config: SFTConfig) -> str:
     if config.model.init is Init.random:
         return f"LlamaForCausalLM of {_size(config)} with random weights"
     folder = Path(model_directory(config.model.path, config.model.revision))
-    found: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    if found.model_type != "llama":
+    loaded: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    if loaded.model_type != "llama":
         raise UserError(
-            f"model.path = {config.model.path}: its architecture is {found.model_type}, and only "
+            f"model.path = {config.model.path}: its architecture is {loaded.model_type}, and only "
             "llama is trained; name a LLaMA model"
         )
-    wrong = [
-        f"model.shape.{name} = {value}, there {getattr(found, name)}"
+    differences = [
+        f"model.shape.{name} = {value}, there {getattr(loaded, name)}"
         for name, value in dataclasses.asdict(config.model.shape).items()
-        if getattr(found, name) != value
+        if getattr(loaded, name) != value
     ]
-    if wrong:
+    if differences:
         raise UserError(
-            f"the shape in the config is not that of {config.model.path}: {'; '.join(wrong)}; "
-            "plans and utilisation would be wrong: set these keys as they are there"
+            f"model.shape is not that of {config.model.path}: {'; '.join(differences)}; memory "
+            "plans and utilization would be wrong: set these keys to the model's own values"
         )
     files = weight_files(folder)
     return f"LlamaForCausalLM of {_size(config)}, {len(files)} weight files"
@@ -47,15 +47,19 @@ def _size(config: SFTConfig) -> str:
 
 
 def attention(config: SFTConfig) -> str:
-    """A pack is the sum of its documents, by the attention and on the device of the run."""
+    """Check that the run's attention on its device keeps the documents of a pack apart."""
     import torch
 
     device = torch.device(choose_device(config.cluster))
+    # These import DeepSpeed, which picks its device at import: after choose_device.
     from sft.model.attention_check import choose_attention
     from sft.model.build import DTYPES
 
     dtype = DTYPES[config.precision]
     chosen = choose_attention(config.attention, config.model.shape, device, dtype, None)
-    form = str(dtype).removeprefix("torch.")
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
-    return f"packed = separate by {chosen.name.value} in {form} on {where}"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
+    return f"packed = separate by {chosen.name.value} in {_dtype_name(dtype)} on {name}"
+
+
+def _dtype_name(dtype: object) -> str:
+    return str(dtype).removeprefix("torch.")

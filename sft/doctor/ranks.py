@@ -1,8 +1,8 @@
-"""Proofs that several ranks make together: they talk, agree, divide a step rightly, and resume.
+"""The checks that need several ranks: they communicate, agree, divide a step correctly, and resume.
 
 accelerate launch --use_deepspeed --num_processes 2 -m sft.doctor.ranks --config config.yaml
 
-`pacos doctor` starts it on this machine; under srun it does the same for a whole job.
+`pacos doctor` starts it on this machine; under srun it checks a whole job.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from pacos.checks import FINDINGS, Finding, Findings, Outcome, Skipped, prove
+from pacos.checks import FINDINGS, Finding, Findings, Outcome, Skipped, run_check
 from pacos.configs.frozen import load_frozen
 from pacos.console import set_up_logging
 from pacos.distributed import World
@@ -30,12 +30,18 @@ from sft.doctor.resume import resume
 from sft.doctor.tokens import read_first_rows
 from sft.engine.device import choose_device
 
+if TYPE_CHECKING:
+    import torch
+
+ELEMENTS = 1 << 16
+"""Elements sent in the communication check: 256 KiB."""
+
 
 def main(arguments: Sequence[str]) -> int:
-    """Make all proofs as one rank; rank 0 shows and keeps them."""
+    """Run the checks as one rank; rank 0 prints and keeps the findings."""
     world = World.from_env()
     end_with_parent()
-    # Its launcher holds them back for ranks that save; there is nothing to save here.
+    # The launcher blocks these signals, so that ranks can save first; a check has nothing to save.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     set_up_logging(is_main=False)
     path = Path(arguments[1])
@@ -45,79 +51,84 @@ def main(arguments: Sequence[str]) -> int:
 
     device = start_ranks(world)
     findings = Findings(path.with_name(FINDINGS))
-    for name, proof in {
+    for name, check in {
         "communication": lambda: communication(world, device),
         "ranks agree": lambda: agreement(config, path, world),
         "gradients": lambda: gradients(config, world, device),
         "resume": lambda: resume(config, path.parent, world, device),
     }.items():
-        finding = together(prove(name, proof), world)
+        finding = first_failure(run_check(name, check), world)
         if world.is_main:
             findings.add(finding)
     return EXIT_DONE
 
 
-def together(own: Finding, world: World) -> Finding:
-    """What all ranks found: their first failure, if any failed."""
+def first_failure(own: Finding, world: World) -> Finding:
+    """Return the first rank's failure if any rank failed, else this rank's own finding.
+
+    Every rank must call it.
+    """
     for rank, finding in enumerate(world.gather(own)):
         if finding.outcome is Outcome.failed:
-            return dataclasses.replace(finding, what=f"rank {rank}: {finding.what}")
+            return dataclasses.replace(finding, message=f"rank {rank}: {finding.message}")
     return own
 
 
-def communication(world: World, device: Any) -> str | Skipped:
-    """Sums, gathering and broadcast over all ranks give what they must."""
+def communication(world: World, device: torch.device) -> str | Skipped:
+    """Check that all-reduce, all-gather and broadcast over all ranks give the right numbers."""
     if world.size == 1:
-        return Skipped("one rank has nobody to talk to")
+        return Skipped("a single rank does not communicate")
     import torch
     from torch import distributed
 
     backend = distributed.get_backend()
-    length = 1 << 16
-    own = torch.arange(length, device=device, dtype=torch.float32) % 97 + world.rank
-    expected = [own - world.rank + rank for rank in range(world.size)]
-    total = own.clone()
-    distributed.all_reduce(total)
-    gathered = [torch.empty_like(own) for _ in expected]
+    # Values differ by position and by rank, so that a shifted or swapped part is noticed.
+    own = torch.arange(ELEMENTS, device=device, dtype=torch.float32) % 97 + world.rank
+    of_ranks = [own - world.rank + rank for rank in range(world.size)]
+    reduced = own.clone()
+    distributed.all_reduce(reduced)
+    gathered = [torch.empty_like(own) for _ in of_ranks]
     distributed.all_gather(gathered, own)
-    sent = own.clone()
-    distributed.broadcast(sent, src=0)
-    for name, found, right in (
-        ("all_reduce", total, torch.stack(expected).sum(0)),
-        ("all_gather", torch.cat(gathered), torch.cat(expected)),
-        ("broadcast", sent, expected[0]),
+    broadcast = own.clone()
+    distributed.broadcast(broadcast, src=0)
+    for name, computed, expected in (
+        ("all_reduce", reduced, torch.stack(of_ranks).sum(0)),
+        ("all_gather", torch.cat(gathered), torch.cat(of_ranks)),
+        ("broadcast", broadcast, of_ranks[0]),
     ):
-        if not torch.equal(found, right):
+        if not torch.equal(computed, expected):
             raise UserError(
                 f"{backend}: {name} gave wrong numbers over {world.size} ranks; set "
-                "NCCL_P2P_DISABLE=1 or NCCL_IB_DISABLE=1 to find the link, and see NCCL_DEBUG=INFO"
+                "NCCL_P2P_DISABLE=1 or NCCL_IB_DISABLE=1 to find the faulty link, and "
+                "NCCL_DEBUG=INFO to see which links are used"
             )
-    return f"{backend} sums, gathers and sends rightly over {world.size} ranks"
+    return f"{backend} reduces, gathers and broadcasts correctly over {world.size} ranks"
 
 
 def agreement(config: SFTConfig, path: Path, world: World) -> str | Skipped:
-    """All ranks have the same software, config, tokenizer and rows."""
+    """Check that all ranks have the same software, config, tokenizer and rows."""
     if world.size == 1:
-        return Skipped("one rank agrees with itself")
-    told = world.gather(facts(config, path))
-    wrong = [
+        return Skipped("a single rank agrees with itself")
+    of_ranks = world.gather(fingerprints(config, path))
+    differences = [
         f"{name} of rank {rank}: {other[name]}, of rank 0: {value}"
-        for name, value in told[0].items()
-        for rank, other in enumerate(told)
+        for name, value in of_ranks[0].items()
+        for rank, other in enumerate(of_ranks)
         if other[name] != value
     ]
-    if wrong:
-        raise UserError(f"{'; '.join(wrong)}; give all ranks the same files and environment")
-    return f"{', '.join(told[0])} are the same on {world.size} ranks"
+    if differences:
+        raise UserError(f"{'; '.join(differences)}; give all ranks the same files and environment")
+    return f"{', '.join(of_ranks[0])} are the same on {world.size} ranks"
 
 
-def facts(config: SFTConfig, path: Path) -> dict[str, str]:
-    """What must be the same everywhere, by name; long ones as digests."""
+def fingerprints(config: SFTConfig, path: Path) -> dict[str, str]:
+    """Return what must be the same on every rank, by name; long contents as digests."""
     model = config.model
     tokenizer = load_tokenizer(model.path, model.revision, model.pad_token)
-    rows = [written.row.ids.tobytes() for written in read_first_rows(config, tokenizer)]
+    rows = [first.row.ids.tobytes() for first in read_first_rows(config, tokenizer)]
+    versions = package_versions().items()
     return {
-        "versions": ", ".join(f"{name} {at}" for name, at in package_versions().items()),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions),
         "config": _digest(path.read_bytes()),
         "tokenizer": _digest(tokenizer.backend_tokenizer.to_str().encode()),
         "first rows": _digest(b"".join(rows)),

@@ -1,62 +1,66 @@
-"""The proof that what a checkpoint keeps is what an engine gets back."""
+"""The check that an engine gets back from a checkpoint exactly what was saved."""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.model.loading import load_tokenizer
 from pacos.run_paths import RunPaths
 from sft.config import SFTConfig
-from sft.doctor.gradients import proof_rows, small_config
+from sft.doctor.gradients import small_config, synthetic_rows
+
+if TYPE_CHECKING:
+    import torch
 
 
-def resume(config: SFTConfig, folder: Path, world: World, device: Any) -> str:
-    """An engine that begins otherwise, and loads, has the state and the next loss of the one saved.
+def resume(config: SFTConfig, folder: Path, world: World, device: torch.device) -> str:
+    """Check that an engine with other weights loads the saved state and computes the same loss.
 
     Args:
-        config: of the run to be.
-        folder: where a checkpoint can be written for a moment.
+        config: of the run to check.
+        folder: where a checkpoint may be written; it is removed again.
         world: this rank.
         device: of this rank.
     """
     small = dataclasses.replace(small_config(config, world, 1), precision=config.precision)
     run = RunPaths(folder / "resume")
     try:
-        saved = _State.of(small, small.seed, run, world, device, loads=False)
-        again = _State.of(small, small.seed + 1, run, world, device, loads=True)
+        saved = _EngineSnapshot.take(small, run, world, device, loads=False)
+        loaded = _EngineSnapshot.take(small, run, world, device, loads=True)
     finally:
+        # No rank may still be reading when rank 0 removes the folder.
         world.barrier()
         if world.is_main:
             shutil.rmtree(run.path, ignore_errors=True)
-    if differing := saved.differing(again):
+    if difference := saved.difference(loaded):
         raise UserError(
-            f"deepspeed.stage = {small.deepspeed.stage}: {differing} after a resume; install the "
+            f"deepspeed.stage = {small.deepspeed.stage}: {difference} after a resume; install the "
             "tested DeepSpeed, or choose another stage or no offload"
         )
     return (
         f"ZeRO-{small.deepspeed.stage} over {world.size} ranks in {config.precision.name}: state "
-        "and next loss are bit for bit those that were saved"
+        "and next loss equal the saved ones bit for bit"
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class _State:
-    """Of one rank of an engine."""
+class _EngineSnapshot:
+    """The state of an engine on one rank, and the loss that it computes next."""
 
-    tensors: dict[str, Any]
+    tensors: dict[str, torch.Tensor]
     updates: int
     next_loss: float
 
     @classmethod
-    def of(
-        cls, config: SFTConfig, seed: int, run: RunPaths, world: World, device: Any, *, loads: bool
-    ) -> _State:
-        """Of an engine that made a step and saved, or of one that only loads."""
+    def take(
+        cls, config: SFTConfig, run: RunPaths, world: World, device: torch.device, *, loads: bool
+    ) -> _EngineSnapshot:
+        """Take the state of an engine that made a step and saved it, or of one that loads it."""
         import torch
 
         from sft.checkpoints.engine_state import EngineState
@@ -69,10 +73,12 @@ class _State:
 
         model = config.model
         tokenizer = load_tokenizer(model.path, model.revision, model.pad_token)
+        # The loading engine begins with other weights: only the checkpoint can make them equal.
+        seed = config.seed + 1 if loads else config.seed
         built = build_model(dataclasses.replace(config, seed=seed), tokenizer, device)
         engine = build_engine(built, config, 1)
-        checkpoints = Checkpoints(run, config, engine, "proof", world)
-        batch = Batch.of(proof_rows(), device)
+        checkpoints = Checkpoints(run, config, engine, "doctor", world)
+        batch = Batch.of(synthetic_rows(), device)
         if loads:
             checkpoints.load_newest(1)
         else:
@@ -82,27 +88,28 @@ class _State:
             checkpoints.finish()
         state = EngineState(engine, world)
         names = [name_of(span) for span, _ in state.spans()]
-        kept = [tensor.clone() for tensor in state.tensors()]
+        tensors = [tensor.clone() for tensor in state.tensors()]
         engine.eval()
         with torch.no_grad():
             loss = float(nll_sum(engine, batch))
-        found = cls(dict(zip(names, kept, strict=True)), state.updates, loss)
+        snapshot = cls(dict(zip(names, tensors, strict=True)), state.updates, loss)
         engine.destroy()
-        return found
+        return snapshot
 
-    def differing(self, other: _State) -> str:
-        """What is not the same, in words; empty if all is."""
+    def difference(self, other: _EngineSnapshot) -> str:
+        """Describe the first difference to another snapshot; empty if there is none."""
         import torch
 
-        wrong = [
+        unequal = [
             name
             for name, tensor in self.tensors.items()
             if not torch.equal(tensor, other.tensors[name])
         ]
-        if wrong:
-            return f"{len(wrong)} of {len(self.tensors)} tensors, such as {wrong[0]}, differ"
+        if unequal:
+            return f"{len(unequal)} of {len(self.tensors)} tensors, such as {unequal[0]}, differ"
         if self.updates != other.updates:
             return f"the optimizer has made {other.updates} updates instead of {self.updates}"
+        # Equal optimizer states do not imply equal working weights.
         if self.next_loss != other.next_loss:
             return f"the next loss is {other.next_loss} instead of {self.next_loss}"
         return ""

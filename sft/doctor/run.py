@@ -1,4 +1,4 @@
-"""The proofs that one process can make.
+"""The checks that a single process can run.
 
 python -m sft.doctor.run --config config.yaml
 """
@@ -17,28 +17,29 @@ from pacos.errors import EXIT_DONE, UserError
 from sft.config import SFTConfig
 from sft.doctor.machine import disks, gpu_build, versions
 from sft.doctor.model import attention, model_class
-from sft.doctor.tokens import Tokens
+from sft.doctor.tokens import TokenChecks
 from sft.engine.device import choose_device
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make the proofs for the config in `--config FILE`; findings lie beside it."""
+    """Run the checks for the config of `--config FILE` and write the findings beside it."""
     set_up_logging(is_main=False)
     path = Path(arguments[1])
     config = load_frozen(path, SFTConfig)
     findings = Findings(path.with_name(FINDINGS))
-    tokens = Tokens(config)
-    findings.prove("versions", versions)
-    # "CUDA build" says what is wrong with a device that cannot be chosen.
+    tokens = TokenChecks(config)
+    findings.run("versions", versions)
+    # DeepSpeed picks its device at import, so the choice comes before the checks that import it. If
+    # it fails, the check "CUDA build" reports why.
     with contextlib.suppress(UserError, ImportError):
         choose_device(config.cluster)
-    findings.prove("CUDA build", lambda: gpu_build(config))
-    findings.prove("disks", lambda: disks(config))
-    findings.prove("model class", lambda: model_class(config))
-    findings.prove("tokenizer", tokens.tokenizer)
-    findings.prove("mask", tokens.mask, needs=["tokenizer"])
-    findings.prove("stop token", tokens.stop_token, needs=["mask"])
-    findings.prove("attention", lambda: attention(config), needs=["versions"])
+    findings.run("CUDA build", lambda: gpu_build(config))
+    findings.run("disks", lambda: disks(config))
+    findings.run("model class", lambda: model_class(config))
+    findings.run("tokenizer", tokens.tokenizer)
+    findings.run("mask", tokens.mask, needs=["tokenizer"])
+    findings.run("stop token", tokens.stop_token, needs=["mask"])
+    findings.run("attention", lambda: attention(config), needs=["versions"])
     return EXIT_DONE
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a proof."""
+"""What becomes of a check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pacos.checks import Findings, Skipped
 from pacos.errors import UserError
 
 
-def test_a_proof_ends_in_one_of_three_ways(
+def test_a_check_ends_in_one_of_three_ways(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken() -> str:
@@ -20,12 +20,12 @@ def test_a_proof_ends_in_one_of_three_ways(
         raise UserError("key = 1: is wrong; set 2")
 
     findings = Findings(tmp_path / "findings.jsonl")
-    findings.prove("good", lambda: "shown")
-    findings.prove("none", lambda: Skipped("no GPU"))
-    findings.prove("broken", broken)
-    findings.prove("refused", refused)
-    findings.prove("later", lambda: "shown", needs=["good", "refused"])
-    assert [(one.outcome.value, one.what) for one in findings.all()] == [
+    findings.run("good", lambda: "shown")
+    findings.run("none", lambda: Skipped("no GPU"))
+    findings.run("broken", broken)
+    findings.run("refused", refused)
+    findings.run("later", lambda: "shown", needs=["good", "refused"])
+    assert [(one.outcome.value, one.message) for one in findings.all()] == [
         ("ok", "shown"),
         ("skipped", "no GPU"),
         ("failed", "ImportError: libcudart.so.12: cannot open shared object file"),

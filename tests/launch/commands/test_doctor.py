@@ -14,7 +14,7 @@ from pacos.errors import EXIT_DONE, EXIT_USER_ERROR
 from sft.config import SFTConfig
 from tests.conftest import Pacos
 
-PROOFS = [
+CHECKS = [
     "versions",
     "CUDA build",
     "disks",
@@ -31,11 +31,11 @@ PROOFS = [
 
 
 def outcomes(text: str) -> dict[str, str]:
-    """Proof to outcome, from what was printed."""
+    """Check to outcome, from what was printed."""
     return {
         name: line.split()[0]
         for line in text.splitlines()
-        for name in (*PROOFS, "ranks", "proofs")
+        for name in (*CHECKS, "ranks", "checks")
         if line[9:].startswith(f"{name}  ")
     }
 
@@ -61,10 +61,10 @@ def test_all_is_well_in_under_a_minute(pacos: Pacos, tmp_path: Path) -> None:
     print(f"{time.monotonic() - began:.0f} s")
     assert done.returncode == EXIT_DONE, done.stdout + done.stderr
     found = outcomes(done.stdout)
-    assert list(found) == PROOFS
+    assert list(found) == CHECKS
     assert {name for name, outcome in found.items() if outcome != "ok"} == {"CUDA build"}
-    assert done.stdout.splitlines()[-1] == "12 proofs: 11 ok, 1 skipped"
-    assert not list(tmp_path.iterdir()), "a proof leaves nothing behind"
+    assert done.stdout.splitlines()[-1] == "12 checks: 11 ok, 1 skipped"
+    assert not list(tmp_path.iterdir()), "a check leaves nothing behind"
 
 
 @pytest.mark.slow
@@ -96,18 +96,18 @@ def run(program: str, findings: Findings) -> Finding:
 
 def test_a_program_that_dies_is_a_finding(findings: Findings) -> None:
     found = run("print('noise'); raise RuntimeError('no such device')", findings)
-    assert (found.outcome, found.what) == (Outcome.failed, "RuntimeError: no such device")
+    assert (found.outcome, found.message) == (Outcome.failed, "RuntimeError: no such device")
     found = run("import os; os._exit(3)", findings)
-    assert (found.outcome, found.what) == (Outcome.failed, "it ended without a word")
+    assert (found.outcome, found.message) == (Outcome.failed, "exited without a message")
 
 
 def test_ranks_that_wait_for_ever_are_a_finding(
     findings: Findings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(doctor, "TIMEOUT_SECONDS", 0.5)
     found = run("import time; time.sleep(60)", findings)
     assert found.outcome is Outcome.failed
-    assert "ranks may wait for each other; set NCCL_DEBUG=INFO" in found.what
+    assert "ranks may be waiting for each other; set NCCL_DEBUG=INFO" in found.message
 
 
 def test_findings_of_a_program_are_shown(
@@ -116,7 +116,7 @@ def test_findings_of_a_program_are_shown(
     program = (
         "from pathlib import Path; from pacos.checks import *\n"
         f"findings = Findings(Path({str(findings.file)!r}))\n"
-        "findings.prove('shapes', lambda: 'are right')\n"
+        "findings.run('shapes', lambda: 'are right')\n"
     )
-    assert run(program, findings).what == "are right"
+    assert run(program, findings).message == "are right"
     assert capsys.readouterr().out == f"{findings.all()[0]}\n"

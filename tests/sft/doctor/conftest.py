@@ -1,4 +1,4 @@
-"""The run that proofs look at."""
+"""The run that checks look at."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Versions, torch's build and disks: proofs hold, and fail on the fault that they are for."""
+"""Versions, torch's build and disks: checks pass, and fail on the fault that they are for."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     ("supports", "built", "gpus", "said"),
     [
         ((12, 4), None, 0, "build without CUDA"),
-        ((12, 4), "13.0", 0, "built for CUDA 13.0, the driver supports 12.4 at most"),
+        ((12, 4), "13.0", 0, "built for CUDA 13.0, but the driver supports at most 12.4"),
         ((12, 8), "12.6", 0, "sees no GPU"),
-        ((12, 8), "12.6", 1, "cluster.ranks_per_node = 4: there are 1 GPUs here"),
+        ((12, 8), "12.6", 1, "cluster.ranks_per_node = 4: this machine has 1 GPUs"),
     ],
 )
 def test_a_torch_that_does_not_fit_the_driver(
@@ -107,7 +107,7 @@ def test_a_gpu_without_units_for_bf16(
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla V100")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))
     config.cluster = ClusterConfig()
-    assert "Tesla V100 has no units for bf16" in failure(lambda: machine.gpu_build(config))
+    assert "Tesla V100 has no bf16 units" in failure(lambda: machine.gpu_build(config))
 
 
 def test_cuda_that_is_asked_for_and_not_there(
@@ -118,7 +118,7 @@ def test_cuda_that_is_asked_for_and_not_there(
     config.cluster = ClusterConfig(device=Device.auto)
     assert isinstance(machine.gpu_build(config), Skipped)
     config.cluster = ClusterConfig(device=Device.cuda)
-    assert "there is no NVIDIA driver here" in failure(lambda: machine.gpu_build(config))
+    assert "this machine has no NVIDIA driver" in failure(lambda: machine.gpu_build(config))
 
 
 def test_a_disk_that_is_too_small(config: SFTConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ def test_a_disk_that_is_too_small(config: SFTConfig, monkeypatch: pytest.MonkeyP
     usage = shutil.disk_usage(".")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=20 * GIB))
     said = failure(lambda: machine.disks(config))
-    assert "20.0 GiB are free, and 3 checkpoints" in said
+    assert "20.0 GiB are free, but 3 checkpoints" in said
     assert "checkpoint.keep = 2" in said
 
 

@@ -1,4 +1,4 @@
-"""The model's files, class and attention: proofs hold, and fail on the fault that they are for."""
+"""The model's files, class and attention: checks pass, and fail on the fault that they are for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranks and their gradients: proofs hold, and fail on the fault that they are for."""
+"""Ranks and their gradients: checks pass, and fail on the fault that they are for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from pacos.checks import Finding, Outcome, Skipped, prove
+from pacos.checks import Finding, Outcome, Skipped, run_check
 from pacos.configs.frozen import freeze
 from pacos.distributed import World
 from sft.checkpoints import engine_state
@@ -125,22 +125,22 @@ def stale_weights() -> Iterator[None]:
 Case = tuple[str, SFTConfig, Callable[[], contextlib.AbstractContextManager[None]]]
 
 
-def make_proofs(cases: Sequence[Case], path: Path) -> list[Finding]:
-    """In each rank: one proof a case, as `sft.doctor.ranks` makes it."""
+def run_checks(cases: Sequence[Case], path: Path) -> list[Finding]:
+    """In each rank: one check a case, as `sft.doctor.ranks` runs it."""
     from sft.engine.deepspeed import start_ranks
 
     world = World.from_env()
     device = start_ranks(world)
     found = []
     for name, config, plant in cases:
-        proofs: dict[str, Callable[[], str | Skipped]] = {
+        checks: dict[str, Callable[[], str | Skipped]] = {
             "communication": lambda: ranks.communication(world, device),
             "ranks agree": lambda c=config: ranks.agreement(c, path, world),
             "gradients": lambda c=config: ranks.gradients(c, world, device),
             "resume": lambda c=config: ranks.resume(c, path.parent, world, device),
         }
         with plant():
-            found.append(ranks.together(prove(name, proofs[name]), world))
+            found.append(ranks.first_failure(run_check(name, checks[name]), world))
     return found
 
 
@@ -152,7 +152,11 @@ def test_ranks_find_what_is_wrong_between_them(config: SFTConfig, tmp_path: Path
         return dataclasses.replace(config, deepspeed=DeepSpeedConfig(stage=stage, **more))
 
     expected: list[tuple[Case, Outcome, str]] = [
-        (("communication", config, WELL), Outcome.ok, "gloo sums, gathers and sends rightly"),
+        (
+            ("communication", config, WELL),
+            Outcome.ok,
+            "gloo reduces, gathers and broadcasts correctly",
+        ),
         (("communication", config, wrong_sums), Outcome.failed, "all_reduce gave wrong numbers"),
         (("ranks agree", config, WELL), Outcome.ok, "tokenizer, first rows are the same on 2"),
         (("ranks agree", config, other_rows), Outcome.failed, "first rows of rank 1: "),
@@ -172,10 +176,10 @@ def test_ranks_find_what_is_wrong_between_them(config: SFTConfig, tmp_path: Path
     ]
     path = tmp_path / "config.yaml"
     freeze(config, path)
-    found = run_ranks(2, make_proofs, [case for case, _, _ in expected], path)[0]
+    found = run_ranks(2, run_checks, [case for case, _, _ in expected], path)[0]
     for finding, (case, outcome, said) in zip(found, expected, strict=True):
         assert finding.outcome is outcome, (case[0], finding)
-        assert said in finding.what
+        assert said in finding.message
 
 
 def test_one_rank_has_nobody_to_agree_with(config: SFTConfig, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The tokenizer and the first rows: proofs hold, and fail on the fault that they are for."""
+"""The tokenizer and the first rows: checks pass, and fail on the fault that they are for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pacos.checks import Finding, Outcome, prove
+from pacos.checks import Finding, Outcome, run_check
 from pacos.model.formats import PromptFormat
 from pacos.model.prompts import FORMATS, Format
 from sft.config import SFTConfig
@@ -18,15 +18,15 @@ from tests.sft.small_runs import write_rows
 
 
 def look(config: SFTConfig) -> dict[str, Finding]:
-    """What the proofs about tokens find, as the program makes them."""
-    found = tokens.Tokens(config)
+    """What the checks on tokens find, as the program makes them."""
+    found = tokens.TokenChecks(config)
     findings = {}
-    for name, proof in {
+    for name, check in {
         "tokenizer": found.tokenizer,
         "mask": found.mask,
         "stop token": found.stop_token,
     }.items():
-        findings[name] = prove(name, proof)
+        findings[name] = run_check(name, check)
         if findings[name].outcome is Outcome.failed:
             break
     return findings
@@ -35,15 +35,15 @@ def look(config: SFTConfig) -> dict[str, Finding]:
 def first_fault(config: SFTConfig) -> str:
     last = list(look(config).values())[-1]
     assert last.outcome is Outcome.failed, last
-    return f"{last.proof}: {last.what}"
+    return f"{last.check}: {last.message}"
 
 
 def test_rows_as_they_should_be(config: SFTConfig) -> None:
     found = look(config)
     assert {finding.outcome for finding in found.values()} == {Outcome.ok}
-    assert "<|im_end|> ends an answer, <|endoftext|> pads" in found["tokenizer"].what
-    assert "tokens in 40 rows carry loss" in found["mask"].what
-    assert found["stop token"].what == "<|im_end|> carries loss after each of 40 answers"
+    assert "<|im_end|> ends an answer, <|endoftext|> pads" in found["tokenizer"].message
+    assert "tokens in 40 rows supervised" in found["mask"].message
+    assert found["stop token"].message == "<|im_end|> is supervised after each of 40 answers"
 
 
 def test_a_pad_token_that_ends_answers(config: SFTConfig) -> None:
@@ -73,7 +73,10 @@ MARKS = "{% generation %}{{ m['content'] + '<|im_end|>' }}{% endgeneration %}"
     ("instead", "said"),
     [
         ("{{ m['content'] + '<|im_end|>' }}", "mask: model.prompt_format = chatml:"),
-        ("{{ m['content'] + '<|im_end|>' }}", "rows.jsonl:1 carries no loss: the mask is empty"),
+        (
+            "{{ m['content'] + '<|im_end|>' }}",
+            "rows.jsonl:1 has no supervised token: the mask is empty",
+        ),
         (
             "{% generation %}{{ m['content'] }}{% endgeneration %}{{ '<|im_end|>' }}",
             "stop token: model.prompt_format = chatml:",
@@ -81,11 +84,11 @@ MARKS = "{% generation %}{{ m['content'] + '<|im_end|>' }}{% endgeneration %}"
         (
             "{{ m['content'][:1] }}{% generation %}"
             "{{ m['content'][1:] + '<|im_end|>' }}{% endgeneration %}",
-            "learns '<|im_end|>' in place of '0'",
+            "supervises '<|im_end|>' instead of '0'",
         ),
         (
             "{% generation %}{{ m['content'] + '<|im_end|><|im_end|>' }}{% endgeneration %}",
-            "learns <|im_end|> 2 times after an answer, not once",
+            "supervises <|im_end|> 2 times per answer, not once",
         ),
     ],
 )
@@ -115,7 +118,7 @@ def test_a_template_that_marks_only_the_last_answer(
     )
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}] * 2
     Path(config.data.path).write_text(json.dumps({"messages": turns}) + "\n")
-    assert "rows.jsonl:1 has 2 answers, of which 1 carry loss" in first_fault(config)
+    assert "rows.jsonl:1 has 2 answers, of which 1 are supervised" in first_fault(config)
 
 
 def test_rows_that_cannot_be_used(config: SFTConfig) -> None:
