@@ -22,13 +22,13 @@ from eval.findings.table import as_text, comparison_table, score_table, show
 from eval.findings.training_rows import training_sources
 from eval.geval.findings.certificate import summary_lines
 from eval.geval.findings.metrics import OVERALL, compare_models, mean_metrics
-from eval.geval.records import CERTIFICATE, JudgeResults, read_judge_results
+from eval.geval.records import JudgeResults, read_judge_results
 from eval.harness.heldout import read_heldout, summary
 from eval.harness.results import read_suite
 from eval.rubrics.rubric import Rubric, read_rubrics
 from pacos.configs.shared import flatten
 from pacos.files import atomic_write, read_json, write_json
-from pacos.run_paths import RunPaths
+from pacos.run_paths import EvalPaths, JudgePaths, RunPaths
 from pacos.tracking import metrics
 from pacos.tracking.open import open_tracker
 
@@ -47,11 +47,11 @@ def conclude(config: EvalConfig, run: RunPaths) -> None:
     said = _judge_in_words(config, run)
     differences = compare(config, run) if config.baseline is not None else []
     errors = {label: read_errors(config, run, label) for label in config.models()}
-    write_json(run.eval / "standard_errors.json", errors)
+    write_json(EvalPaths(run.eval).standard_errors, errors)
     if differences:
         table = comparison_table(differences, _caption(config))
-        atomic_write(run.eval / "comparison.txt", as_text(table) + said)
-        write_json(run.eval / "comparison.json", _comparison(config, differences))
+        atomic_write(EvalPaths(run.eval).comparison_text, as_text(table) + said)
+        write_json(EvalPaths(run.eval).comparison, _comparison(config, differences))
     else:
         table = score_table(scores["target"], errors["target"])
     # A result means that an earlier life came this far: its record is not tracked twice.
@@ -137,7 +137,7 @@ def _judge_in_words(config: EvalConfig, run: RunPaths) -> str:
     folder = config.judged_folder(run.eval)
     if folder is None:
         return ""
-    return "".join(f"{line}\n" for line in summary_lines(read_json(folder / CERTIFICATE)))
+    return "".join(f"{line}\n" for line in summary_lines(read_json(JudgePaths(folder).certificate)))
 
 
 def _print_contamination(config: EvalConfig, run: RunPaths) -> None:
@@ -148,7 +148,7 @@ def _print_contamination(config: EvalConfig, run: RunPaths) -> None:
     folder = run.eval / config.suite.name
     results = {label: read_suite(folder / label) for label in config.models()}
     report = report_contamination(results, sources, config.seed)
-    write_json(run.eval / "contamination.json", report)
+    write_json(EvalPaths(run.eval).contamination, report)
     for line in report_in_words(report):
         print(line, flush=True)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from eval.config import EvalConfig
 from eval.geval.answers import read_answers
-from eval.geval.records import CERTIFICATE, PEOPLE, REVIEW, read_judge_results
+from eval.geval.records import read_judge_results
 from eval.geval.spot_check import SpotCheck
 from eval.rubrics.rubric import RubricError, read_rubric
 from pacos.configs.frozen import load_frozen
@@ -19,7 +19,7 @@ from pacos.files import read_json, write_json
 from pacos.review.items import Ratings
 from pacos.review.program import main
 from pacos.review.server import ReviewServer, serve
-from pacos.run_paths import RunPaths
+from pacos.run_paths import JudgePaths, RunPaths
 
 
 def review(run: RunPaths, port: int | None) -> None:
@@ -31,12 +31,13 @@ def review(run: RunPaths, port: int | None) -> None:
     config = load_frozen(run.config, EvalConfig)
     folder = last_judge(run, config)
     check = read_spot_check(folder, config)
-    ratings = Ratings(folder.with_name(REVIEW))
-    title = f"{run.path.name}: {read_json(folder / CERTIFICATE)['judge']}"
+    files = JudgePaths(folder)
+    ratings = Ratings(files.ratings)
+    title = f"{run.path.name}: {read_json(files.certificate)['judge']}"
     serve(ReviewServer(title, check.items(), ratings, port))
     findings = check.findings(ratings.all())
-    write_json(folder / PEOPLE, findings)
-    print(f"{findings['ratings']} ratings; what they say is in {folder / PEOPLE}")
+    write_json(files.people, findings)
+    print(f"{findings['ratings']} ratings; what they say is in {files.people}")
     for one in findings["corrected"]:
         people = one["people"]
         print(
@@ -51,15 +52,13 @@ def last_judge(run: RunPaths, config: EvalConfig) -> Path:
     Raises:
         UserError: there is none.
     """
-    folders = [
-        file.parent for file in (run.eval / config.suite.name).glob(f"judge-*/{CERTIFICATE}")
-    ]
-    if not folders:
+    judge = JudgePaths.last_of(run.eval / config.suite.name)
+    if judge is None:
         raise UserError(
             f"{run.path}: no judge has scored this run yet; do that first: the command of the run "
             "with judge=openai, say"
         )
-    return max(folders, key=lambda folder: (folder / CERTIFICATE).stat().st_mtime)
+    return judge.folder
 
 
 def read_spot_check(folder: Path, config: EvalConfig) -> SpotCheck:

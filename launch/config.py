@@ -12,6 +12,7 @@ from eval.config import SCHEMAS as EVAL_SCHEMAS
 from eval.config import EvalConfig
 from pacos.configs.shared import RunConfig, StageConfig
 from pacos.errors import Problem
+from pacos.run_paths import DataPaths, RunPaths
 from selfinstruct.config import SCHEMAS as SELFINSTRUCT_SCHEMAS
 from selfinstruct.config import SelfInstructConfig
 from sft.config import SCHEMAS as SFT_SCHEMAS
@@ -72,8 +73,8 @@ class PipelineConfig:
         def folder(stage: type[StageConfig]) -> RunConfig:
             return RunConfig(name=stage.STAGE, root=str(run))
 
-        data = run / SelfInstructConfig.STAGE
-        heldout = data / "data" / "heldout.jsonl" if self.selfinstruct.seeds.heldout else None
+        data = RunPaths(run / SelfInstructConfig.STAGE).data
+        heldout = DataPaths(data).heldout if self.selfinstruct.seeds.heldout else None
         return (
             dataclasses.replace(
                 self.selfinstruct, run=folder(SelfInstructConfig), suite=self.eval.suite

@@ -89,3 +89,71 @@ class RunPaths:
         """Return the name of the newest complete checkpoint, or None if there is none."""
         latest = self.checkpoints / LATEST_CHECKPOINT
         return latest.read_text().strip() if latest.is_file() else None
+
+
+class DataPaths:
+    """The files in the `data` folder of a selfinstruct run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.rows = folder / "data.jsonl"
+        """The data set; written last, so whoever sees it finds the other files, too."""
+        self.conversations = folder / "data_messages.jsonl"
+        """The same rows as lists of messages."""
+        self.parquet = folder / "train.parquet"
+        """The same rows for `datasets.load_dataset`."""
+        self.heldout = folder / "heldout.jsonl"
+        """Seed tasks kept out of generation, to evaluate with."""
+        self.heldout_parquet = folder / "heldout.parquet"
+        self.rejected = folder / "rejected.jsonl"
+        """Rejected candidates with their reasons."""
+        self.measures = folder / "measures.json"
+        """Counts and statistics of the data set."""
+        self.requirements = folder / "requirements.json"
+        """What demonstration data must be, met or not."""
+        self.card = folder / "README.md"
+        self.ledger = folder / "ledger.jsonl"
+        """Every request to the generator, with its reply."""
+        self.judge = folder / "judge"
+        """Folder of the judge's own ledger."""
+        self.judge_ledger = self.judge / "ledger.jsonl"
+        self.ratings = folder / "review.jsonl"
+        """What people said of single rows (`pacos review`)."""
+        self.review = folder / "review.json"
+        """What their ratings add up to."""
+
+
+class EvalPaths:
+    """The files in the `eval` folder of an eval run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.comparison = folder / "comparison.json"
+        self.comparison_text = folder / "comparison.txt"
+        """The same as a table."""
+        self.standard_errors = folder / "standard_errors.json"
+        self.contamination = folder / "contamination.json"
+
+
+class JudgePaths:
+    """The files of one judge, in the folder of a suite."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.scores = folder / "scores.jsonl"
+        """Scores of single answers."""
+        self.pairs = folder / "pairs.jsonl"
+        """Which of two answers is better."""
+        self.rated = folder / "rated.jsonl"
+        """Scores of texts that people rated before."""
+        self.certificate = folder / "certificate.json"
+        """How far the judge can be trusted."""
+        self.people = folder / "people.json"
+        """What people's ratings say of this judge."""
+        self.ratings = folder.parent / "review.jsonl"
+        """People's ratings, which count for all judges of the suite."""
+
+    @classmethod
+    def last_of(cls, suite: Path) -> JudgePaths | None:
+        """Return the judge that scored a suite's answers last, or None if none did."""
+        certificates = suite.glob("judge-*/certificate.json")
+        last = max(certificates, key=lambda file: file.stat().st_mtime, default=None)
+        return None if last is None else cls(last.parent)

@@ -16,7 +16,7 @@ from pacos.proportion import proportion
 from pacos.review.items import Choice, Drawn, Item, Question, Rating, Ratings, queue
 from pacos.review.program import main
 from pacos.review.server import ReviewServer, serve
-from pacos.run_paths import RunPaths
+from pacos.run_paths import DataPaths, RunPaths
 from pacos.schemas import Row
 from pacos.text.language import language
 from selfinstruct.config import HIGHEST, SelfInstructConfig
@@ -39,16 +39,17 @@ def review(run: RunPaths, port: int | None) -> None:
         UserError: the run has no data set yet, or the port is taken.
     """
     config = load_frozen(run.config, SelfInstructConfig)
-    path = run.data / "data.jsonl"
+    files = DataPaths(run.data)
+    path = files.rows
     rows = [Row.from_json(record, str(path)) for record in read_jsonl(path)]
     generated = [row for row in rows if row.source == "generated"]
     if not generated:
         raise UserError(f"{run.path}: no {path} with generated rows yet; let the run come that far")
-    ratings = Ratings(run.data / "review.jsonl")
+    ratings = Ratings(files.ratings)
     serve(ReviewServer(run.path.name, row_items(generated, config.seed), ratings, port))
     found = findings(ratings.all())
-    write_json(run.data / "review.json", found)
-    print(f"{found['rated']} rows rated; what they say is in {run.data / 'review.json'}")
+    write_json(files.review, found)
+    print(f"{found['rated']} rows rated; what they say is in {files.review}")
 
 
 def row_items(rows: Sequence[Row], seed: int) -> list[Item]:

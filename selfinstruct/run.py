@@ -25,7 +25,7 @@ from pacos.llm.service import open_service
 from pacos.run.manifest import add_inputs
 from pacos.run.program import live, load_program
 from pacos.run.stop import Stopped, StopRequest
-from pacos.run_paths import RunPaths
+from pacos.run_paths import DataPaths, RunPaths
 from pacos.tracking import metrics
 from pacos.tracking.history import last_record
 from pacos.tracking.open import open_tracker
@@ -122,7 +122,7 @@ async def generate(
             log.info(f"quote: {guess(config, pool, method, endpoint.price())}")
         opinion = None
         if config.judge.endpoint is not None:
-            opened = open_service(config.judge.endpoint, run.data / "judge")
+            opened = open_service(config.judge.endpoint, DataPaths(run.data).judge)
             judge = await stack.enter_async_context(opened)
             opinion = Opinion(config.judge.endpoint, judge, config.filters)
         bootstrap = Bootstrap(config, pool, method, Judge(config, pool), service, opinion)
@@ -137,7 +137,7 @@ async def generate(
             whole = extrapolate(config, rows, requests, service.spent, seconds)
             log.info(f"pilot: {rows} rows from {requests} requests; the whole run: {whole}")
             if rows < config.target_rows:
-                look = f"look at {run.data / 'data.jsonl'}, and leave pilot out"
+                look = f"look at {DataPaths(run.data).rows}, and leave pilot out"
                 return bootstrap, f"pilot of {rows} rows: {look}"
     if rows < config.target_rows:
         log.warning(f"max_requests reached with {rows} of target_rows={config.target_rows}")

@@ -15,10 +15,6 @@ from eval.geval.judge.judge import Judge
 from eval.geval.judge.judge_prompts import JudgedText
 from eval.geval.judge.score import ReplyCounts, ScoreDistribution
 from eval.geval.records import (
-    CERTIFICATE,
-    PAIRS,
-    RATED,
-    SCORES,
     AnswerScore,
     JudgeResults,
     PairComparison,
@@ -33,7 +29,7 @@ from pacos.files import write_json, write_jsonl
 from pacos.llm.budget import BudgetReached
 from pacos.llm.service import Service, open_service
 from pacos.run.stop import Stopped, StopRequest
-from pacos.run_paths import RunPaths
+from pacos.run_paths import JudgePaths, RunPaths
 
 log = logging.getLogger("eval.geval")
 
@@ -71,12 +67,13 @@ async def _judge(config: EvalConfig, folder: Path, workload: Workload, stop: Sto
             # With fewer than `PATIENCE` replies, nothing has checked the judge yet.
             judge.check_usable()
     with whole_folder(folder) as partial:
-        write_jsonl(partial / SCORES, [score.to_json() for score in results.scores])
-        write_jsonl(partial / PAIRS, [pair.to_json() for pair in results.pairs])
-        write_jsonl(partial / RATED, [score.to_json() for score in results.rated])
+        files = JudgePaths(partial)
+        write_jsonl(files.scores, [score.to_json() for score in results.scores])
+        write_jsonl(files.pairs, [pair.to_json() for pair in results.pairs])
+        write_jsonl(files.rated, [score.to_json() for score in results.rated])
         for rubric in rubrics.values():
             write_rubric(rubric, partial)
-        write_json(partial / CERTIFICATE, certificate(config, rubrics, results, service.spent))
+        write_json(files.certificate, certificate(config, rubrics, results, service.spent))
 
 
 async def _with_steps(judge: Judge, workload: Workload) -> dict[str, Rubric]:

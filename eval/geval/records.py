@@ -10,13 +10,8 @@ from typing import Any
 from eval.geval.judge.reply import Preference
 from eval.geval.judge.score import ReplyCounts, ScoreDistribution
 from pacos.files import read_jsonl
+from pacos.run_paths import JudgePaths
 
-SCORES, PAIRS, RATED = "scores.jsonl", "pairs.jsonl", "rated.jsonl"
-CERTIFICATE = "certificate.json"
-PEOPLE = "people.json"
-"""Agreement of this judge with a person's ratings, and means corrected by them."""
-REVIEW = "review.jsonl"
-"""A person's ratings. They lie beside the judges' folders because they apply to every judge."""
 TARGET, BASELINE, TIE = "target", "baseline", "tie"
 """Outcomes of a pair."""
 TARGET_SHARE = {TARGET: 1.0, BASELINE: 0.0, TIE: 0.5}
@@ -172,8 +167,9 @@ class JudgeResults:
 
 def read_judge_results(folder: Path) -> JudgeResults:
     """Read back a judge's folder."""
+    files = JudgePaths(folder)
     return JudgeResults(
-        [AnswerScore.from_json(record) for record in read_jsonl(folder / SCORES)],
-        [PairComparison.from_json(record) for record in read_jsonl(folder / PAIRS)],
-        [RatedTextScore.from_json(record) for record in read_jsonl(folder / RATED)],
+        [AnswerScore.from_json(record) for record in read_jsonl(files.scores)],
+        [PairComparison.from_json(record) for record in read_jsonl(files.pairs)],
+        [RatedTextScore.from_json(record) for record in read_jsonl(files.rated)],
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from pacos.run_paths import RunPaths
+from pacos.run_paths import EvalPaths, RunPaths
 
 
 def print_summary(run: RunPaths, *, with_table: bool) -> None:
     """Print the comparison table that eval wrote, unless it was just shown, and what lies where."""
     console = Console()
-    table = run.stage("eval").eval / "comparison.txt"
+    table = EvalPaths(run.stage("eval").eval).comparison_text
     if with_table and table.is_file():
         console.out(table.read_text(encoding="utf-8"), highlight=False)
     places = {

@@ -14,6 +14,7 @@ from launch.report.charts import Curve, Figure, curve_chart, length_chart, simil
 from launch.status.facts import StageFacts, flat_texts
 from pacos.files import read_json, read_jsonl
 from pacos.llm.ledger import HEAD, Spent
+from pacos.run_paths import DataPaths
 from pacos.schemas import Row
 from pacos.tracking import metrics
 from pacos.tracking.history import last_record
@@ -116,12 +117,12 @@ class Data:
 
 def read_data(stage: StageFacts) -> Data | None:
     """Read a data set with its rejected candidates; None if nothing was made yet."""
-    folder = stage.run.data
+    files = DataPaths(stage.run.data)
     last = last_record(stage.run.metrics) or {}
-    ledgers = {"teacher": folder / "ledger.jsonl", "judge": folder / "judge" / "ledger.jsonl"}
+    ledgers = {"teacher": files.ledger, "judge": files.judge_ledger}
     found = [_cost(who, path) for who, path in ledgers.items() if path.is_file()]
     costs = [cost for cost in found if cost.replies]
-    if not all((folder / name).is_file() for name in ("data.jsonl", "measures.json")):
+    if not all(path.is_file() for path in (files.rows, files.measures)):
         if not last:
             return None
         return Data(
@@ -131,8 +132,8 @@ def read_data(stage: StageFacts) -> Data | None:
             costs=costs,
             figures=[*_growth(stage)],
         )
-    measures = read_json(folder / "measures.json")
-    rows, heldout = _read_rows(folder / "data.jsonl"), _read_rows(folder / "heldout.jsonl")
+    measures = read_json(files.measures)
+    rows, heldout = _read_rows(files.rows), _read_rows(files.heldout)
     texts = {row.id: row.instruction for row in [*rows, *heldout]}
     return Data(
         generated=measures["generated"],
@@ -141,10 +142,10 @@ def read_data(stage: StageFacts) -> Data | None:
         costs=costs,
         figures=[*_growth(stage), *_similarities(measures), *_lengths(rows)],
         measures=measures,
-        requirements=read_json(folder / "requirements.json"),
+        requirements=read_json(files.requirements),
         reasons=[*_reasons(measures["rejected"])],
         samples=_samples(rows),
-        rejected_samples=_rejected_samples(read_jsonl(folder / "rejected.jsonl"), texts),
+        rejected_samples=_rejected_samples(read_jsonl(files.rejected), texts),
     )
 
 

@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pacos.files import read_json, read_jsonl
-
-CERTIFICATE = "certificate.json"
-PEOPLE = "people.json"
-SCORES = "scores.jsonl"
+from pacos.run_paths import JudgePaths
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +58,12 @@ class JudgeFacts:
 
 def read_judge(suite: Path) -> JudgeFacts | None:
     """Read the certificate of the judge that ended last; None if there was none."""
-    folder = _last_judge(suite)
-    if folder is None:
+    files = JudgePaths.last_of(suite)
+    if files is None:
         return None
-    facts = read_json(folder / CERTIFICATE)
+    facts = read_json(files.certificate)
     replies = facts["replies"]
-    people = read_json(folder / PEOPLE) if (folder / PEOPLE).is_file() else {}
+    people = read_json(files.people) if files.people.is_file() else {}
     by_chance = people.get("agreement", {}).get("by_chance", {}).get("spearman")
     return JudgeFacts(
         name=facts["judge"],
@@ -86,16 +83,11 @@ def read_judge(suite: Path) -> JudgeFacts | None:
     )
 
 
-def _last_judge(suite: Path) -> Path | None:
-    files = sorted(suite.glob(f"judge-*/{CERTIFICATE}"), key=lambda file: file.stat().st_mtime)
-    return files[-1].parent if files else None
-
-
 def read_scores(suite: Path) -> defaultdict[tuple[str, str, str], dict[str, float]]:
     """The last judge's scores by criterion, of each answer: model, rubric, id of the prompt."""
     found: defaultdict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
-    folder = _last_judge(suite)
-    for one in read_jsonl(folder / SCORES) if folder else ():
+    files = JudgePaths.last_of(suite)
+    for one in read_jsonl(files.scores) if files else ():
         if one["score"] is not None:
             found[one["model"], one["rubric"], one["id"]][one["criterion"]] = one["score"]
     return found

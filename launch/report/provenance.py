@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.status.facts import StageFacts, flat_texts
+from pacos.run_paths import DataPaths
 
 SHOWN_APART = ("stage", "created", "inputs", "lineage")
 """Parts of a manifest that other parts of the page show."""
@@ -113,16 +114,17 @@ def _terms(stage: StageFacts) -> Iterator[Terms]:
 
 
 def _places(run: Path, stage: StageFacts) -> Iterator[Place]:
+    data = DataPaths(stage.run.data)
     for path, what in (
-        (stage.run.data / "data.jsonl", "data set"),
-        (stage.run.data / "train.parquet", "data set for datasets.load_dataset"),
-        (stage.run.data / "data_messages.jsonl", "data set as conversations"),
-        (stage.run.data / "heldout.jsonl", "held-out rows"),
-        (stage.run.data / "rejected.jsonl", "rejected candidates with their reasons"),
-        (stage.run.data / "ledger.jsonl", "every reply of the teacher"),
-        (stage.run.data / "judge" / "ledger.jsonl", "every reply of the judge"),
-        (stage.run.data / "requirements.json", "what demonstration data must be, met or not"),
-        (stage.run.data / "README.md", "data card"),
+        (data.rows, "data set"),
+        (data.parquet, "data set for datasets.load_dataset"),
+        (data.conversations, "data set as conversations"),
+        (data.heldout, "held-out rows"),
+        (data.rejected, "rejected candidates with their reasons"),
+        (data.ledger, "every reply of the teacher"),
+        (data.judge_ledger, "every reply of the judge"),
+        (data.requirements, "what demonstration data must be, met or not"),
+        (data.card, "data card"),
         (stage.run.model, "trained model with tokenizer and card"),
         (stage.run.checkpoints, "checkpoints"),
         (stage.run.eval, "results and samples in the harness's schema, comparison"),

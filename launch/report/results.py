@@ -12,6 +12,7 @@ from eval.config import HELDOUT
 from launch.report.judge import JudgeFacts, read_judge, read_scores
 from launch.status.facts import StageFacts
 from pacos.files import read_json, read_jsonl
+from pacos.run_paths import EvalPaths
 
 NLL = f"{HELDOUT}/nll"
 ANSWERS = "answers.jsonl"
@@ -105,7 +106,7 @@ class Results:
 
 def read_results(stage: StageFacts) -> Results | None:
     """Read what is there of an evaluation; None if it has found nothing yet."""
-    file = stage.run.eval / "comparison.json"
+    file = EvalPaths(stage.run.eval).comparison
     comparison = _comparison(read_json(file)) if file.is_file() else None
     scores = read_json(stage.run.result)["target"] if stage.run.result.is_file() else {}
     suite = stage.run.eval / stage.config.get("suite.name", "")

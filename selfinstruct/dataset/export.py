@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pacos.files import atomic_write, write_json, write_jsonl
+from pacos.run_paths import DataPaths
 from pacos.schemas import Row, SeedTask, read_seed_tasks
 from pacos.text.language import language
 from selfinstruct.config import SelfInstructConfig
@@ -50,21 +51,22 @@ def _en_or_ko(task: SeedTask) -> str:
 
 def export(folder: Path, config: SelfInstructConfig, pool: Pool, bootstrap: Bootstrap) -> None:
     """Write the data set; each file appears whole, data.jsonl last."""
+    files = DataPaths(folder)
     rejections = bootstrap.rejections
     heldout = seed_rows(pool.heldout, config)
     rows = [*seed_rows(pool.seeds, config), *map(_writable_row, bootstrap.rows)]
     measures = measure(rows, len(heldout), bootstrap.requests, [*map(_reason, rejections)], config)
     table = requirements(measures)
-    write_jsonl(folder / "heldout.jsonl", (row.to_json() for row in heldout))
+    write_jsonl(files.heldout, (row.to_json() for row in heldout))
     if heldout:
-        atomic_write(folder / "heldout.parquet", parquet(heldout))
-    write_jsonl(folder / "rejected.jsonl", map(_rejected, rejections))
-    write_json(folder / "measures.json", asdict(measures))
-    write_json(folder / "requirements.json", [one.to_json() for one in table])
-    atomic_write(folder / "README.md", card(config, measures, table))
-    write_jsonl(folder / "data_messages.jsonl", map(conversation, rows))
-    atomic_write(folder / "train.parquet", parquet(rows))
-    write_jsonl(folder / "data.jsonl", (row.to_json() for row in rows))
+        atomic_write(files.heldout_parquet, parquet(heldout))
+    write_jsonl(files.rejected, map(_rejected, rejections))
+    write_json(files.measures, asdict(measures))
+    write_json(files.requirements, [one.to_json() for one in table])
+    atomic_write(files.card, card(config, measures, table))
+    write_jsonl(files.conversations, map(conversation, rows))
+    atomic_write(files.parquet, parquet(rows))
+    write_jsonl(files.rows, (row.to_json() for row in rows))
 
 
 def seed_rows(seeds: Iterable[SeedTask], config: SelfInstructConfig) -> list[Row]:

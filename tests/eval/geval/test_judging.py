@@ -15,14 +15,14 @@ from eval.configs.geval import Scoring
 from eval.engine.answers import Answers
 from eval.geval.answers import read_answers
 from eval.geval.judge import judge
-from eval.geval.records import CERTIFICATE, JudgeResults, read_judge_results
+from eval.geval.records import JudgeResults, read_judge_results
 from eval.rubrics.rubric import read_rubric
 from eval.run import main
 from pacos.errors import EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
 from pacos.files import read_json
 from pacos.run.lives import Lives, State
 from pacos.run.open import open_run
-from pacos.run_paths import RunPaths
+from pacos.run_paths import JudgePaths, RunPaths
 from tests.eval.geval.conftest import judged_by
 from tests.eval.geval.judge_server import STEPS, JudgeServer
 from tests.pacos.llm.scripted_server import Rule
@@ -40,7 +40,7 @@ def live(config: EvalConfig) -> tuple[RunPaths, int]:
 def results(config: EvalConfig, run: RunPaths) -> tuple[JudgeResults, dict[str, Any]]:
     folder = config.judged_folder(run.eval)
     assert folder is not None
-    return read_judge_results(folder), read_json(folder / CERTIFICATE)
+    return read_judge_results(folder), read_json(JudgePaths(folder).certificate)
 
 
 @pytest.fixture

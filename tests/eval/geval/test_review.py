@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from eval.config import EvalConfig
-from eval.geval.records import CERTIFICATE, PEOPLE, REVIEW
 from eval.geval.spot_check import BETTER, SpotCheck
 from eval.review import last_judge, read_spot_check
 from eval.run import main
@@ -25,7 +24,7 @@ from pacos.files import read_json, read_jsonl
 from pacos.review.items import Drawn, Rating, Ratings
 from pacos.run.lives import Lives
 from pacos.run.open import open_run
-from pacos.run_paths import RunPaths
+from pacos.run_paths import JudgePaths, RunPaths
 from tests.eval.geval.conftest import judged_by
 from tests.eval.geval.judge_server import JudgeServer
 
@@ -131,7 +130,7 @@ def test_the_command_serves_saves_and_works_the_ratings_in(
     post(url, {"item": ratings[0].item, "question": ratings[0].question, "value": ratings[0].value})
     os.killpg(child.pid, signal.SIGKILL)
     child.communicate(timeout=30)
-    assert len(list(read_jsonl(folder.with_name(REVIEW)))) == 1, "a kill loses nothing"
+    assert len(list(read_jsonl(JudgePaths(folder).ratings))) == 1, "a kill loses nothing"
 
     child, url = begun(run.path)
     with urllib.request.urlopen(f"{url}state", timeout=30) as reply:
@@ -141,14 +140,14 @@ def test_the_command_serves_saves_and_works_the_ratings_in(
     child.send_signal(signal.SIGTERM)
     rest, _ = child.communicate(timeout=120)
     assert child.returncode == EXIT_DONE, rest
-    people = read_json(folder / PEOPLE)
+    people = read_json(JudgePaths(folder).people)
     assert people["ratings"] == len(ratings)
     assert "target: geval/score: judge" in rest
     assert str(run.report) in rest
     report = run.report.read_text()
     assert "What people say" in report
-    assert read_json(folder / CERTIFICATE)["judge"] == "scripted"
-    assert len(Ratings(folder.with_name(REVIEW)).all()) == len(ratings)
+    assert read_json(JudgePaths(folder).certificate)["judge"] == "scripted"
+    assert len(Ratings(JudgePaths(folder).ratings).all()) == len(ratings)
 
 
 def test_what_is_no_run_to_look_at(

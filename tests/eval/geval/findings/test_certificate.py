@@ -22,7 +22,6 @@ from eval.geval.findings.warnings import parameters_in_billions
 from eval.geval.judge.reply import Preference
 from eval.geval.judge.score import ReplyCounts, ScoreDistribution
 from eval.geval.records import (
-    CERTIFICATE,
     AnswerScore,
     JudgeResults,
     PairComparison,
@@ -34,6 +33,7 @@ from pacos.errors import EXIT_DONE, EXIT_USER_ERROR
 from pacos.files import read_json
 from pacos.run.lives import Lives
 from pacos.run.open import open_run
+from pacos.run_paths import JudgePaths
 from tests.eval.geval.conftest import judged_by
 from tests.eval.geval.judge_server import JudgeServer
 
@@ -87,7 +87,7 @@ def test_the_judge_is_tested_on_texts_that_people_rated(
     assert main(["--config", str(Lives(run).next_config())]) == EXIT_DONE
     folder = config.judged_folder(run.eval)
     assert folder is not None
-    found = read_json(folder / CERTIFICATE)
+    found = read_json(JudgePaths(folder).certificate)
     (one,) = found["agreement"]
     assert (one["rubric"], one["criterion"], one["texts"]) == ("short", "clarity", 48)
     levels = {level["level"]: level for level in one["levels"]}
