@@ -1,4 +1,4 @@
-"""Config of the data generation stage."""
+"""Root config of the data generation stage."""
 
 from __future__ import annotations
 
@@ -18,42 +18,43 @@ from selfinstruct.configs.generator import GeneratorConfig
 from selfinstruct.configs.method import MethodConfig
 
 SHIPPED_SEEDS = Path(__file__).parent / "seeds"
-"""Folder of the seed pools that come with pacos, one file a language."""
+"""Folder of the seed tasks that ship with pacos, one file per language."""
 
 LOWEST, HIGHEST = 1, 10
-"""Of the judge's scores for quality."""
+"""Range of the LLM judge's quality scores."""
 
 
 @dataclass(kw_only=True, slots=True)
 class SeedsConfig:
-    """The human-written tasks that everything grows from."""
+    """The human-written tasks that the data set grows from."""
 
     path: str | None = None
-    """A JSONL file in Self-Instruct's schema; null takes the shipped seeds of each language."""
+    """JSONL file of seed tasks in Self-Instruct's schema. Null: the shipped seeds."""
     heldout: int = 0
-    """Seeds kept out of prompts and of the data set, to measure the trained model on."""
+    """Seeds kept out of prompts and out of the data set, to evaluate the trained model on."""
     terms: str = "unstated (seeds of the user)"
-    """Licence of the file at `path`, recorded with every row."""
+    """Licence of the file at `path`, stored with every seed row."""
 
 
 @dataclass(kw_only=True, slots=True)
 class FilterConfig:
-    """What a generated task must be to enter the pool."""
+    """Limits that a generated task must keep to enter the pool."""
 
     max_similarity: float = 0.7
-    """ROUGE-L F above which an instruction is too close to one in the pool (both papers: 0.7)."""
+    """ROUGE-L F above which an instruction is too close to one in the pool (both papers: 0.7). A
+    lower value gives more diverse rows and takes more requests."""
     words: WordRule = WordRule.unicode
-    """What ROUGE-L compares: `unicode` takes words of any script as they are written, `kiwi` cuts
-    Korean ones into morphemes, without particles (extra `ko`)."""
+    """Words that ROUGE-L compares: `unicode` takes words of any script as written; `kiwi` splits
+    Korean into morphemes and drops particles (needs the extra `ko`)."""
     min_words: int = 4
-    """Shortest instruction, in words (both papers drop up to 3)."""
+    """Shortest instruction, in words (both papers drop those of up to 3)."""
     max_words: int = 150
     """Longest instruction, in words (both papers)."""
     min_quality: int = 6
-    """Lowest score of the judge, of 1 to 10, that a row may have: 6 is useful with a small
-    omission."""
+    """Lowest quality score kept, 1 to 10. 6 is a useful row with a small omission. No effect
+    without a judge."""
     judged_safety: bool = True
-    """Whether the judge is asked for safety too, in a request of its own."""
+    """Ask the judge about safety too, in a second request per row. No effect without a judge."""
 
 
 class Lang(Enum):
@@ -76,53 +77,59 @@ class SelfInstructConfig:
         "max_fruitless",
         "generator.batch_size",
         "generator.serve",
-        *(f"{who}.endpoint.{key}" for who in ("generator", "judge") for key in EndpointConfig.FREE),
+        *(
+            f"{role}.endpoint.{key}"
+            for role in ("generator", "judge")
+            for key in EndpointConfig.FREE
+        ),
     )
 
     run: RunConfig = field(default_factory=RunConfig)
     lang: Lang = Lang.en
-    """Language of the tasks; `en_ko` alternates, a request English and the next Korean."""
+    """Language of the tasks; with `en_ko` English and Korean alternate from request to request."""
     seeds: SeedsConfig = field(default_factory=SeedsConfig)
     method: MethodConfig = field(default_factory=MethodConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     filters: FilterConfig = field(default_factory=FilterConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     suite: SuiteConfig = field(default_factory=SuiteConfig)
-    """What will judge the trained model: no row may give away an item of its benchmarks."""
+    """Benchmarks that the trained model will be evaluated on: no row may give away one of their
+    items."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
-    """Where it runs: here, or as a Slurm job."""
+    """Place of the run: this machine, or a Slurm job."""
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     target_rows: int = 52000
-    """Generated rows to accept; then the run is done."""
+    """Generated rows after which the run is done."""
     max_requests: int = 100000
-    """Requests for tasks after which the run ends with what it has, so that a bad teacher cannot
-    loop."""
+    """Requests for tasks after which the run ends with the rows it has: the limit of a generator
+    with a low yield."""
     max_fruitless: int = 200
-    """Requests in a row without a new row after which the run stops with the reason, so that money
-    is not spent on a teacher or a filter that is set wrongly."""
+    """Consecutive requests without a new row after which the run fails and names the most common
+    rejections. Saves money when a generator or a filter is set wrongly."""
     window: int = 64
-    """Requests for tasks under way at once, fewer towards the end. A prompt shows generated tasks
-    as the pool was this many requests before, so that a run comes to the same rows whatever was
-    slow. A batch of the Batch API holds no more: thousands are right there."""
+    """Requests for tasks in flight, fewer towards the end. A prompt shows the pool as it was this
+    many requests earlier, so the value changes the rows. It also limits a batch of the Batch API,
+    where thousands are right."""
     pilot: int | None = None
-    """Rows after which the run stops to be looked at, with its yield and what the whole will cost;
-    the same command without it goes on. Null: the whole run."""
+    """Rows after which the run stops for inspection and quotes the cost of the whole. The same
+    command without `pilot` continues it. Null: no stop."""
     seed: int = 42
-    """Seed of every draw: held-out seeds, examples in prompts, sampling."""
+    """Seed of every random draw: held-out seeds, examples in prompts, sampling."""
 
     def subject(self) -> str:
+        """Return the part of the default run name that says what the run is about."""
         return self.method.name
 
     def languages(self) -> tuple[str, ...]:
-        """Codes of the languages, in the order in which requests take them."""
+        """Return the language codes, in the order in which requests use them."""
         return tuple(self.lang.value.split("_"))
 
     def rows_wanted(self) -> int:
-        """Rows after which this life ends."""
+        """Return the number of generated rows after which this life ends."""
         return self.target_rows if self.pilot is None else min(self.pilot, self.target_rows)
 
     def seed_files(self) -> dict[str, Path]:
-        """The seed files by language; a user's own file is the same for all."""
+        """Return the seed files by language; a user's file serves every language."""
         own = self.seeds.path
         return {
             lang: SHIPPED_SEEDS / f"{lang}.jsonl" if own is None else Path(own).expanduser()
@@ -130,6 +137,7 @@ class SelfInstructConfig:
         }
 
     def problems(self) -> list[Problem]:
+        """Return every problem of the values, without touching files or the network."""
         at_least = {
             "seeds.heldout": (self.seeds.heldout, 0),
             "filters.min_words": (self.filters.min_words, 1),
@@ -140,25 +148,24 @@ class SelfInstructConfig:
             "window": (self.window, 1),
             "pilot": (self.pilot, 1),
         }
-        found = [
+        problems = [
             Problem(key, value, f"must be at least {low}", "raise it")
             for key, (value, low) in at_least.items()
             if value is not None and value < low
         ]
         if not 0 < self.filters.max_similarity <= 1:
             value = self.filters.max_similarity
-            found.append(
-                Problem("filters.max_similarity", value, "is a share", "choose one in (0, 1]")
-            )
+            fault = "must be in (0, 1]"
+            problems.append(Problem("filters.max_similarity", value, fault, "both papers use 0.7"))
         if not LOWEST <= self.filters.min_quality <= HIGHEST:
-            value, what = self.filters.min_quality, f"scores go from {LOWEST} to {HIGHEST}"
-            found.append(Problem("filters.min_quality", value, what, "choose one of them"))
+            value, fault = self.filters.min_quality, f"must be from {LOWEST} to {HIGHEST}"
+            problems.append(Problem("filters.min_quality", value, fault, "choose a score in range"))
         if self.method.as_conversations and self.generator.prompt_format is None:
-            what = "needs a local generator with a prompt_format"
+            fault = "needs a local generator with a prompt_format"
             remedy = "choose generator=local, or another method"
-            found.append(Problem("method.as_conversations", True, what, remedy))
+            problems.append(Problem("method.as_conversations", True, fault, remedy))
         return [
-            *found,
+            *problems,
             *self.method.problems(),
             *self.generator.problems(),
             *self.judge.problems(),
@@ -168,7 +175,7 @@ class SelfInstructConfig:
         ]
 
     def _cluster_problems(self) -> list[Problem]:
-        """One process on one machine, whose GPUs are for a server beside it."""
+        """Refuse more than one process; a rank beyond the first is a GPU for a server beside it."""
         most_ranks = 1 if self.generator.serve is None else self.cluster.ranks_per_node
         return [
             Problem(f"cluster.{key}", value, "this stage runs in one process", "set it to 1")
@@ -177,21 +184,22 @@ class SelfInstructConfig:
         ]
 
     def missing_files(self) -> list[Problem]:
-        found = []
+        """Return the files, models and API keys that the config names and this machine lacks."""
+        problems = []
         for lang, path in self.seed_files().items():
             if not path.is_file():
                 remedy = "give the path of a JSONL file of seed tasks, or null for the shipped ones"
                 value = self.seeds.path or lang
-                found.append(Problem("seeds.path", value, "no such seed file", remedy))
+                problems.append(Problem("seeds.path", value, "no such seed file", remedy))
         endpoint = self.generator.endpoint
         keys = [self.judge.missing_key()]
         if endpoint is not None:
             keys.append(endpoint.missing_key("generator.endpoint"))
-        found.extend(key for key in keys if key is not None)
+        problems.extend(key for key in keys if key is not None)
         if self.generator.model is not None:
             model = path_problem("generator.model", self.generator.model)
-            found.extend([model] if model else [])
-        return [*found, *self.suite.missing_benchmark_files()]
+            problems.extend([model] if model else [])
+        return [*problems, *self.suite.missing_benchmark_files()]
 
 
 SCHEMAS = {

@@ -1,4 +1,4 @@
-"""What a person, metrics.jsonl and the tracking service see while data is generated."""
+"""Progress of a generation run: the terminal's bar, metrics.jsonl and the tracking service."""
 
 from __future__ import annotations
 
@@ -9,41 +9,44 @@ from pacos.console import Counter as Bar
 from pacos.llm.service import Service
 from pacos.tracking import metrics
 from pacos.tracking.protocol import Tracker
-from selfinstruct.generate import Bootstrap
+from selfinstruct.bootstrap import Bootstrap
 
-REQUESTS_A_RECORD = 16
-"""Requests for tasks in one step of metrics.jsonl."""
+REQUESTS_PER_RECORD = 16
+"""Requests for tasks per step of metrics.jsonl."""
 REASONS_SHOWN = 3
+"""Most common rejection reasons shown beside the bar."""
 
 
 class Progress:
-    """Follows a bootstrap."""
+    """Reports a bootstrap after each reply."""
 
     def __init__(self, bar: Bar, tracker: Tracker, steps_logged: int, service: Service) -> None:
-        """Begin.
+        """Start the clock.
 
         Args:
-            bar: counts rows.
-            tracker: takes a record of every `REQUESTS_A_RECORD` requests.
-            steps_logged: records that earlier lives have given it.
-            service: counts tokens and money.
+            bar: the bar of rows.
+            tracker: gets a record every `REQUESTS_PER_RECORD` requests.
+            steps_logged: last step that earlier lives logged.
+            service: the source of token counts and cost.
         """
         self._bar = bar
         self._tracker = tracker
         self._steps_logged = steps_logged
         self._service = service
         self._began = time.monotonic()
-        self._is_replay = True
+        self._is_replaying = True
 
     def update(self, bootstrap: Bootstrap) -> None:
-        """Take notice of one more reply that was used."""
+        """Report one more reply that was used."""
         rows, asked = len(bootstrap.rows), self._service.counts.asked
-        if self._is_replay and asked == 0:
+        # A resumed life first replays its ledger, in seconds: that is no measure of the speed.
+        if self._is_replaying and asked == 0:
             self._bar.skip(rows)
         else:
-            self._is_replay = False
+            self._is_replaying = False
             self._bar.advance(rows - self._bar.done, note=self._note(bootstrap))
-        step, rest = divmod(bootstrap.requests, REQUESTS_A_RECORD)
+        step, rest = divmod(bootstrap.requests, REQUESTS_PER_RECORD)
+        # The replay passes the steps of earlier lives again.
         if rest == 0 and step > self._steps_logged:
             self._tracker.log(self._record(step, bootstrap))
             self._steps_logged = step
@@ -64,9 +67,9 @@ class Progress:
 
     def _note(self, bootstrap: Bootstrap) -> str:
         accepted = len(bootstrap.rows)
-        reasons = Counter(str(one.verdict.reason) for one in bootstrap.rejections)
+        reasons = Counter(str(rejection.verdict.reason) for rejection in bootstrap.rejections)
         share = accepted / max(accepted + reasons.total(), 1)
-        shown = ", ".join(f"{count} {why}" for why, count in reasons.most_common(REASONS_SHOWN))
+        shown = ", ".join(f"{count} {name}" for name, count in reasons.most_common(REASONS_SHOWN))
         usd = self._service.spent.usd
         cost = f"${usd:.2f}  " if usd else ""
         return f"{cost}{share:.0%} accepted; rejected: {shown or 'none'}"

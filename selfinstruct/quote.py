@@ -1,4 +1,4 @@
-"""What a run will cost: guessed before it starts, and from a pilot with what that has cost."""
+"""Quotes: the cost of a whole run, estimated before it starts or extrapolated from a pilot."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from pacos.llm.prices import Price
 from pacos.llm.request import estimated_tokens
 from pacos.schemas import SeedTask
 from selfinstruct.config import SelfInstructConfig
-from selfinstruct.methods import Method
+from selfinstruct.methods.method import Method
 from selfinstruct.pool.pool import Pool
 
 SAMPLE = 32
-"""Requests that are written out to know how long their prompts are."""
+"""Requests that are written out to measure the length of their prompts."""
 ACCEPTANCE = 0.6
-"""Share of the tasks that is guessed to pass the filters; a pilot measures it."""
+"""Assumed share of candidates that pass the screen; a pilot measures it."""
 NO_PRICE = "at an unknown price (set generator.endpoint.prompt_price and completion_price)"
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Cost of a whole run."""
+    """The expected cost of a whole run."""
 
     rows: int
     requests: int
     tokens: int
-    """Of prompts and replies."""
+    """Tokens of prompts and replies together."""
     usd: float | None
-    """US dollars; None if the price is not known."""
+    """US dollars; None if the price is unknown."""
     hours: float | None = None
-    """None where nothing has shown how fast the teacher is."""
+    """Wall time; None if the generator's speed has not been measured."""
     rounds: int | None = None
-    """Batches that wait for each other; None where requests are sent one by one."""
+    """Batches of the Batch API that run one after another; None if requests are sent singly."""
 
     def __str__(self) -> str:
         price = NO_PRICE if self.usd is None else f"${self.usd:,.2f}"
@@ -46,28 +46,32 @@ class Quote:
         quote = f"{self.rows:,} rows: about {requests}, {price}{time}"
         if self.rounds is None:
             return quote
-        many = f"{self.rounds:,} batches one after another, each up to 24 h"
-        return f"{quote}; {many}: raise window for fewer"
+        # 24 h is the completion window of OpenAI's Batch API.
+        return (
+            f"{quote}; {self.rounds:,} batches one after another, up to 24 h each; "
+            "raise window to get fewer"
+        )
 
 
-def guess(config: SelfInstructConfig, pool: Pool, method: Method, price: Price | None) -> Quote:
-    """The quote before anything was asked.
+def estimate(config: SelfInstructConfig, pool: Pool, method: Method, price: Price | None) -> Quote:
+    """Return a quote before the first request.
 
-    Prompts are measured; tasks are taken to be as long as the seeds, `ACCEPTANCE` of them to pass,
-    and Self-Instruct's later steps to give one row an instruction.
+    Prompts are measured. Tasks are assumed to be as long as the seeds, `ACCEPTANCE` of them to
+    pass, and Self-Instruct's later steps to make one row per instruction.
     """
     langs = config.languages()
-    draws = [
-        method.draw(number, lang, pool.examples(number, lang))
+    sources = [
+        method.task_request(number, lang, pool.examples(number, lang))
         for number in range(SAMPLE)
         for lang in (langs[number % len(langs)],)
     ]
-    prompt = fmean(draw.request.estimated_prompt_tokens() for draw in draws)
+    prompt = fmean(source.request.estimated_prompt_tokens() for source in sources)
     tasks = config.method.tasks_per_request
     one_step = config.method.has_one_step
-    reply = tasks * _tokens(pool.seeds, whole=one_step)
+    reply = tasks * _mean_tokens(pool.seeds, whole=one_step)
     requests = math.ceil(config.target_rows / (tasks * ACCEPTANCE))
     prompts, replies = requests * prompt, requests * reply
+    # A step's requests depend on the replies of the step before: each step is a batch of its own.
     steps = 1 if one_step else 3
     endpoint = config.generator.endpoint
     is_batch = endpoint is not None and endpoint.mode is Mode.batch
@@ -75,7 +79,7 @@ def guess(config: SelfInstructConfig, pool: Pool, method: Method, price: Price |
     if not one_step:
         later = method.further_prompt_tokens(pool.seeds[0].instruction, langs[0])
         prompts += config.target_rows * later
-        replies += config.target_rows * _tokens(pool.seeds, whole=True)
+        replies += config.target_rows * _mean_tokens(pool.seeds, whole=True)
         requests += 2 * config.target_rows
     return Quote(
         rows=config.target_rows,
@@ -86,7 +90,8 @@ def guess(config: SelfInstructConfig, pool: Pool, method: Method, price: Price |
     )
 
 
-def _tokens(seeds: Sequence[SeedTask], *, whole: bool) -> float:
+def _mean_tokens(seeds: Sequence[SeedTask], *, whole: bool) -> float:
+    """Return the mean length of the seeds in tokens, whole or of their instructions only."""
     return fmean(
         estimated_tokens(
             f"{task.instruction}{task.input}{task.output}" if whole else task.instruction
@@ -98,14 +103,14 @@ def _tokens(seeds: Sequence[SeedTask], *, whole: bool) -> float:
 def extrapolate(
     config: SelfInstructConfig, rows: int, requests: int, spent: Spent, seconds: float | None
 ) -> Quote:
-    """The quote of the whole run from a part of it.
+    """Return the quote of the whole run, in proportion to the rows of a part of it.
 
     Args:
-        config: says how many rows are wanted.
-        rows: of the part.
-        requests: of the part.
-        spent: for the part.
-        seconds: that the part took; None if it was not made in one life.
+        config: the run; sets the rows of the whole.
+        rows: rows of the part.
+        requests: requests of the part.
+        spent: tokens and cost of the part.
+        seconds: wall time of the part; None if it took several lives.
     """
     times = config.target_rows / max(rows, 1)
     tokens = spent.prompt_tokens + spent.completion_tokens

@@ -1,4 +1,4 @@
-"""The program of `pacos review` for generated data: a person approves rows, or says why not.
+"""The program of `pacos review` for generated data: a person approves or rejects rows.
 
 python -m selfinstruct.review RUN [--port N]
 """
@@ -22,7 +22,7 @@ from pacos.text.language import language
 from selfinstruct.config import HIGHEST, SelfInstructConfig
 
 MOST_ITEMS = 1000
-"""Rows that the page holds; far more than anybody looks at."""
+"""Rows on the page; far more than anybody rates."""
 APPROVED, REJECTED = "approved", "rejected"
 
 HEADINGS = {"en": ("Instruction", "Input", "Output"), "ko": ("지시", "입력", "출력")}
@@ -33,7 +33,7 @@ ASK = {
 
 
 def review(run: RunPaths, port: int | None) -> None:
-    """Serve the page, and write what came of it to data/review.json.
+    """Serve the page until it is interrupted, then write the findings to data/review.json.
 
     Raises:
         UserError: the run has no data set yet, or the port is taken.
@@ -44,30 +44,35 @@ def review(run: RunPaths, port: int | None) -> None:
     rows = [Row.from_json(record, str(path)) for record in read_jsonl(path)]
     generated = [row for row in rows if row.source == "generated"]
     if not generated:
-        raise UserError(f"{run.path}: no {path} with generated rows yet; let the run come that far")
+        raise UserError(
+            f"{run.path}: {path} has no generated rows yet; wait until the run writes it"
+        )
     ratings = Ratings(files.ratings)
     serve(ReviewServer(run.path.name, row_items(generated, config.seed), ratings, port))
-    found = findings(ratings.all())
-    write_json(files.review, found)
-    print(f"{found['rated']} rows rated; what they say is in {files.review}")
+    result = findings(ratings.all())
+    write_json(files.review, result)
+    print(f"{result['rated']} rows rated; findings are in {files.review}")
 
 
 def row_items(rows: Sequence[Row], seed: int) -> list[Item]:
-    """Rows as they are shown: the judge's worst first, every second one by chance."""
-    drawn = queue(rows, name=lambda row: row.id, doubt=_doubt, seed=seed)
-    return [_item(row, why) for row, why in drawn[:MOST_ITEMS]]
+    """Return the items of the page: rows with the lowest score first, every second one at random.
+
+    The random half gives an unbiased estimate; the other half finds bad rows fast.
+    """
+    order = queue(rows, name=lambda row: row.id, doubt=_doubt, seed=seed)
+    return [_item(row, drawn) for row, drawn in order[:MOST_ITEMS]]
 
 
 def _doubt(row: Row) -> float:
-    """A judge's score says how doubtful a row is; without one, all are shown by chance."""
+    """Return how far the LLM judge's score is from the best; 0 without a score: random order."""
     quality = row.lineage.get("quality")
     return 0.0 if quality is None else HIGHEST - float(quality)
 
 
 def _item(row: Row, drawn: Drawn) -> Item:
     lang = "ko" if language(row.instruction) == "ko" else "en"
-    texts = zip(HEADINGS[lang], (row.instruction, row.input, row.output), strict=True)
-    text, approve, reject = ASK[lang]
+    sections = zip(HEADINGS[lang], (row.instruction, row.input, row.output), strict=True)
+    question, approve, reject = ASK[lang]
     choices = (
         Choice(APPROVED, approve, "a"),
         Choice(REJECTED, reject, "r", asks_reason=True),
@@ -76,21 +81,23 @@ def _item(row: Row, drawn: Drawn) -> Item:
         id=row.id,
         drawn=drawn,
         lang=lang,
-        sections=tuple((heading, text) for heading, text in texts if text),
-        questions=(Question("row", text, choices),),
+        sections=tuple((heading, text) for heading, text in sections if text),
+        questions=(Question("row", question, choices),),
     )
 
 
 def findings(ratings: Sequence[Rating]) -> dict[str, Any]:
-    """The share of good rows, by those shown by chance; rejected rows with their reasons."""
-    by_chance = [one for one in ratings if one.drawn is Drawn.random]
-    good = sum(one.value == APPROVED for one in by_chance)
+    """Return the share of approved rows among the random ones, and the rejected rows."""
+    by_chance = [rating for rating in ratings if rating.drawn is Drawn.random]
+    good = sum(rating.value == APPROVED for rating in by_chance)
     return {
         "rated": len(ratings),
         "by_chance": len(by_chance),
         "approved_by_chance": proportion(good, len(by_chance)),
         "rejected": [
-            {"id": one.item, "reason": one.reason} for one in ratings if one.value == REJECTED
+            {"id": rating.item, "reason": rating.reason}
+            for rating in ratings
+            if rating.value == REJECTED
         ],
     }
 

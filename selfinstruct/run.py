@@ -10,9 +10,10 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 from pacos.configs.shared import flatten
 from pacos.console import progress, set_up_logging
@@ -20,8 +21,9 @@ from pacos.distributed import World
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, ConfigError, UserError, exit_with
 from pacos.files import write_json
 from pacos.llm.budget import BudgetReached
-from pacos.llm.ledger import Spent
-from pacos.llm.service import open_service
+from pacos.llm.ledger import Ledger, Spent
+from pacos.llm.prices import Price
+from pacos.llm.service import Service, open_service
 from pacos.run.manifest import add_inputs
 from pacos.run.program import live, load_program
 from pacos.run.stop import Stopped, StopRequest
@@ -30,26 +32,29 @@ from pacos.tracking import metrics
 from pacos.tracking.history import last_record
 from pacos.tracking.open import open_tracker
 from pacos.tracking.protocol import Tracker
+from selfinstruct.bootstrap import Bootstrap
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
-from selfinstruct.dataset.export import export, read_seeds, seed_terms
-from selfinstruct.generate import Bootstrap
-from selfinstruct.generators.open import open_teacher
+from selfinstruct.configs.generator import GeneratorConfig
+from selfinstruct.dataset.export import export
+from selfinstruct.generators.local import LocalGenerator
 from selfinstruct.generators.own_server import serving
-from selfinstruct.methods import Method, build_method
+from selfinstruct.methods.build import build_method
+from selfinstruct.methods.method import Method
 from selfinstruct.pool.pool import Pool
 from selfinstruct.progress import Progress
-from selfinstruct.quote import extrapolate, guess
-from selfinstruct.screening.llm_judge import Opinion
-from selfinstruct.screening.screen import Judge
+from selfinstruct.quote import estimate, extrapolate
+from selfinstruct.screening.llm_judge import LLMJudge
+from selfinstruct.screening.screen import build_screen
+from selfinstruct.seeds.reader import read_seeds, seed_terms
 
 log = logging.getLogger("selfinstruct.run")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Generate one data set from a command line; returns the exit code."""
+    """Generate one data set from a command line; return the exit code."""
     set_up_logging(is_main=True)
-    # torch's threads wait for each other in a busy loop, which on a machine that does anything else
-    # costs ten times the time. OpenMP reads this when torch is imported.
+    # torch's OpenMP threads spin while they wait. Beside any other load that makes a reply take ten
+    # times as long. OpenMP reads the variable when torch is imported, so set it before.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     world = World.from_env()
     try:
@@ -62,7 +67,8 @@ def main(arguments: Sequence[str]) -> int:
 def _load(arguments: Sequence[str], world: World) -> tuple[SelfInstructConfig, RunPaths]:
     if world.size > 1:
         raise UserError(
-            f"selfinstruct runs in one process, not in {world.size}: use pacos selfinstruct"
+            f"selfinstruct runs in one process, not in {world.size}; start it with pacos "
+            "selfinstruct, without accelerate"
         )
     config, run = load_program(arguments, SelfInstructConfig, SCHEMAS, world)
     missing = config.missing_files()
@@ -72,9 +78,12 @@ def _load(arguments: Sequence[str], world: World) -> tuple[SelfInstructConfig, R
 
 
 def work(config: SelfInstructConfig, run: RunPaths) -> str | None:
-    """Build, build, build, generate, export; returns why the run is not at its end, if it is not.
+    """Build the parts, generate, and export.
 
-    A pilot, and a run whose budget is spent, export what they have: perhaps nothing follows.
+    A pilot, and a run whose budget is spent, export what they have: nobody may resume them.
+
+    Returns:
+        Why the run is unfinished; None if it is finished.
     """
     pool = Pool(read_seeds(config), config)
     method = build_method(config)
@@ -92,8 +101,8 @@ def work(config: SelfInstructConfig, run: RunPaths) -> str | None:
         tracker.close(EXIT_CRASH)
         raise
     tracker.close(EXIT_DONE if unfinished is None else EXIT_SAVED)
-    export(run.data, config, pool, bootstrap)
-    _conclude(run, bootstrap)
+    export(run.data, config, pool, bootstrap.rows, bootstrap.rejections, bootstrap.requests)
+    _write_result(run, bootstrap)
     return unfinished
 
 
@@ -105,47 +114,69 @@ async def generate(
     stop: StopRequest,
     tracker: Tracker,
 ) -> tuple[Bootstrap, str | None]:
-    """Grow the rows that this life is to make; says what they will cost, or have cost.
+    """Generate the rows of this life, and log quotes.
 
     Returns:
-        The rows and all about them, and why there are to be more, if there are.
+        The bootstrap with its rows, and why the run is unfinished; None if it is finished.
     """
-    logged = (last_record(run.metrics) or {metrics.STEP: 0})[metrics.STEP]
+    steps_logged = (last_record(run.metrics) or {metrics.STEP: 0})[metrics.STEP]
     endpoint = config.generator.endpoint
     began = time.monotonic()
     async with AsyncExitStack() as stack:
-        said = run.server_log
-        await stack.enter_async_context(serving(config.generator, said, stop))
-        service = await stack.enter_async_context(open_teacher(config.generator, run.data))
+        # Entered first, so that it ends last: closing the service waits for replies in flight.
+        await stack.enter_async_context(serving(config.generator, run.server_log, stop))
+        service = await stack.enter_async_context(open_generator(config.generator, run.data))
         is_new = service.spent == Spent()
         if is_new and endpoint is not None:
-            log.info(f"quote: {guess(config, pool, method, endpoint.price())}")
-        opinion = None
+            log.info(f"quote: {estimate(config, pool, method, endpoint.price())}")
+        judge = None
         if config.judge.endpoint is not None:
-            opened = open_service(config.judge.endpoint, DataPaths(run.data).judge)
-            judge = await stack.enter_async_context(opened)
-            opinion = Opinion(config.judge.endpoint, judge, config.filters)
-        bootstrap = Bootstrap(config, pool, method, Judge(config, pool), service, opinion)
+            judging = open_service(config.judge.endpoint, DataPaths(run.data).judge)
+            judge_service = await stack.enter_async_context(judging)
+            judge = LLMJudge(config.judge.endpoint, judge_service, config.filters)
+        screen = build_screen(config, pool.novelty)
+        bootstrap = Bootstrap(config, pool, method, screen, service, judge)
         with progress("generating", config.rows_wanted(), "rows") as bar:
+            report = Progress(bar, tracker, steps_logged, service).update
             try:
-                await bootstrap.fill(stop, Progress(bar, tracker, logged, service).update)
+                await bootstrap.fill(stop, report)
             except BudgetReached as reached:
                 return bootstrap, str(reached)
+        # A resumed life replays the ledger: its time says nothing about the whole run.
         seconds = time.monotonic() - began if is_new else None
         rows, requests = len(bootstrap.rows), bootstrap.requests
         if config.pilot is not None:
             whole = extrapolate(config, rows, requests, service.spent, seconds)
             log.info(f"pilot: {rows} rows from {requests} requests; the whole run: {whole}")
             if rows < config.target_rows:
-                look = f"look at {DataPaths(run.data).rows}, and leave pilot out"
-                return bootstrap, f"pilot of {rows} rows: {look}"
+                remedy = f"read {DataPaths(run.data).rows}, then run again without pilot to go on"
+                return bootstrap, f"pilot of {rows} rows is done; {remedy}"
     if rows < config.target_rows:
         log.warning(f"max_requests reached with {rows} of target_rows={config.target_rows}")
     return bootstrap, None
 
 
-def _conclude(run: RunPaths, bootstrap: Bootstrap) -> None:
-    """Write the result and say what came out."""
+@asynccontextmanager
+async def open_generator(config: GeneratorConfig, folder: Path) -> AsyncIterator[Service]:
+    """Open the service that answers the run's requests, with its ledger in `folder`.
+
+    Raises:
+        UserError: another process holds the ledger, or the environment lacks the API key.
+    """
+    if config.endpoint is not None:
+        async with open_service(config.endpoint, folder) as service:
+            yield service
+        return
+    async with Ledger(folder / "ledger.jsonl") as ledger:
+        service = Service(LocalGenerator(config), ledger, price=Price(0.0, 0.0))
+        try:
+            yield service
+        finally:
+            await service.close()
+
+
+def _write_result(run: RunPaths, bootstrap: Bootstrap) -> None:
+    """Write result.json, and log a summary."""
     rows = len(bootstrap.rows)
     candidates = rows + len(bootstrap.rejections)
     rate = rows / candidates if candidates else 0.0

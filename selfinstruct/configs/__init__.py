@@ -1,1 +1,1 @@
-"""Config types of data generation, one module for each group in conf/. Free of torch."""
+"""Config types of data generation, one module per group of conf/; free of torch."""

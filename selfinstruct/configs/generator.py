@@ -1,4 +1,4 @@
-"""Config of the teacher: the language model that writes the tasks."""
+"""Config of the generator: the language model that writes tasks."""
 
 from __future__ import annotations
 
@@ -13,46 +13,50 @@ from pacos.model.formats import PromptFormat
 from pacos.schemas import Message
 
 LOCAL = "local"
-"""Endpoint of requests to a model in this process."""
+"""`Request.endpoint` of a model in this process, which has no URL."""
 
 
 @dataclass(kw_only=True, slots=True)
 class GeneratorConfig:
-    """The teacher: a model that transformers runs in this process, or a service."""
+    """The generator: a model that transformers runs in this process, or a service."""
 
     name: str = "???"
-    """Name of the generator, recorded with every row."""
+    """Name of the generator, stored with every row."""
     terms: str = "???"
-    """Licence or terms of the teacher's outputs, recorded with every row."""
+    """Licence or terms of use of the generator's outputs, stored with every row. The card of the
+    data set derives its licence from them."""
     model: str | None = None
-    """Model directory, hub id or `embedded:NAME`, run in this process; null asks `endpoint`."""
+    """Model that runs in this process: a directory, a hub id or `embedded:NAME`. Null: `endpoint`
+    answers."""
     prompt_format: PromptFormat | None = None
-    """Chat format of a model in this process. Null: a base model, which continues texts."""
+    """Chat format of a model in this process. Null: a base model, which continues texts. A wrong
+    format makes a chat model write nonsense."""
     batch_size: int = 16
-    """Replies that a model in this process writes side by side."""
+    """Replies that a model in this process decodes together. More is faster and needs more memory;
+    the replies do not change."""
     endpoint: EndpointConfig | None = None
-    """The service that is asked. Null: `model` runs in this process."""
+    """Service that answers. Null: `model` runs in this process."""
     serve: str | None = None
-    """Command that serves `endpoint.model` at `endpoint.url`, on this machine, and runs for as long
-    as the run needs it; null: the service is there."""
+    """Command that serves `endpoint.model` at `endpoint.url` on this machine; the run starts it and
+    ends it. Null: the service is already running."""
 
     @property
     def subject(self) -> str:
-        """The model, as the teacher's side calls it."""
+        """Name of the model, as the endpoint knows it."""
         if self.endpoint is not None:
             return self.endpoint.model
         return str(self.model)
 
     @property
     def is_chat(self) -> bool:
-        """Whether it answers messages, instead of continuing a text."""
+        """True if it answers messages; False if it continues a text."""
         if self.endpoint is not None:
             return self.endpoint.api is Api.chat
         return self.prompt_format is not None
 
     @property
     def is_structured(self) -> bool:
-        """Whether replies can be bound to a schema."""
+        """True if replies can be bound to a JSON schema."""
         if self.endpoint is None:
             return False
         return self.is_chat and self.endpoint.structured_output is not StructuredOutput.never
@@ -63,26 +67,26 @@ class GeneratorConfig:
         sampling: Sampling,
         schema: Mapping[str, Any] | None,
     ) -> Request:
-        """A request to this teacher."""
+        """Return a request addressed to this generator."""
         if self.endpoint is not None:
             return self.endpoint.request(prompt, sampling, schema)
         model = str(self.model)
         return Request(endpoint=LOCAL, model=model, prompt=prompt, sampling=sampling, schema=schema)
 
     def problems(self) -> list[Problem]:
-        """What is wrong with the values."""
-        found = []
+        """Return every problem of the values."""
+        problems = []
         if (self.model is None) == (self.endpoint is None):
             pair = f"{self.model}, {'null' if self.endpoint is None else self.endpoint.url}"
-            what = "exactly one of the two is the teacher"
+            fault = "exactly one of the two must be set"
             remedy = "choose generator=local, or generator=server for a service"
-            found.append(Problem("generator.model, generator.endpoint", pair, what, remedy))
+            problems.append(Problem("generator.model, generator.endpoint", pair, fault, remedy))
         if self.batch_size < 1:
-            what = "must be at least 1"
-            found.append(Problem("generator.batch_size", self.batch_size, what, "raise it"))
+            fault = "must be at least 1"
+            problems.append(Problem("generator.batch_size", self.batch_size, fault, "raise it"))
         if self.endpoint is not None:
-            found.extend(self.endpoint.problems("generator.endpoint"))
+            problems.extend(self.endpoint.problems("generator.endpoint"))
         if self.serve is not None and self.endpoint is None:
-            what, remedy = "serves an endpoint, and there is none", "choose generator=vllm"
-            found.append(Problem("generator.serve", self.serve, what, remedy))
-        return found
+            fault, remedy = "needs generator.endpoint, which is null", "choose generator=vllm"
+            problems.append(Problem("generator.serve", self.serve, fault, remedy))
+        return problems

@@ -1,4 +1,4 @@
-"""Config of how the teacher is asked: every constant of the two papers is a value here."""
+"""Config of the method: how the generator is asked. Every constant of the two papers is a value."""
 
 from __future__ import annotations
 
@@ -10,33 +10,35 @@ from pacos.errors import Problem
 from pacos.llm.request import Sampling
 
 
-class Filters(Enum):
-    """Which filters judge the candidates; see `selfinstruct/screening/rules.py`."""
+class FilterSetName(Enum):
+    """A set of filters; screening/filter_sets.py lists their members."""
 
     fixed = "fixed"
+    """pacos' own: the papers' filters without their defects, and more."""
     self_instruct_paper = "self_instruct_paper"
     alpaca_paper = "alpaca_paper"
 
 
 @dataclass(kw_only=True, slots=True)
 class StepConfig:
-    """How the replies of one kind of request are drawn."""
+    """Sampling of the replies in one step of a method."""
 
     max_tokens: int = 1024
-    """Longest reply, in tokens."""
+    """Token limit of a reply. Too low, and the last task of each reply is cut and dropped."""
     temperature: float = 1.0
-    """0 takes the likeliest token each time."""
+    """Sampling temperature; 0 is greedy."""
     top_p: float = 1.0
-    """Share of the probability that is drawn from."""
+    """Nucleus: smallest probability mass that tokens are drawn from, in (0, 1]."""
     presence_penalty: float = 0.0
-    """Taken from the logits of tokens that have occurred: pushes to new words."""
+    """Subtracted from the logit of every token that has occurred. Ignored by a local generator."""
     frequency_penalty: float = 0.0
-    """Taken from logits for each time that a token has occurred."""
+    """Subtracted from a token's logit per occurrence. Ignored by a local generator."""
     stop: list[str] = field(default_factory=list)
-    """Texts that end a reply. One that can stand inside an answer cuts it there."""
+    """Strings that end a reply; empty takes those of the prompt. One that can occur inside an
+    answer cuts the answer there."""
 
     def sampling(self, seed: int, extra_stop: tuple[str, ...] = ()) -> Sampling:
-        """As a request carries it."""
+        """Return the sampling of a request."""
         return Sampling(
             max_tokens=self.max_tokens,
             temperature=self.temperature,
@@ -44,72 +46,75 @@ class StepConfig:
             presence_penalty=self.presence_penalty,
             frequency_penalty=self.frequency_penalty,
             stop=(*self.stop, *extra_stop),
-            # A reply without randomness needs none; two of them would be asked apart for nothing.
+            # A greedy reply needs no seed. With one, equal requests would differ and be paid twice.
             seed=seed if self.temperature > 0 else None,
         )
 
     def problems(self, key: str) -> Iterator[Problem]:
-        """What is wrong, under the config key of this step."""
+        """Yield every problem of the values, under the config key of this step."""
         if self.max_tokens < 1:
             yield Problem(f"{key}.max_tokens", self.max_tokens, "must be at least 1", "raise it")
         if self.temperature < 0 or not 0 < self.top_p <= 1:
             pair = f"{self.temperature}, {self.top_p}"
             remedy = "choose temperature of at least 0 and top_p in (0, 1]"
-            yield Problem(f"{key}.temperature, {key}.top_p", pair, "no sampling", remedy)
+            yield Problem(f"{key}.temperature, {key}.top_p", pair, "cannot be sampled", remedy)
 
 
 @dataclass(kw_only=True, slots=True)
 class MethodConfig:
-    """How the teacher is asked for new tasks."""
+    """How the generator is asked for new tasks."""
 
     name: str = "???"
-    """Name of the method, used in names of runs."""
+    """Name of the method; part of the default run name."""
     num_seed_examples: int = 3
-    """Seed tasks shown in each request for tasks (Self-Instruct: 6, Alpaca: 3)."""
+    """Seed tasks shown per request for tasks (Self-Instruct: 6, Alpaca: 3)."""
     num_pool_examples: int = 0
-    """Generated tasks shown beside them, as far as there are any; until then seeds take their
-    place (Self-Instruct: 2, Alpaca: 0)."""
+    """Generated tasks shown beside them; seeds take their place until the pool has enough
+    (Self-Instruct: 2, Alpaca: 0)."""
     tasks_per_request: int = 16
-    """New tasks asked for in one request (Self-Instruct: 8, Alpaca: 16)."""
+    """New tasks per request (Self-Instruct: 8, Alpaca: 16)."""
     max_example_words: int | None = None
-    """Longest seed task shown, its three texts together; short ones make a prompt cheap. Null: all
-    are shown."""
+    """Longest seed task shown, in words of instruction, input and output together. Short ones make
+    prompts cheaper. Null: no limit."""
     openers: list[str] = field(default_factory=list)
-    """First words of the new instruction, one of them a request in turn: they give a small model
-    the variety that it does not find by itself. Empty: the teacher writes the first word."""
+    """First words of the new instruction, used in turn, one per request. They give a small model
+    the variety it lacks. Empty: the generator writes the first word."""
     as_conversations: bool = False
-    """Write tasks out as conversations in the teacher's chat format, to be gone on with: what a
-    small chat model does best. Only for a local generator with a prompt_format."""
+    """Show tasks as conversations in the generator's chat format and let it continue them: the form
+    that a small chat model handles best. Needs a local generator with a prompt_format."""
     structured: bool = True
-    """Bind replies to a JSON schema where the endpoint offers it."""
+    """Bind replies to a JSON schema if the endpoint supports it."""
     strict_numbers: bool = False
-    """Drop a task whose numbering is not the expected one, as Alpaca does."""
+    """Drop a task whose number is not the expected one, as Alpaca does: one wrong number loses the
+    rest of a reply."""
     drop_cut_replies: bool = False
-    """Drop the whole reply where the token limit ended it, as Self-Instruct does; else its last
-    task alone."""
+    """Drop the whole reply if the token limit cut it, as Self-Instruct does; false drops only its
+    last task."""
     capitalize: bool = False
-    """Lower-case all of an instruction but its first letter, as Self-Instruct does: this damages
-    names and code."""
-    filters: Filters = Filters.fixed
-    """Which filters judge candidates: those of a paper, or `fixed`."""
+    """Lower-case every letter of an instruction but the first, as Self-Instruct does; damages names
+    and code."""
+    filters: FilterSetName = FilterSetName.fixed
+    """Filters of the candidates: `fixed`, or those of a paper with their defects (which reject all
+    Korean)."""
     max_instances: int = 5
-    """Most rows kept of one instruction (Self-Instruct: 5)."""
+    """Most rows kept per instruction (Self-Instruct: 5)."""
     tasks: StepConfig = field(default_factory=StepConfig)
-    """Requests for new tasks; in Self-Instruct for their instructions alone."""
+    """Requests for new tasks; in Self-Instruct, for their instructions only."""
     classification: StepConfig | None = None
-    """Requests that ask whether an instruction is classification; null: the method has one step."""
+    """Requests that ask whether an instruction is a classification task. Null: the method has one
+    step."""
     output_first: StepConfig | None = None
-    """Requests for instances of classification: a label, then an input for it."""
+    """Requests for instances of classification tasks: a label, then an input for it."""
     input_first: StepConfig | None = None
-    """Requests for instances of all other instructions."""
+    """Requests for instances of all other tasks."""
 
     @property
     def has_one_step(self) -> bool:
-        """Whether a reply holds whole tasks (Alpaca)."""
+        """True if a reply holds whole tasks (Alpaca)."""
         return self.classification is None
 
     def problems(self) -> list[Problem]:
-        """What is wrong with the values, whatever the rest of the config says."""
+        """Return every problem of the values, independent of the rest of the config."""
         at_least = {
             "num_seed_examples": (self.num_seed_examples, 1),
             "num_pool_examples": (self.num_pool_examples, 0),
@@ -117,7 +122,7 @@ class MethodConfig:
             "max_example_words": (self.max_example_words, 1),
             "max_instances": (self.max_instances, 1),
         }
-        found = [
+        problems = [
             Problem(f"method.{key}", value, f"must be at least {low}", "raise it")
             for key, (value, low) in at_least.items()
             if value is not None and value < low
@@ -125,10 +130,10 @@ class MethodConfig:
         later = ("classification", "output_first", "input_first")
         for name in ("tasks", *later):
             step = getattr(self, name)
-            found.extend(step.problems(f"method.{name}") if step is not None else ())
+            problems.extend(step.problems(f"method.{name}") if step is not None else ())
         absent = [name for name in later if getattr(self, name) is None]
         if absent and len(absent) < len(later):
             key = ", ".join(f"method.{name}" for name in absent)
             remedy = "set all three (Self-Instruct) or none (one step)"
-            found.append(Problem(key, None, "a step is missing", remedy))
-        return found
+            problems.append(Problem(key, None, "is missing beside the other steps", remedy))
+        return problems

@@ -1,1 +1,1 @@
-"""What comes out of a run: files, card, measures, and what demonstration data must be."""
+"""The data set of a run: its files, its card, its measures and the requirements on them."""

@@ -1,6 +1,6 @@
-"""The dataset card: what the data set is, how it came to be, what it may be used for.
+"""The dataset card: content, origin, licence and limits of the data set.
 
-Everything in it is derived from what was recorded with the rows.
+Every statement is derived from what was recorded with the rows.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ LICENCES = frozenset(
         "odc-by",
     }
 )
-"""Identifiers that the Hugging Face Hub knows, of licences that data comes under."""
+"""Identifiers of data licences that the Hugging Face Hub knows."""
 
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
-"""The Hub's size categories, by the number of rows that they end before."""
+"""The Hub's size categories, by their exclusive upper bound in rows."""
 
 SHOWN = 20
-"""Rows named that may do harm."""
+"""Most harmful rows that the card lists."""
 LONGEST = 100
-"""Characters of a reason."""
+"""Characters of a table cell; an error message of a service can be a page long."""
 
 
 def licence(terms: Mapping[str, int]) -> str | None:
-    """The licence of the whole: the one that the terms of every row name; None if there is none.
+    """Return the licence that the terms of all rows name; None if they differ or name none.
 
-    Terms name a licence where they are its identifier, alone or with a remark in brackets. Rows of
-    different licences make none: which of them covers the whole is for a lawyer to say.
+    Terms name a licence if they are its identifier, alone or with a remark in brackets. Rows under
+    different licences give none: which licence covers the whole is a question for a lawyer.
     """
     named = {re.sub(r"\s*\(.*\)\s*$", "", text).strip().lower() for text in terms}
     return named.pop() if len(named) == 1 and named <= LICENCES else None
@@ -50,7 +50,7 @@ def licence(terms: Mapping[str, int]) -> str | None:
 def card(
     config: SelfInstructConfig, measures: Measures, requirements: Sequence[Requirement]
 ) -> str:
-    """README.md of the data set, with the metadata that the Hub and `datasets` read."""
+    """Return the README.md of the data set, with the metadata that the Hub and `datasets` read."""
     sections = (
         f"---\n{_metadata(config, measures)}---",
         f"# Instruction data by {config.generator.name}",
@@ -60,7 +60,7 @@ def card(
         "## How it was made",
         _method(config, measures),
         _rejected(measures.rejected),
-        "## What demonstration data must be",
+        "## Requirements on demonstration data",
         "\n".join(_requirements(requirements)),
         "## Known limits",
         _limits(measures),
@@ -71,19 +71,19 @@ def card(
 
 
 USE = """\
-- `data.jsonl`: a row a line: `instruction`, `input`, `output` as in Alpaca, with `id`, `source` and
-  `lineage`
-- `data_messages.jsonl`: the same rows as conversations (`messages` of `role` and `content`);
-  `datasets.load_dataset("json", data_files="data_messages.jsonl")` reads it
-- `train.parquet`: the rows once more, `lineage` as JSON in a text; this is what
-  `datasets.load_dataset("path/of/this/folder")` reads
-- `heldout.jsonl`, `heldout.parquet`: seeds kept apart to measure a trained model on
-- `rejected.jsonl`: what was left out, each with its reason
+- `data.jsonl`: one row per line, with `instruction`, `input` and `output` as in Alpaca, and `id`,
+  `source` and `lineage`
+- `data_messages.jsonl`: the same rows as conversations (`messages` with `role` and `content`);
+  load it with `datasets.load_dataset("json", data_files="data_messages.jsonl")`
+- `train.parquet`: the same rows again, with `lineage` as JSON text; load it with
+  `datasets.load_dataset("path/of/this/folder")`
+- `heldout.jsonl`, `heldout.parquet`: seeds kept apart to evaluate a trained model on
+- `rejected.jsonl`: the rejected candidates, each with its reason
 - `measures.json`, `requirements.json`: the figures below, and more"""
 
 
 def _metadata(config: SelfInstructConfig, measures: Measures) -> str:
-    found = licence(measures.terms)
+    whole = licence(measures.terms)
     rows = measures.seeds + measures.generated
     splits = [{"split": "train", "path": "train.parquet"}]
     if measures.heldout:
@@ -91,8 +91,8 @@ def _metadata(config: SelfInstructConfig, measures: Measures) -> str:
     metadata = {
         "pretty_name": f"Instruction data by {config.generator.name}",
         "language": list(measures.languages),
-        "license": found or "other",
-        **({} if found else {"license_name": "see-terms", "license_link": "README.md"}),
+        "license": whole or "other",
+        **({} if whole else {"license_name": "see-terms", "license_link": "README.md"}),
         "size_categories": [next((name for end, name in SIZES.items() if rows < end), "n>1M")],
         "task_categories": ["text-generation"],
         "tags": ["instruction-tuning", "synthetic"],
@@ -105,12 +105,12 @@ def _introduction(measures: Measures) -> str:
     languages = ", ".join(f"{count:,} {lang}" for lang, count in measures.languages.items())
     return f"""\
 {measures.seeds:,} rows were written by people (`source: seed`), {measures.generated:,} by a
-language model (`source: generated`). Rows by language: {languages}. {measures.with_input:,} have an
-input. {measures.heldout:,} more seeds are kept apart: no prompt showed them, and no generated
-instruction comes close to one.
+language model (`source: generated`). Rows by language: {languages}. {measures.with_input:,} rows
+have an input. {measures.heldout:,} more seeds are held out: no prompt showed them, and no generated
+instruction is close to one.
 
-**Nobody has checked the generated rows.** They passed filters, which look at form, novelty and
-known dangers, not at truth. Expect wrong answers, and the bias and the gaps of the teacher."""
+**Nobody has checked the generated rows.** They passed filters for form, novelty and known dangers,
+not for truth. Expect wrong answers, and the biases and gaps of the generator."""
 
 
 KINDS = {"yes": "classification", "no": "other", "unknown": "unknown"}
@@ -123,37 +123,37 @@ def _method(config: SelfInstructConfig, measures: Measures) -> str:
         shown += f" and up to {method.num_pool_examples} generated tasks"
     kinds = ", ".join(f"{count:,} {KINDS[kind]}" for kind, count in measures.classification.items())
     steps = (
-        "Each reply held whole tasks."
+        "Each reply contained whole tasks."
         if method.has_one_step
-        else "Each reply held instructions; further requests asked\nwhether one is classification, "
-        f"and then for its instances. Rows, seeds included: {kinds}."
+        else "Each reply contained instructions; further requests\nasked whether each is a "
+        f"classification task, then for its instances. Rows, seeds included: {kinds}."
     )
     benchmarks = ", ".join(config.suite.benchmarks)
     compared = (
-        f"None that gives away an item of these benchmarks was\nkept: {benchmarks}."
+        f"Candidates that give away an item of these benchmarks\nwere rejected: {benchmarks}."
         if benchmarks
-        else "They were compared with no benchmark."
+        else "Candidates were not compared with any benchmark."
     )
     judge = config.judge.endpoint
     judged = (
-        "No model judged them."
+        "No language model judged them."
         if judge is None
-        else f"`{judge.model}` judged the rest, and\nkept what it gave at least "
-        f"{config.filters.min_quality} of 10."
+        else f"`{judge.model}` scored the rest;\ncandidates below {config.filters.min_quality} "
+        "of 10 were rejected."
     )
     return f"""\
-{measures.requests:,} requests for tasks to {generator.name} (`{generator.subject}`), method
-`{method.name}`: each showed {shown} and asked for more
-(temperature {tasks.temperature}, top_p {tasks.top_p}, at most {tasks.max_tokens} tokens; seed
+{generator.name} (`{generator.subject}`) answered {measures.requests:,} requests for tasks, by the
+method `{method.name}`: each request showed {shown} and asked for more
+(temperature {tasks.temperature}, top_p {tasks.top_p}, at most {tasks.max_tokens} tokens, seed
 {config.seed}). {steps}
 
-The filters were `{method.filters.value}`. Of {measures.candidates:,} candidates
-{measures.generated:,} were accepted. An instruction was too similar where its ROUGE-L F with one in
-the pool was above {config.filters.max_similarity}. {compared} {judged}"""
+The filter set was `{method.filters.value}`. Of {measures.candidates:,} candidates
+{measures.generated:,} were accepted. An instruction was too similar if its ROUGE-L F with one in
+the pool exceeded {config.filters.max_similarity}. {compared} {judged}"""
 
 
 def _rejected(rejected: Tally) -> str:
-    lines = ["| rejected because | candidates |", "|---|---|"]
+    lines = ["| reason for rejection | candidates |", "|---|---|"]
     for reason, details in rejected.items():
         lines.append(f"| {cell(reason)} | {sum(details.values()):,} |")
         named = (item for item in details.items() if item[0])
@@ -162,39 +162,40 @@ def _rejected(rejected: Tally) -> str:
 
 
 def _requirements(requirements: Sequence[Requirement]) -> Iterator[str]:
-    yield "| it must be | measured by | found | wanted | met | not seen |"
+    yield "| requirement | measure | value | threshold | met | not measured |"
     yield "|---|---|---|---|---|---|"
-    for one in requirements:
-        met = {True: "yes", False: "**no**", None: "not measured"}[one.met]
-        found = "–" if one.found is None else amount(one.found, one.unit)
-        wanted = f"{'≥' if one.is_minimum else '≤'} {amount(one.threshold, one.unit)}"
-        yield f"| {one.demand} | {one.measure} | {found} | {wanted} | {met} | {one.blind_to} |"
+    for item in requirements:
+        met = {True: "yes", False: "**no**", None: "no value"}[item.met]
+        value = "–" if item.found is None else amount(item.found, item.unit)
+        threshold = f"{'≥' if item.is_minimum else '≤'} {amount(item.threshold, item.unit)}"
+        cells = (item.demand, item.measure, value, threshold, met, item.blind_to)
+        yield f"| {' | '.join(cells)} |"
 
 
 def _limits(measures: Measures) -> str:
     harmful = [f"`{row}` ({cell(reason)})" for row, reason in measures.harmful.items()]
     lines = [
-        "The filters are rules about words; the last column above says what they cannot see.",
-        "What the teacher cannot do is not in the data, or is wrong there.",
-        f"{len(harmful):,} of {measures.checked:,} rows that were looked at again may do harm"
+        "The filters are rules about words; the last column above names what they cannot measure.",
+        "Tasks that the generator cannot do are missing from the data, or answered wrongly.",
+        f"{len(harmful):,} of {measures.checked:,} rows that were checked again may do harm"
         f"{': ' if harmful else '.'}{', '.join(harmful[:SHOWN])}",
     ]
-    for lang, found in measures.diversity.items():
-        pairs = found.verb_objects
+    for lang, diversity in measures.diversity.items():
+        pairs = diversity.verb_objects
         lines.append(
-            f"{lang}: verb and object come from {pairs.rule}, which found both in {pairs.found:,} "
-            f"of {pairs.looked_at:,} instructions."
+            f"{lang}: verb-object pairs come from {pairs.rule}, with a pair in {pairs.found:,} of "
+            f"{pairs.looked_at:,} instructions."
         )
     return "\n".join(f"- {line}" for line in lines)
 
 
 def _terms(measures: Measures) -> str:
-    found = licence(measures.terms)
+    whole = licence(measures.terms)
     claim = (
-        f"Every row is under {found}, which therefore is the licence of the whole."
-        if found
-        else "No licence covers the whole: the rows' terms differ, or name none. Each row keeps "
-        "its own, and whoever uses the data is bound by all of them."
+        f"Every row is under {whole}, which is therefore the licence of the whole."
+        if whole
+        else "No licence covers the whole: the terms of the rows differ, or do not name a licence. "
+        "Each row keeps its own, and a user of the data is bound by all of them."
     )
     return f"""\
 {claim}
@@ -203,13 +204,13 @@ def _terms(measures: Measures) -> str:
 |---|---|
 {_table(measures.terms)}
 
-| teacher | rows |
+| generator | rows |
 |---|---|
 {_table(measures.teachers)}
 
-Every row's `lineage` names its language, the seeds and the generated rows that its request showed,
-the requests that it took (keys in `ledger.jsonl`), the teacher and the terms; where they are known,
-whether it is classification and how close the closest instruction was."""
+The `lineage` of a row names its language, the seeds and generated rows that its request showed, the
+requests that produced it (keys in `ledger.jsonl`), the generator (`teacher`) and the terms; where
+known, also whether it is a classification task and how close the nearest instruction is."""
 
 
 def _table(counts: Mapping[str, int]) -> str:
@@ -217,7 +218,7 @@ def _table(counts: Mapping[str, int]) -> str:
 
 
 def cell(text: str) -> str:
-    """A text as a cell of a Markdown table: one line, without what ends a cell or begins HTML."""
+    """Return a text as a cell of a Markdown table: one line, with table and HTML syntax escaped."""
     text = " ".join(text.split())
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
     for sign, shown in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), ("`", "'")):
@@ -226,6 +227,6 @@ def cell(text: str) -> str:
 
 
 def amount(value: float, unit: str) -> str:
-    """Counts in full, everything else with three digits that matter."""
+    """Format a count in full, and any other number with three significant digits."""
     number = f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
     return f"{number} {unit}".strip()

@@ -1,4 +1,4 @@
-"""How varied the instructions of a data set are: in wording, in what they ask, among themselves."""
+"""Diversity of instructions: distinct n-grams, verb-object pairs, and similarity to each other."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from selfinstruct.dataset.verb_objects import english, korean
 from selfinstruct.pool.novelty import self_similarity
 
 DRAWN = 1000
-"""Instructions of a language that wording and verbs are counted in; Korean costs 2 ms each."""
+"""Instructions sampled per language for wording and verbs; a Korean one costs 2 ms."""
 COMPARED = 500
-"""Of them compared with every earlier one: 52,000 take 10 s."""
+"""Instructions sampled for the comparison with all earlier ones; 10 s in a pool of 52,000."""
 SEGMENT = 1000
-"""n-grams among which different ones are counted. In a longer text the share only falls, so sets of
-different sizes are compared on segments of one length (mean segmental type-token ratio, Johnson
-1944)."""
+"""n-grams per segment in which distinct ones are counted. The share falls with the length of a
+text, so data sets of different sizes are compared on segments of one length (mean segmental
+type-token ratio, Johnson 1944)."""
 VERBS, NOUNS = 20, 4
-"""Verbs shown, and nouns with each: as many as in Self-Instruct's figure 3."""
+"""Most frequent verbs reported, and nouns per verb: as many as in Self-Instruct's figure 3."""
 
 VerbObject = Callable[[str], tuple[str, str] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A verb that instructions begin with, and what it is used with most."""
+    """A verb of instructions, with its most frequent objects."""
 
     verb: str
     count: int
@@ -38,49 +38,52 @@ class Verb:
 
 @dataclass(frozen=True, slots=True)
 class VerbObjects:
-    """What instructions ask for, by verb and object."""
+    """Verb-object pairs of instructions."""
 
     rule: str
-    """How the two were found."""
+    """Name of the rule that found the pairs."""
     looked_at: int
+    """Instructions examined."""
     found: int
-    """Instructions in which there are both."""
+    """Instructions with a pair."""
     same_pair: float | None
-    """Chance that two of them have the same pair (Simpson 1949; unbiased at any number); None for
-    fewer than two."""
+    """Probability that two random instructions have the same pair (Simpson 1949, unbiased for any
+    sample size); None for fewer than two pairs."""
     verbs: list[Verb]
+    """The most frequent verbs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diversity:
-    """Of the instructions in one language, each counted once."""
+    """Diversity of the distinct instructions in one language."""
 
     instructions: int
+    """Number of distinct instructions."""
     distinct: list[float]
-    """Share of different 1-, 2- and 3-grams in a segment, 0 to 1; empty if none is full."""
+    """Share of distinct 1-, 2- and 3-grams in a segment, 0 to 1; empty if no segment is full."""
     verb_objects: VerbObjects
     nearest: list[float]
-    """For some, drawn, ROUGE-L F with the closest of all earlier ones, 0 to 1."""
+    """ROUGE-L F of sampled instructions with the nearest of all earlier ones, 0 to 1."""
 
 
 def diversity(instructions: Sequence[str], lang: str, seed: int) -> Diversity:
-    """Measure instructions, in the order in which the pool grew; `seed` is of what is drawn."""
-    different = list(dict.fromkeys(instructions))
-    drawn = different.copy()
+    """Measure instructions, given in the order in which the pool grew; `seed` is of the samples."""
+    unique = list(dict.fromkeys(instructions))
+    drawn = unique.copy()
     random.Random(derived_seed(seed, "selfinstruct", "diversity", lang)).shuffle(drawn)
     del drawn[DRAWN:]
     return Diversity(
-        instructions=len(different),
+        instructions=len(unique),
         distinct=distinct(drawn),
         verb_objects=verb_objects(drawn, lang),
-        nearest=[round(score, 3) for score in self_similarity(different, COMPARED, seed)],
+        nearest=[round(score, 3) for score in self_similarity(unique, COMPARED, seed)],
     )
 
 
 def distinct(texts: Iterable[str]) -> list[float]:
-    """Distinct-1, -2, -3 (Li et al. 2016), mean over segments of `SEGMENT` n-grams.
+    """Return distinct-1, -2 and -3 (Li et al. 2016), averaged over segments of `SEGMENT` n-grams.
 
-    A Korean word counts with its particles, so languages are not to be compared with each other.
+    Do not compare languages: a Korean word counts with its particles.
     """
     words = [tokenize(text) for text in texts]
     shares = []
@@ -97,7 +100,7 @@ def _grams(words: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
 
 
 def verb_objects(texts: Sequence[str], lang: str) -> VerbObjects:
-    """Count verbs with their objects."""
+    """Count the verb-object pairs of texts in one language."""
     find: VerbObject = korean.verb_object if lang == "ko" else english.verb_object
     pairs = Counter(pair for pair in map(find, texts) if pair is not None)
     found = pairs.total()
@@ -120,5 +123,5 @@ def _nouns(pairs: Counter[tuple[str, str]], verb: str) -> list[tuple[str, int]]:
 
 
 def _top(counts: Counter[str], number: int) -> list[tuple[str, int]]:
-    """The most frequent, equal ones by the alphabet."""
+    """Return the most frequent keys, ties in alphabetical order."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:number]

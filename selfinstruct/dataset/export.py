@@ -1,4 +1,4 @@
-"""The data set on disk: rows in three forms, held-out rows, rejected candidates, figures, card."""
+"""Write the data set: rows in three formats, held-out rows, rejections, measures and the card."""
 
 from __future__ import annotations
 
@@ -11,66 +11,60 @@ from typing import Any
 
 from pacos.files import atomic_write, write_json, write_jsonl
 from pacos.run_paths import DataPaths
-from pacos.schemas import Row, SeedTask, read_seed_tasks
-from pacos.text.language import language
+from pacos.schemas import Row, SeedTask
 from selfinstruct.config import SelfInstructConfig
 from selfinstruct.dataset.card import card
 from selfinstruct.dataset.measures import measure
 from selfinstruct.dataset.requirements import requirements
-from selfinstruct.generate import Bootstrap, Rejection
 from selfinstruct.pool.pool import Pool
-
-SHIPPED_TERMS = "Apache-2.0 (pacos)"
+from selfinstruct.screening.verdict import Rejection
+from selfinstruct.seeds.reader import seed_language, seed_terms
 
 COLUMNS = ("id", "instruction", "input", "output", "source", "lineage")
-"""Of the Parquet files, all texts. `lineage` is JSON: its fields differ from seeds to generated
-rows, and `datasets` wants one type in all splits."""
+"""Columns of the Parquet files, all strings. `lineage` is JSON text: its fields differ between
+seeds and generated rows, and `datasets` wants one type in all splits."""
 
 
-def seed_terms(config: SelfInstructConfig) -> str:
-    """Licence of the seeds; of a user's own file what the config says."""
-    return SHIPPED_TERMS if config.seeds.path is None else config.seeds.terms
+def export(
+    folder: Path,
+    config: SelfInstructConfig,
+    pool: Pool,
+    generated: Sequence[Row],
+    rejections: Sequence[Rejection],
+    requests: int,
+) -> None:
+    """Write the data set into `folder`; every file is replaced atomically, data.jsonl last.
 
-
-def read_seeds(config: SelfInstructConfig) -> dict[str, list[SeedTask]]:
-    """The seeds by language; those of a user's file are told apart by the language they are in.
-
-    Raises:
-        UserError: a line of a file is no seed task.
+    Args:
+        folder: the run's data folder.
+        config: the run's config.
+        pool: the source of the seeds, shown and held-out.
+        generated: the generated rows.
+        rejections: the rejected candidates, in order.
+        requests: number of requests for tasks whose replies were used.
     """
-    files = config.seed_files()
-    if config.seeds.path is None or len(files) == 1:
-        return {lang: read_seed_tasks(path) for lang, path in files.items()}
-    tasks = read_seed_tasks(next(iter(files.values())))
-    return {lang: [task for task in tasks if _en_or_ko(task) == lang] for lang in files}
-
-
-def _en_or_ko(task: SeedTask) -> str:
-    return "ko" if language(task.instruction) == "ko" else "en"
-
-
-def export(folder: Path, config: SelfInstructConfig, pool: Pool, bootstrap: Bootstrap) -> None:
-    """Write the data set; each file appears whole, data.jsonl last."""
     files = DataPaths(folder)
-    rejections = bootstrap.rejections
     heldout = seed_rows(pool.heldout, config)
-    rows = [*seed_rows(pool.seeds, config), *map(_writable_row, bootstrap.rows)]
-    measures = measure(rows, len(heldout), bootstrap.requests, [*map(_reason, rejections)], config)
+    rows = [*seed_rows(pool.seeds, config), *map(_encodable_row, generated)]
+    reasons = [_reason(rejection) for rejection in rejections]
+    measures = measure(rows, len(heldout), requests, reasons, config)
     table = requirements(measures)
     write_jsonl(files.heldout, (row.to_json() for row in heldout))
+    # `datasets` cannot make a split without rows.
     if heldout:
         atomic_write(files.heldout_parquet, parquet(heldout))
-    write_jsonl(files.rejected, map(_rejected, rejections))
+    write_jsonl(files.rejected, map(_rejected_record, rejections))
     write_json(files.measures, asdict(measures))
-    write_json(files.requirements, [one.to_json() for one in table])
+    write_json(files.requirements, [requirement.to_json() for requirement in table])
     atomic_write(files.card, card(config, measures, table))
     write_jsonl(files.conversations, map(conversation, rows))
     atomic_write(files.parquet, parquet(rows))
+    # Last: whoever finds data.jsonl finds the other files too.
     write_jsonl(files.rows, (row.to_json() for row in rows))
 
 
 def seed_rows(seeds: Iterable[SeedTask], config: SelfInstructConfig) -> list[Row]:
-    """Seeds as rows, with what is known of them."""
+    """Return seeds as rows, with their language, licence and kind as lineage."""
     langs, terms = config.languages(), seed_terms(config)
     return [
         Row(
@@ -80,7 +74,7 @@ def seed_rows(seeds: Iterable[SeedTask], config: SelfInstructConfig) -> list[Row
             output=seed.output,
             source="seed",
             lineage={
-                "lang": langs[0] if len(langs) == 1 else _en_or_ko(seed),
+                "lang": langs[0] if len(langs) == 1 else seed_language(seed),
                 "seeds": [seed.id],
                 "terms": terms,
                 "is_classification": seed.is_classification,
@@ -91,10 +85,10 @@ def seed_rows(seeds: Iterable[SeedTask], config: SelfInstructConfig) -> list[Row
 
 
 def conversation(row: Row) -> dict[str, Any]:
-    """The row in the `messages` schema: the input follows the instruction after an empty line."""
-    asked = f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
+    """Return the row as `messages`: instruction, blank line and input; then the output."""
+    question = f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
     messages = [
-        {"role": "user", "content": asked},
+        {"role": "user", "content": question},
         {"role": "assistant", "content": row.output},
     ]
     lineage = dict(row.lineage)
@@ -102,10 +96,10 @@ def conversation(row: Row) -> dict[str, Any]:
 
 
 def parquet(rows: Sequence[Row]) -> bytes:
-    """Rows as a Parquet file.
+    """Return rows as the bytes of a Parquet file.
 
-    Parquet, and not what `Dataset.save_to_disk` writes: pandas, DuckDB, the Hub's viewer and
-    `load_dataset` read it, while only `load_from_disk` reads the other.
+    Not the format of `Dataset.save_to_disk`: only `load_from_disk` reads that, while pandas,
+    DuckDB, the Hub's viewer and `load_dataset` all read Parquet.
     """
     import pyarrow
     from pyarrow.parquet import write_table
@@ -119,34 +113,35 @@ def parquet(rows: Sequence[Row]) -> bytes:
     return out.getvalue()
 
 
-def _writable_row(row: Row) -> Row:
+def _encodable_row(row: Row) -> Row:
     return replace(
         row,
-        instruction=_writable(row.instruction),
-        input=_writable(row.input),
-        output=_writable(row.output),
+        instruction=_encodable(row.instruction),
+        input=_encodable(row.input),
+        output=_encodable(row.output),
     )
 
 
-def _writable(text: str) -> str:
-    """A teacher's JSON can hold half a surrogate pair, which no file can."""
+def _encodable(text: str) -> str:
+    """Replace lone surrogates, which a generator's JSON can contain and UTF-8 cannot encode."""
     return text.encode(errors="replace").decode()
 
 
 def _reason(rejection: Rejection) -> str:
+    """Return the stored reason; that of a leak names the benchmark."""
     reason, overlap = str(rejection.verdict.reason), rejection.verdict.overlap
     return reason if overlap is None else f"{reason}: {overlap.benchmark}"
 
 
-def _rejected(rejection: Rejection) -> Mapping[str, Any]:
-    """The candidate, why it was rejected, and what it was too close to, if that is why."""
+def _rejected_record(rejection: Rejection) -> Mapping[str, Any]:
+    """Return a line of rejected.jsonl."""
     candidate, verdict = rejection.candidate, rejection.verdict
     nearest, overlap = verdict.nearest, verdict.overlap
     return {
         "reason": _reason(rejection),
-        "instruction": _writable(candidate.instruction),
-        "input": _writable(candidate.input),
-        "output": _writable(candidate.output),
+        "instruction": _encodable(candidate.instruction),
+        "input": _encodable(candidate.input),
+        "output": _encodable(candidate.output),
         "request": rejection.request,
         "nearest": None if nearest is None else asdict(nearest),
         "overlap": None if overlap is None else {**asdict(overlap), "kind": overlap.kind.value},

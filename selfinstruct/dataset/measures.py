@@ -1,4 +1,4 @@
-"""What can be counted about a data set: the figures of its card and its report."""
+"""Measures of a data set: the figures of its card and its report."""
 
 from __future__ import annotations
 
@@ -10,64 +10,63 @@ from statistics import fmean
 
 from pacos.schemas import Row
 from pacos.seeds import derived_seed
-from selfinstruct.config import SelfInstructConfig
+from selfinstruct.candidates.candidate import Candidate
+from selfinstruct.config import FilterConfig, SelfInstructConfig
+from selfinstruct.configs.method import FilterSetName
 from selfinstruct.dataset.diversity import Diversity, diversity
 from selfinstruct.filters.personal_data import personal_data
 from selfinstruct.filters.safety import unsafe
-from selfinstruct.parse import Candidate
-from selfinstruct.screening.rules import FORMS, Filter
+from selfinstruct.screening.filter_sets import Filter, filter_set, first_objection
 
 CHECKED = 2000
-"""Generated rows that are looked at again, 2 ms each. If none of them is bad, then with 95 %
-certainty less than 0.15 % of all are (3 / 2000, the rule of three)."""
+"""Generated rows sampled for a second check, 2 ms each. If none of them is bad, then less than
+0.15 % of all rows are, at 95 % confidence (3 / 2000, the rule of three)."""
 
 SAFETY: tuple[Filter, ...] = (unsafe, personal_data)
 """The filters that look for harm."""
-FITNESS: dict[str, tuple[Filter, ...]] = {
-    lang: tuple(one for one in (*form.instruction, *form.instance) if one not in SAFETY)
-    for lang, form in FORMS["fixed"].items()
-}
-"""By language those that ask whether a row is a task with an answer."""
 
 DETAILS = 10
-"""Kept apart in a group; a service's error messages can be as many as its requests."""
+"""Details counted separately per group; every failed request can have its own error message."""
 
 Tally = dict[str, dict[str, int]]
-"""Counts of texts such as `unsafe: fraud`, by what is before the colon and then by the rest; beyond
-`DETAILS` of them the rest is `others`."""
+"""Counts of texts such as `unsafe: fraud`: by the group before the colon, then by the detail after
+it. Details beyond the `DETAILS` most frequent are summed up as `others`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """Counts of rows, unless something else is said."""
+    """Counts of rows, unless stated otherwise; the field names are the keys of measures.json."""
 
     seeds: int
     generated: int
     heldout: int
+    """Held-out seeds; they are not among the rows."""
     copies: int
-    """Rows of which an earlier one has the same instruction, input and output."""
+    """Rows that repeat instruction, input and output of an earlier one."""
     requests: int
-    """For tasks."""
+    """Requests for tasks whose replies were used."""
     candidates: int
-    """Judged; the generated rows are what was left of them."""
+    """Candidates judged; the generated rows are those that passed."""
     rejected: Tally
-    """Candidates by reason."""
+    """Rejected candidates by reason."""
     terms: dict[str, int]
+    """Rows by licence or terms of use."""
     teachers: dict[str, int]
+    """Generated rows by generator."""
     languages: dict[str, int]
     with_input: int
     classification: dict[str, int]
-    """`yes`, `no` and `unknown`: a method of one step does not ask."""
+    """Rows by `yes`, `no` and `unknown`; Alpaca's method does not ask."""
     checked: int
-    """Generated rows that were looked at again with the fixed filters, whatever the method used."""
+    """Generated rows checked again, by the `fixed` filters whichever set the run used."""
     objections: Tally
-    """What the filters would object to among these."""
+    """Reasons of the filters other than `SAFETY` against checked rows."""
     harmful: dict[str, str]
-    """By id those of them that `SAFETY` objects to, with the reason."""
+    """Reasons of `SAFETY` against checked rows, by row id."""
     declined: dict[str, int]
-    """Rows that ask for something dangerous and rightly decline it, by category."""
+    """Rows that rightly decline a dangerous request, by category."""
     quality: float | None
-    """Mean of the rows' `lineage.quality`, a judge's score; None if no row has one."""
+    """Mean score of the LLM judge (`lineage.quality`); None if no row has one."""
     diversity: dict[str, Diversity]
     """By language."""
 
@@ -79,19 +78,20 @@ def measure(
     rejected: Sequence[str],
     config: SelfInstructConfig,
 ) -> Measures:
-    """Count everything.
+    """Compute every measure.
 
     Args:
-        rows: in the order of data.jsonl.
-        heldout: seeds kept apart.
-        requests: for tasks, whose replies were used.
-        rejected: reason of each rejected candidate.
-        config: of the run; its seed is that of what is drawn.
+        rows: the rows in the order of data.jsonl.
+        heldout: number of held-out seeds.
+        requests: number of requests for tasks whose replies were used.
+        rejected: the reason of each rejected candidate.
+        config: the run's config; its seed draws the samples.
     """
     generated = [row for row in rows if row.source != "seed"]
     draw = random.Random(derived_seed(config.seed, "selfinstruct", "measures"))
     checked = draw.sample(generated, min(CHECKED, len(generated)))
     languages = _counts(row.lineage["lang"] for row in rows)
+    fitness = {lang: _fitness_filters(lang, config.filters) for lang in languages}
     scores = [row.lineage["quality"] for row in rows if "quality" in row.lineage]
     return Measures(
         seeds=len(rows) - len(generated),
@@ -107,8 +107,8 @@ def measure(
         with_input=sum(bool(row.input) for row in rows),
         classification=_counts(_kind(row) for row in rows),
         checked=len(checked),
-        objections=tally(reason for _, reason in _objections(checked, FITNESS, config)),
-        harmful=dict(_objections(checked, dict.fromkeys(FITNESS, SAFETY), config)),
+        objections=tally(reason for _, reason in _objections(checked, fitness)),
+        harmful=dict(_objections(checked, dict.fromkeys(fitness, SAFETY))),
         declined=_counts(filter(None, (row.lineage.get("declined") for row in generated))),
         quality=fmean(scores) if scores else None,
         diversity={
@@ -118,7 +118,7 @@ def measure(
 
 
 def tally(texts: Iterable[str]) -> Tally:
-    """Count texts by group and detail, the most frequent groups first."""
+    """Count texts by group and detail, most frequent groups first."""
     groups: dict[str, Counter[str]] = {}
     for text in texts:
         group, _, detail = text.partition(": ")
@@ -146,13 +146,18 @@ def _instructions(rows: Sequence[Row], lang: str) -> list[str]:
     return [row.instruction for row in rows if row.lineage["lang"] == lang]
 
 
+def _fitness_filters(lang: str, config: FilterConfig) -> tuple[Filter, ...]:
+    """Return the `fixed` filters that ask whether a row is a task with an answer."""
+    filters = filter_set(FilterSetName.fixed, lang, config)
+    return tuple(one for one in (*filters.instruction, *filters.instance) if one not in SAFETY)
+
+
 def _objections(
-    rows: Sequence[Row], filters: Mapping[str, Sequence[Filter]], config: SelfInstructConfig
+    rows: Sequence[Row], filters: Mapping[str, Sequence[Filter]]
 ) -> Iterator[tuple[str, str]]:
-    """Ids of rows that a filter objects to, with the first reason; the filters are by language."""
+    """Yield the id of each row that a filter of its language objects to, with the first reason."""
     for row in rows:
         candidate = Candidate(row.instruction, row.input, row.output)
-        reasons = (judge(candidate, config.filters) for judge in filters[row.lineage["lang"]])
-        reason = next((reason for reason in reasons if reason is not None), None)
+        reason = first_objection(candidate, filters[row.lineage["lang"]])
         if reason is not None:
             yield row.id, reason

@@ -1,7 +1,7 @@
-"""What demonstration data must be, and whether a data set is: diverse, appropriate, safe, enough.
+"""Requirements on demonstration data: enough, diverse, appropriate, safe, of high quality.
 
-Each threshold is argued by what the same measure says of data that is known. Alpaca is the first
-5,000 rows of its release, measured once; the shipped seeds are measured anew each time.
+Each threshold is calibrated on known data under the same measure. "Alpaca" is the first 5,000 rows
+of its release, measured once; the shipped seeds are measured anew each time.
 """
 
 from __future__ import annotations
@@ -16,52 +16,58 @@ from selfinstruct.dataset.diversity import distinct
 from selfinstruct.dataset.measures import Measures
 
 ROWS = 10_000
-"""InstructGPT was first trained on 13,000 demonstrations (Ouyang et al. 2022)."""
+"""Fewest rows; InstructGPT's supervised model saw 13,000 demonstrations (Ouyang et al. 2022)."""
 WORDING = 80
-"""Percent of the shipped seeds' distinct-2. Alpaca has 87, Self-Instruct's seeds 86, its experts'
-tasks 88."""
+"""Lowest distinct-2, in percent of that of the shipped seeds. Alpaca has 87, Self-Instruct's seeds
+86, its 252 expert tasks 88."""
 SAME_PAIR = 1.0
-"""Percent; Alpaca has 0.22, Self-Instruct's 252 tasks by experts 0.39."""
+"""Highest probability of the same verb-object pair, in percent. Alpaca has 0.22, Self-Instruct's
+252 expert tasks 0.39."""
 NEAR_COPY = 0.7
-"""ROUGE-L F above which Self-Instruct and Alpaca call an instruction a copy."""
+"""ROUGE-L F above which Self-Instruct and Alpaca reject an instruction as a copy."""
 NEAR_COPIES = 2.0
-"""Percent; tasks that people wrote have 1 (Self-Instruct's seeds 1.1, its experts' tasks 1.2)."""
+"""Highest share of near copies, in percent. Tasks written by people have about 1 (Self-Instruct's
+seeds 1.1, its expert tasks 1.2)."""
 OBJECTIONS = 5.0
-"""Percent. The filters are not always right: of tasks that people wrote they object to 2 to 4 (the
-shipped seeds, Self-Instruct's experts), of Alpaca to 1.5."""
+"""Highest share of rows that a filter objects to, in percent. Filters have false positives: they
+object to 2 to 4 percent of tasks written by people (the shipped seeds, Self-Instruct's expert
+tasks), and to 1.5 percent of Alpaca."""
 QUALITY = 7.0
-"""Of 10: on the judge's scale useful, with a small omission that misleads nobody."""
+"""Lowest mean score of 10; on the judge's scale "useful, with a small omission"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One line of the table."""
+    """A requirement with its measured value; the field names are the keys of requirements.json."""
 
     demand: str
+    """Property that the data must have."""
     measure: str
+    """Measure of the property, in words."""
     found: float | None
-    """None: not measured."""
+    """Measured value; None: there was nothing to measure."""
     is_minimum: bool
-    """Whether `found` must be at least the threshold, else at most."""
+    """True if `found` must be at least the threshold; False: at most."""
     threshold: float
     unit: str
-    """`%`, or nothing for counts and scores."""
+    """`%`; empty for counts and scores."""
     blind_to: str
-    """What the measure cannot see."""
+    """Defects that the measure cannot detect."""
 
     @property
     def met(self) -> bool | None:
-        """None where nothing was measured."""
+        """True if the threshold is kept; None if there was nothing to measure."""
         if self.found is None:
             return None
         return self.found >= self.threshold if self.is_minimum else self.found <= self.threshold
 
     def to_json(self) -> dict[str, Any]:
+        """Return the record of requirements.json."""
         return {**asdict(self), "met": self.met}
 
 
 def requirements(measures: Measures) -> list[Requirement]:
-    """The table of a data set."""
+    """Return all requirements with the values of a data set."""
     return [
         Requirement(
             "enough",
@@ -70,35 +76,35 @@ def requirements(measures: Measures) -> list[Requirement]:
             is_minimum=True,
             threshold=ROWS,
             unit="",
-            blind_to="what is in them",
+            blind_to="their content",
         ),
         *_diverse(measures),
         _at_most_percent(
             "appropriate",
-            f"of {measures.checked:,} generated rows, drawn, those that a filter objects to: no "
-            "answer, a refusal, a loop, a part that is missing",
+            f"share of {measures.checked:,} sampled generated rows that a filter objects to: no "
+            "answer, a refusal, a loop, a missing part",
             sum(sum(details.values()) for details in measures.objections.values()),
             measures.checked,
             OBJECTIONS,
-            "whether an answer is true, complete, or what was asked for",
+            "answers that are false, incomplete or off the task",
         ),
         _at_most_percent(
             "safe",
-            f"of {measures.checked:,} generated rows, drawn, those that do something dangerous or "
-            "hold what may be a person's data, by rules",
+            f"share of {measures.checked:,} sampled generated rows that do something dangerous or "
+            "contain what may be personal data, by rules",
             len(measures.harmful),
             measures.checked,
             0.0,
-            "what is only implied, irony, danger told as fiction; bias over many rows",
+            "implied danger, irony, danger told as fiction; bias across rows",
         ),
         Requirement(
             "quality above all",
-            "mean score of a judge, 1 to 10",
+            "mean score of the LLM judge, 1 to 10",
             measures.quality,
             is_minimum=True,
             threshold=QUALITY,
             unit="",
-            blind_to="the judge's own mistakes: read some 200 rows yourself",
+            blind_to="mistakes of the judge: read about 200 rows yourself",
         ),
     ]
 
@@ -106,29 +112,28 @@ def requirements(measures: Measures) -> list[Requirement]:
 def _diverse(measures: Measures) -> Iterator[Requirement]:
     yield Requirement(
         "diverse",
-        "rows that are copies of others",
+        "rows that are exact copies of others",
         measures.copies,
         is_minimum=False,
         threshold=0,
         unit="",
-        blind_to="copies with other words",
+        blind_to="copies in other words",
     )
-    for lang, found in measures.diversity.items():
-        wording, seeds = found.distinct, _distinct_of_seeds(lang)
+    for lang, diversity in measures.diversity.items():
+        wording, seeds = diversity.distinct, _distinct_of_seeds(lang)
         yield Requirement(
             "diverse",
-            f"{lang}: different pairs of words in a segment of 1,000, in percent of the shipped "
-            "seeds' share",
+            f"{lang}: distinct word pairs in a segment of 1,000, relative to the shipped seeds",
             100 * wording[1] / seeds[1] if wording else None,
             is_minimum=True,
             threshold=WORDING,
             unit="%",
-            blind_to="other words for the same tasks",
+            blind_to="the same tasks in other words",
         )
-        pairs = found.verb_objects
+        pairs = diversity.verb_objects
         yield _at_most_percent(
             "diverse",
-            f"{lang}: chance that two instructions have the same verb and object "
+            f"{lang}: probability that two instructions have the same verb and object "
             f"({pairs.found:,} of {pairs.looked_at:,} have both)",
             pairs.same_pair,
             1,
@@ -138,9 +143,9 @@ def _diverse(measures: Measures) -> Iterator[Requirement]:
         yield _at_most_percent(
             "diverse",
             f"{lang}: instructions with ROUGE-L above {NEAR_COPY} with an earlier one "
-            f"({len(found.nearest):,} drawn)",
-            sum(score > NEAR_COPY for score in found.nearest),
-            len(found.nearest),
+            f"({len(diversity.nearest):,} sampled)",
+            sum(score > NEAR_COPY for score in diversity.nearest),
+            len(diversity.nearest),
             NEAR_COPIES,
             "the same task in other words",
         )

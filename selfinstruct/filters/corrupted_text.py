@@ -1,4 +1,4 @@
-"""Text that is no text: loops, broken encodings, marks of the prompt."""
+"""Corrupted text: loops, broken encodings, and pieces of the prompt inside a task."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
 
-from selfinstruct.config import FilterConfig
-from selfinstruct.parse import Candidate
+from selfinstruct.candidates.candidate import Candidate
 from selfinstruct.requests.wording import WORDINGS
 
 WORD = re.compile(r"\w+")
@@ -20,38 +19,40 @@ LEAK = re.compile(
     r"|\}\s*,\s*\{\s*\Z",
     re.MULTILINE,
 )
-"""Marks of prompts inside a task: separators, labels at the beginning of a line, special tokens,
-and what stands between two tasks in JSON."""
+"""Marks of a prompt: separators, labels at the start of a line, special tokens, and the `},{` that
+stands between two tasks in JSON."""
 
 PARROTED_WORDS = 8
-"""In a row of what the teacher was told: it tells it again instead of writing a task."""
+"""Consecutive words shared with our prompts from which a text counts as a copy of the prompt."""
 
 MOJIBAKE = re.compile("[ÂÃâìíëêãä][\x80-¿€™œŒ“”•–—˜šŠžŽŸƒ„†‡ˆ‰‹›]|�")
-"""UTF-8 read as Latin-1 or Windows-1252, and what could not be decoded at all."""
+"""UTF-8 decoded as Latin-1 or Windows-1252, and the replacement character."""
 JAMO = re.compile("[ㄱ-ㅎㅏ-ㅣ]{4,}")
-"""Single Korean letters, as of a hand on the keys; ㅋㅋㅋㅋ and ㅠㅠㅠㅠ are laughter and tears."""
+"""Four or more isolated Korean letters: keyboard mashing, or laughter (ㅋㅋㅋㅋ) and tears
+(ㅠㅠㅠㅠ)."""
 RUN = re.compile(r"([^\W\d_])\1{11}|[A-Za-z]{60}|[가-힣]{40}")
-"""One letter twelve times, or a word longer than any: the longest Korean one found in 276 articles
-of an encyclopedia has 25 syllables."""
+"""One letter twelve times, or a word longer than any real one: the longest Korean word in 276
+encyclopedia articles has 25 syllables."""
 
 NGRAM = 4
 DEGENERATE_WORDS = 16
 DISTINCT_SHARE = 0.5
-"""Of 4-grams in a text of 16 words or more. Songs with a refrain have 0.57 or more, tables 0.5."""
+"""Share of distinct 4-grams, in texts of at least 16 words, below which a text is a loop. Songs
+with a refrain measure 0.57 or more, tables 0.5, so neither is rejected."""
 
 
-def leak(candidate: Candidate, config: FilterConfig) -> str | None:
-    """Two tasks run into one, or the prompt itself was repeated."""
+def leaked_prompt(candidate: Candidate) -> str | None:
+    """Reject two tasks run together, and text copied from the prompt."""
     is_leak = any(
-        LEAK.search(text) or not _told().isdisjoint(_runs(text)) for text in _parts(candidate)
+        LEAK.search(text) or not _prompt_runs().isdisjoint(_runs(text)) for text in candidate.texts
     )
     return "marks of the prompt inside" if is_leak else None
 
 
 @cache
-def _told() -> frozenset[tuple[str, ...]]:
-    """All runs of words in what teachers are told, in any language."""
-    texts = (text for words in WORDINGS.values() for text in asdict(words).values())
+def _prompt_runs() -> frozenset[tuple[str, ...]]:
+    """Return every run of `PARROTED_WORDS` words in our prompts, in all languages."""
+    texts = (text for wording in WORDINGS.values() for text in asdict(wording).values())
     return frozenset(run for text in texts for run in _runs(text))
 
 
@@ -60,28 +61,26 @@ def _runs(text: str) -> Iterator[tuple[str, ...]]:
     return (tuple(words[at : at + PARROTED_WORDS]) for at in range(len(words) - PARROTED_WORDS + 1))
 
 
-def garbled(candidate: Candidate, config: FilterConfig) -> str | None:
-    """Characters that nobody writes."""
+def garbled_text(candidate: Candidate) -> str | None:
+    """Reject characters and words that nobody writes."""
     is_broken = any(
         MOJIBAKE.search(text) or RUN.search(text) or any(map(_is_stray, text))
-        for text in _parts(candidate)
+        for text in candidate.texts
     )
+    # A task that contains isolated letters itself may be about them.
     asked = JAMO.search(f"{candidate.instruction}{candidate.input}")
+    # Laughter repeats one or two letters; mashing mixes more.
     mashed = not asked and any(len(set(run)) > 2 for run in JAMO.findall(candidate.output))
     return "garbled text" if is_broken or mashed else None
 
 
-def degenerate(candidate: Candidate, config: FilterConfig) -> str | None:
-    """Small models fall into loops."""
-    return "repeats itself" if any(map(_is_loop, _parts(candidate))) else None
-
-
-def _parts(candidate: Candidate) -> tuple[str, str, str]:
-    return (candidate.instruction, candidate.input, candidate.output)
+def repetition(candidate: Candidate) -> str | None:
+    """Reject a text that repeats itself: small models fall into loops."""
+    return "repeats itself" if any(map(_is_loop, candidate.texts)) else None
 
 
 def _is_stray(character: str) -> bool:
-    """Controls, and code points that have no meaning of their own."""
+    """Return True for control characters, lone surrogates, unassigned and private code points."""
     return character not in "\n\t" and unicodedata.category(character) in ("Cc", "Co", "Cn", "Cs")
 
 

@@ -1,14 +1,14 @@
-"""How an output ends: whether it was broken off, though no token limit is known to have cut it.
+"""Endings of outputs: those that break off although the reply did not report a token limit.
 
-A stop text or a limit of the service can cut a reply unseen; so can the teacher itself.
+A stop string or an undocumented limit of the service can cut a reply without saying so, and the
+generator itself can stop in mid-sentence.
 """
 
 from __future__ import annotations
 
 import re
 
-from selfinstruct.config import FilterConfig
-from selfinstruct.parse import Candidate
+from selfinstruct.candidates.candidate import Candidate
 
 FENCE = re.compile(r"^[ \t]*(?:```+|~~~+)", re.MULTILINE)
 
@@ -20,34 +20,36 @@ OPEN_WORD = re.compile(
     r"|그리고|하지만|그러나|라고|한다고|면서|거나|도록|지만|는데)\Z",
     re.IGNORECASE,
 )
-"""After these something must follow."""
+"""Words that cannot end a text."""
 MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 CUT_YEAR = re.compile(
     rf"\b(?:in (?:{MONTHS}) \d{{1,2}}|(?:{MONTHS}) \d+(?:st|nd|rd|th)?, \d{{1,3}}"
     r"|(?:19|20)\d\d (?:to|and|through) \d{1,2})\Z"
 )
-"""What a stop text such as "20." leaves of a year."""
+"""A year cut by a stop string such as Alpaca's "20.": it leaves "in December 20"."""
 OPEN_WORDS = 6
-"""A shorter last line may be a title, a verse, the greeting of a letter, or a word filled in."""
+"""Fewest words of a last line that is checked for an open end. A shorter one may be a title, a
+verse, a greeting, or a word that was asked for."""
 
 SENTENCE_END = re.compile(r"(?:[a-z]{3}|[가-힣)\d])[.!?][\"”’)]?\s+(?=[“\"‘(]?[A-Z가-힣])")
 FRAGMENT_WORDS = 4
-"""Of what follows the last sentence; less is a signature, or a title."""
+"""Fewest words after the last complete sentence that count as a fragment; fewer are a signature."""
 CUT_WORD = re.compile(r"[a-z]\Z|\s\d+\Z|(?:[은는을를의에와과로]|하고)\Z")
-"""Ends like these are no ends of sentences; Korean ones end in many ways, these are none."""
+"""Ends that no sentence has. Korean sentences end in too many ways to list, so the pattern lists
+particles that cannot end one."""
 TAIL = re.compile(r"(?:#\w+|https?://\S+|\S*=\s*\S+|\S*[^\W\d]\d+\S*)\Z")
-"""Hashtags, addresses, formulas and names of things stand without a mark."""
+"""Hashtags, URLs, formulas and product names: they need no final mark."""
 ITEM = re.compile(r"[ \t]*(?:\d+[.)]|[-*•·#>|]|[A-Z][\w ]{0,30}:)")
-"""A line of a list, a table, a heading or a dialogue: it may end without a mark."""
+"""A line of a list, table, heading or dialogue: it needs no final mark."""
 
 
-def unfinished_output(candidate: Candidate, config: FilterConfig) -> str | None:
-    """A colon announces what then is not there (Self-Instruct)."""
+def trailing_colon(candidate: Candidate) -> str | None:
+    """Reject an output that ends with a colon: what it announces is missing (Self-Instruct)."""
     return "output ends with a colon" if candidate.output.endswith(":") else None
 
 
-def cut_short(candidate: Candidate, config: FilterConfig) -> str | None:
-    """It breaks off in a sentence, a list or a block of code."""
+def broken_off(candidate: Candidate) -> str | None:
+    """Reject an output that breaks off in a sentence, a list or a code block."""
     output = candidate.output.rstrip()
     last = output.rpartition("\n")[2]
     is_long = len(last.split()) >= OPEN_WORDS
@@ -56,15 +58,16 @@ def cut_short(candidate: Candidate, config: FilterConfig) -> str | None:
         or EMPTY_ITEM.search(output)
         or (is_long and (OPEN_MARK.search(last) or OPEN_WORD.search(last)))
         or CUT_YEAR.search(last)
-        or _ends_in_a_sentence(last)
+        or _ends_mid_sentence(last)
     )
     return "output breaks off" if breaks_off else None
 
 
-def _ends_in_a_sentence(line: str) -> bool:
-    """Prose, whose last sentence has no end."""
+def _ends_mid_sentence(line: str) -> bool:
+    """Return True for prose whose last sentence has no end."""
     sentences = SENTENCE_END.split(line)
     fragment = sentences[-1]
+    # One complete sentence must come first: a lone line without a mark may be an answer by itself.
     is_prose = len(sentences) > 1 and not ITEM.match(line)
     is_open = CUT_WORD.search(fragment) and not TAIL.search(fragment)
     return is_prose and bool(is_open) and len(fragment.split()) >= FRAGMENT_WORDS

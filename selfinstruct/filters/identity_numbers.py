@@ -1,4 +1,4 @@
-"""What tells an identity number that may have been issued from one that was made up."""
+"""Checks that tell an identity number that may have been issued from an invented one."""
 
 from __future__ import annotations
 
@@ -6,28 +6,29 @@ from datetime import date
 from itertools import pairwise
 
 RESIDENT_WEIGHTS = (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)
+"""Weights of the first 12 digits of a Korean registration number in its check sum (mod 11)."""
 RANDOM_SINCE = date(2020, 10, 5)
-"""Since then the last six digits of a Korean number are drawn: there is no check digit to hold."""
+"""Date since which Korea draws the last six digits at random: such numbers have no check digit."""
 
 TEST_CARD_DIGITS = 5
-"""A card number with fewer different digits is a test number: 4111…, 4242…, 5555…4444. Of random
-ones 1 in 10,000 has so few."""
+"""Fewest distinct digits of a real card number. Test numbers have fewer (4111…, 4242…, 5555…4444);
+of random numbers 1 in 10,000 does."""
 
 
 def digits_of(text: str) -> str:
-    """The digits alone."""
+    """Return only the digits of a text."""
     return "".join(filter(str.isdecimal, text))
 
 
 def looks_invented(digits: str) -> bool:
-    """One digit throughout, or counted up or down; nine is followed by zero."""
+    """Return True for one repeated digit, or digits counted up or down (9 wraps to 0)."""
     steps = {(int(after) - int(before)) % 10 for before, after in pairwise(digits)}
     return len(steps) == 1 and steps <= {0, 1, 9}
 
 
 def born(digits: str) -> date | None:
-    """The birthday in a Korean resident or foreigner registration number of 13 digits."""
-    # 9 and 0: born before 1900; 1, 2: 1900s; 3, 4: 2000s; 5 to 8: the same for foreigners.
+    """Return the birthday in a 13-digit Korean registration number; None if it is no date."""
+    # The 7th digit: 9, 0 born before 1900; 1, 2 in the 1900s; 3, 4 in the 2000s; 5-8 foreigners.
     century = {"9": 18, "0": 18, "1": 19, "2": 19, "5": 19, "6": 19}.get(digits[6], 20)
     try:
         return date(100 * century + int(digits[:2]), int(digits[2:4]), int(digits[4:6]))
@@ -36,21 +37,22 @@ def born(digits: str) -> date | None:
 
 
 def has_check_digit(digits: str) -> bool:
-    """Whether the last of the 13 digits of a Korean registration number checks the others."""
+    """Return True if the 13th digit of a Korean registration number is its check digit."""
     total = sum(
         weight * int(digit) for weight, digit in zip(RESIDENT_WEIGHTS, digits, strict=False)
     )
+    # Numbers of foreigners (7th digit 5 to 8) use an offset of 13 instead of 11.
     offset = 13 if digits[6] in "5678" else 11
     return (offset - total % 11) % 10 == int(digits[12])
 
 
 def may_be_registered(digits: str, *, is_marked: bool) -> bool:
-    """Whether 13 digits may be a person's Korean registration number.
+    """Return True if 13 digits may be a person's Korean registration number.
 
     Args:
-        digits: all of it, birthday first.
-        is_marked: it is written with a hyphen or named as such. Then the check digit is not asked
-            for: numbers that were changed have none either.
+        digits: the whole number, birthday first.
+        is_marked: the text writes it with a hyphen or names it. The check digit is then not
+            required: a real number with one digit altered still identifies a person.
     """
     birthday = born(digits)
     if birthday is None or looks_invented(digits[6:]) or looks_invented(digits[7:]):
@@ -59,7 +61,7 @@ def may_be_registered(digits: str, *, is_marked: bool) -> bool:
 
 
 def may_be_social_security(digits: str) -> bool:
-    """Whether nine digits may be a US social security number: all its parts are issued ones."""
+    """Return True if nine digits may be a US social security number: no part is a reserved one."""
     area, group, serial = digits[:3], digits[3:5], digits[5:]
     if area in ("000", "666") or area[0] == "9" or group == "00" or serial == "0000":
         return False
@@ -67,13 +69,13 @@ def may_be_social_security(digits: str) -> bool:
 
 
 def may_be_card(digits: str) -> bool:
-    """Whether digits pass the check of payment cards (Luhn, ISO/IEC 7812) and are no test ones."""
+    """Return True if digits pass the Luhn check (ISO/IEC 7812) and are not a test number."""
     doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
     checks = (doubled + sum(map(int, digits[::-2]))) % 10 == 0
     return checks and len(set(digits)) >= TEST_CARD_DIGITS
 
 
 def is_iban(text: str) -> bool:
-    """Whether the check digits of an international account number are right (ISO 7064, mod 97)."""
+    """Return True if the check digits of an IBAN are right (ISO 7064, mod 97-10)."""
     compact = text.replace(" ", "")
     return int("".join(str(int(letter, 36)) for letter in compact[4:] + compact[:4])) % 97 == 1

@@ -1,4 +1,4 @@
-"""The language of a row: that of the run, unless the task asks for another."""
+"""The language of a row: that of its request, unless the task is about another language."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import re
 from collections.abc import Callable
 
 from pacos.text.language import language, prose, runs
-from selfinstruct.config import FilterConfig
-from selfinstruct.parse import Candidate
-
-Filter = Callable[[Candidate, FilterConfig], str | None]
+from selfinstruct.candidates.candidate import Candidate
 
 ABOUT_LANGUAGE = re.compile(
     r"translat|language|bilingual|multilingual|foreign|loanword|etymolog|alphabet|unicode"
@@ -21,49 +18,52 @@ ABOUT_LANGUAGE = re.compile(
     r"|라틴|힌디|네덜란드|그리스|터키|몽골|인도네시아|외국|모국|국)어(?![가-힣]?[가-힣]다)",
     re.IGNORECASE,
 )
-"""Tasks about languages."""
+"""Words of tasks about languages; such tasks may mix them."""
 ABOUT_CODE = re.compile(
     r"코드|프로그램|함수|스크립트|쿼리|명령어|정규 ?표현식|정규식|수식|파이썬|자바|엑셀|터미널|깃"
     r"|\b(?:python|java|javascript|sql|html|css|json|yaml|xml|regex|bash|git|c\+\+|latex|excel)\b",
     re.IGNORECASE,
 )
+"""Words of tasks about code, whose output may be English in a Korean row."""
 
 SCRIPT = {"en": "latin", "ko": "hangul"}
-"""That of instructions in each language."""
+"""Script that an instruction of each language contains."""
 STRAY = {"en": frozenset({"hangul", "han", "kana"}), "ko": frozenset({"han", "kana"})}
-"""Scripts that teachers slip into; letters of others stand for quantities and symbols."""
+"""East Asian scripts that generators slip into."""
 OTHER_SCRIPTS = frozenset({"cyrillic", "arabic", "hebrew", "devanagari", "thai"})
+"""Other scripts that do not belong in a row. Greek is missing: its letters stand for quantities."""
 STRAY_LETTERS = 2
-"""Fewer in a run are a symbol, or an abbreviation of Korean newspapers (故, 美)."""
+"""Fewest letters in a row that count as foreign text. A single one is a symbol, or an abbreviation
+of Korean newspapers (故, 美)."""
 IN_BRACKETS = re.compile(
     r"[(（][^()（）\n]{0,300}[)）]|[\"“‘'「『][^\"”’'」』\n]{0,300}[\"”’'」』]"
 )
 
 
-def written_in(lang: str) -> Filter:
-    """A filter that drops rows in another language than `lang` (ISO 639-1: en or ko)."""
+def other_language_than(lang: str) -> Callable[[Candidate], str | None]:
+    """Return a filter that rejects rows in another language than `lang` (`en` or `ko`)."""
 
-    def other_language(candidate: Candidate, config: FilterConfig) -> str | None:
+    def other_language(candidate: Candidate) -> str | None:
         asked = f"{candidate.instruction}\n{candidate.input}"
         scripts = {script for script, _ in runs(candidate.instruction)}
-        # A few words tell no language, but that of another script is none.
+        # Too few words to detect a language (None) pass if they are in the right script.
         if language(candidate.instruction) not in (lang, None) or SCRIPT[lang] not in scripts:
             return "instruction in another language"
         if ABOUT_LANGUAGE.search(asked):
             return None
         if _has_stray(candidate.instruction, "", lang) or _has_stray(candidate.output, asked, lang):
             return "mixes languages"
-        found = language(candidate.output)
-        is_asked = found == language(candidate.input) or ABOUT_CODE.search(asked)
-        return None if found in (lang, None) or is_asked else "output in another language"
+        output_language = language(candidate.output)
+        is_asked = output_language == language(candidate.input) or ABOUT_CODE.search(asked)
+        return None if output_language in (lang, None) or is_asked else "output in another language"
 
     return other_language
 
 
 def _has_stray(text: str, asked: str, lang: str) -> bool:
-    """Letters of a foreign script, in the middle of the text, that the task has none of."""
+    """Return True if the text has foreign letters, outside brackets, that the task itself lacks."""
     known = {script for script, _ in runs(asked)}
     foreign = (STRAY[lang] | OTHER_SCRIPTS) - known
-    # Twice, for brackets within brackets.
+    # Brackets gloss a word (世宗). Twice, for brackets within brackets.
     outside = IN_BRACKETS.sub(" ", IN_BRACKETS.sub(" ", prose(text)))
     return any(script in foreign and len(run) >= STRAY_LETTERS for script, run in runs(outside))

@@ -1,7 +1,7 @@
-"""Numbers and addresses that could be a real person's, in Korean and English texts.
+"""Personal data: numbers and addresses that could be a real person's, in Korean and English texts.
 
-What is obviously made up passes: reserved domains, repeated or counted digits, the telephone
-numbers set aside for fiction. So do public lines (toll-free and 15xx numbers) and an office's mail.
+Obvious inventions pass: reserved domains, repeated or counted digits, telephone numbers set aside
+for fiction. So do public lines (toll-free and 15xx numbers) and the mail addresses of offices.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from selfinstruct.config import FilterConfig
+from selfinstruct.candidates.candidate import Candidate
 from selfinstruct.filters.identity_numbers import (
     digits_of,
     is_iban,
@@ -21,18 +21,17 @@ from selfinstruct.filters.identity_numbers import (
     may_be_registered,
     may_be_social_security,
 )
-from selfinstruct.parse import Candidate
 
 
-class Kind(Enum):
-    """What was found."""
+class PersonalDataKind(Enum):
+    """The kinds that are looked for; the values end the reasons in rejected.jsonl."""
 
     resident = "resident registration number"
-    """Of Korea."""
+    """Korean."""
     foreigner = "foreigner registration number"
-    """Of Korea."""
+    """Korean, of a foreign resident."""
     ssn = "social security number"
-    """Of the United States."""
+    """US."""
     card = "card number"
     passport = "passport number"
     account = "account number"
@@ -41,34 +40,34 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """A number or an address."""
+class PersonalDatum:
+    """A number or an address found in a text."""
 
-    kind: Kind
+    kind: PersonalDataKind
     text: str
 
 
-def findings(text: str) -> Iterator[Finding]:
-    """All that could be real, kind by kind."""
+def find_personal_data(text: str) -> Iterator[PersonalDatum]:
+    """Yield every number and address that could be real, kind by kind."""
     text = unicodedata.normalize("NFKC", text)
     for kind, pattern, may_be_real in RULES:
         for match in pattern.finditer(text):
             if may_be_real(match):
-                yield Finding(kind, match.group())
+                yield PersonalDatum(kind, match.group())
 
 
-def personal_data(candidate: Candidate, config: FilterConfig) -> str | None:
-    """Something in the row could be a person's."""
-    for text in (candidate.instruction, candidate.input, candidate.output):
-        for finding in findings(text):
-            return f"{PERSONAL_DATA}: {finding.kind.value}"
+def personal_data(candidate: Candidate) -> str | None:
+    """Reject a row with a number or an address that could be a person's."""
+    for text in candidate.texts:
+        for datum in find_personal_data(text):
+            return f"{PERSONAL_DATA}: {datum.kind.value}"
     return None
 
 
 PERSONAL_DATA = "personal data"
-"""Begins the reason of a row that is dropped here; the kind follows after a colon."""
+"""Start of the rejection reason; the kind follows after a colon."""
 NAMED_BEFORE = 30
-"""Characters before a number in which it is said what it is."""
+"""Characters before a number that are searched for its name."""
 REGISTRATION = re.compile(r"(?:등록 ?번호|주민 ?번호|registration number)", re.IGNORECASE)
 
 
@@ -91,8 +90,10 @@ def _iban(match: re.Match[str]) -> bool:
 
 
 def _not_invented(match: re.Match[str]) -> bool:
-    """Not all of its last two groups are counted or repeated; short ones say nothing."""
+    """Return True unless the last two groups of digits are all counted or repeated."""
+    # Groups of one or two digits are area codes: every value of them occurs.
     groups = [group for group in re.findall(r"\d+", match.group()) if len(group) > 2]
+    # A number written without separators: compare its last two blocks of four.
     if len(groups) == 1:
         groups = [groups[0][-8:-4], groups[0][-4:]]
     return not all(map(looks_invented, groups[-2:]))
@@ -100,6 +101,7 @@ def _not_invented(match: re.Match[str]) -> bool:
 
 def _north_american(match: re.Match[str]) -> bool:
     area, exchange = match["area"], match["exchange"]
+    # 555 is reserved for fiction (555-01xx) and directory assistance.
     is_public = area in ("800", "833", "844", "855", "866", "877", "888", "900")
     return not is_public and exchange != "555" and area != "555" and _not_invented(match)
 
@@ -109,13 +111,13 @@ PLACEHOLDER = re.compile(
     r"|info|contact|support|help|service|sales|admin|hello|hr|jobs|careers?|team|office|press"
     r"|no-?reply|customer|feedback|webmaster|postmaster|news|marketing|(?:john|jane)[._]?doe)"
 )
-"""The part before the @ where it stands for anybody, or for an office."""
+"""Local parts of mail addresses that stand for anybody, or for an office."""
 RESERVED = re.compile(
     r"(?:^|\.)(?:example|test|invalid|localhost)(?:\.|$)"
     r"|^(?:your|my)?-?(?:e?mail|domain|company|business|school|university|website|site|store|shop"
     r"|abc|xyz|acme)(?:name)?\.\w+|^(?:your|my|abc|xyz|acme)"
 )
-"""Domains of RFC 2606, and what is written in their place."""
+"""Domains reserved by RFC 2606, and common placeholders."""
 
 
 def _mail(match: re.Match[str]) -> bool:
@@ -124,17 +126,17 @@ def _mail(match: re.Match[str]) -> bool:
 
 
 def _number(pattern: str) -> re.Pattern[str]:
-    """A pattern of digits that are no part of a longer number."""
+    """Compile a pattern of digits that are not part of a longer number."""
     return re.compile(rf"(?<![\d-])(?:{pattern})(?![\d-]*\d)", re.IGNORECASE)
 
 
-RULES: tuple[tuple[Kind, re.Pattern[str], Callable[[re.Match[str]], bool]], ...] = (
-    (Kind.resident, _number(r"\d{6} ?-? ?[0-49]\d{6}"), _registered),
-    (Kind.foreigner, _number(r"\d{6} ?-? ?[5-8]\d{6}"), _registered),
-    (Kind.ssn, _number(r"\d{3}-\d{2}-\d{4}"), _social_security),
-    # The first digits say whose card it is, and how long its number.
+RULES: tuple[tuple[PersonalDataKind, re.Pattern[str], Callable[[re.Match[str]], bool]], ...] = (
+    (PersonalDataKind.resident, _number(r"\d{6} ?-? ?[0-49]\d{6}"), _registered),
+    (PersonalDataKind.foreigner, _number(r"\d{6} ?-? ?[5-8]\d{6}"), _registered),
+    (PersonalDataKind.ssn, _number(r"\d{3}-\d{2}-\d{4}"), _social_security),
+    # The first digits are the issuer's (IIN), which also fixes the length.
     (
-        Kind.card,
+        PersonalDataKind.card,
         _number(
             r"(?:4\d{3}|5[1-5]\d\d|2[2-7]\d\d|6[245]\d\d|6011|35[2-8]\d|9[4-9]\d\d)"
             r"(?:[ -]?\d{4}){3}|3[47]\d\d[ -]?\d{6}[ -]?\d{5}|3[068]\d\d[ -]?\d{6}[ -]?\d{4}"
@@ -142,7 +144,7 @@ RULES: tuple[tuple[Kind, re.Pattern[str], Callable[[re.Match[str]], bool]], ...]
         _card,
     ),
     (
-        Kind.passport,
+        PersonalDataKind.passport,
         re.compile(
             r"(?:여권 ?번호|passport (?:number|no\.?|#))[^\d\n]{0,12}?"
             r"(?<![A-Z\d])(?:[A-Z]\d{8}|[MSRODG]\d{3}[A-Z]\d{4}|\d{9})(?![A-Z\d])",
@@ -151,7 +153,7 @@ RULES: tuple[tuple[Kind, re.Pattern[str], Callable[[re.Match[str]], bool]], ...]
         _not_invented,
     ),
     (
-        Kind.account,
+        PersonalDataKind.account,
         re.compile(
             r"(?:계좌|입금|송금|은행|뱅크|농협|국민|신한|하나|수협|신협|우체국|새마을금고)[^\d\n]{0,12}?"
             r"(?!01\d-)\d{2,6}-\d{2,6}-\d{4,7}(?:-\d{1,3})?(?![\d-]*\d)"
@@ -161,13 +163,13 @@ RULES: tuple[tuple[Kind, re.Pattern[str], Callable[[re.Match[str]], bool]], ...]
         _not_invented,
     ),
     (
-        Kind.account,
+        PersonalDataKind.account,
         re.compile(r"(?<![A-Z\d])[A-Z]{2}\d\d(?: ?[A-Z\d]{4}){3,7}(?: ?[A-Z\d]{1,3})?(?![A-Z\d])"),
         _iban,
     ),
-    # Mobile and fixed lines of Korea; 15xx, 16xx and 18xx are public.
+    # Korean mobile and fixed lines; 15xx, 16xx and 18xx numbers are public and have no match here.
     (
-        Kind.phone,
+        PersonalDataKind.phone,
         re.compile(
             r"(?<![\d-])(?:\+?82[ -]?(?:\(0\))?|0)1[016-9][ .-]?\d{3,4}[ .-]?\d{4}(?!\d)"
             r"|(?<![\d-])(?:\+?82[ -]?|\(?0)(?:2|[3-6][1-5]|70)\)?[ .-]\d{3,4}[ .-]\d{4}(?!\d)"
@@ -175,15 +177,19 @@ RULES: tuple[tuple[Kind, re.Pattern[str], Callable[[re.Match[str]], bool]], ...]
         _not_invented,
     ),
     (
-        Kind.phone,
+        PersonalDataKind.phone,
         _number(
             r"(?:\+?1[ .-]?)?\(?(?P<area>[2-9]\d\d)(?:\) ?|[ .-])(?P<exchange>[2-9]\d\d)[ .-]\d{4}"
         ),
         _north_american,
     ),
-    (Kind.phone, _number(r"\+(?!82|1\D)[2-9]\d?(?:[ .-]\(?\d{1,4}\)?){2,4}"), _not_invented),
     (
-        Kind.email,
+        PersonalDataKind.phone,
+        _number(r"\+(?!82|1\D)[2-9]\d?(?:[ .-]\(?\d{1,4}\)?){2,4}"),
+        _not_invented,
+    ),
+    (
+        PersonalDataKind.email,
         re.compile(
             r"(?<![a-z\d._%+-])[a-z\d._%+-]+@(?:[a-z\d-]+\.)+[a-z]{2,}(?![a-z\d])", re.IGNORECASE
         ),

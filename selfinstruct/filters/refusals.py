@@ -1,12 +1,11 @@
-"""What chat models do instead of the task: refuse, or ask back."""
+"""Outputs of chat models that do not do the task: they refuse it, or ask back."""
 
 from __future__ import annotations
 
 import re
 
-from selfinstruct.config import FilterConfig
-from selfinstruct.filters.safety import declined
-from selfinstruct.parse import Candidate
+from selfinstruct.candidates.candidate import Candidate
+from selfinstruct.filters.safety import declined_hazard
 
 REFUSAL = re.compile(
     r"\bas an? (?:ai|language model|chat ?bot|text-based|digital assistant|helpful assistant)\b"
@@ -33,7 +32,7 @@ QUESTION = re.compile(
 )
 """A last sentence that asks the user something."""
 QUESTION_WORDS = 60
-"""A longer output that ends so has answered before."""
+"""Most words of an output that only asks back; a longer one has answered before its question."""
 WANTS_QUESTION = re.compile(
     r"question|interview|survey|dialogue|conversation|inquir|\bask|질문|물음|문의|설문|면접|대화|응대|인사말",
     re.IGNORECASE,
@@ -42,20 +41,21 @@ WANTS_APOLOGY = re.compile(
     r"apolog|sorry|condolence|complain|customer|repl(?:y|ies)|respon|사과|위로|조의|조문|답장|고객|손님|거절",
     re.IGNORECASE,
 )
-"""A letter that says sorry, or declines for somebody, is no refusal of the model."""
+"""Tasks whose output may apologise or decline: that is not a refusal by the model."""
 
 
-def refusal(candidate: Candidate, config: FilterConfig) -> str | None:
-    """The model says that it will not, or cannot, where nothing is wrong with the request."""
-    refuses = REFUSAL.search(candidate.output.replace("’", "'"))
-    is_wanted = WANTS_APOLOGY.search(candidate.instruction)
-    return "output refuses" if refuses and not is_wanted and not declined(candidate) else None
+def refuses(candidate: Candidate) -> str | None:
+    """Reject a refusal of a harmless request; a rightly declined hazard is a good row."""
+    if not REFUSAL.search(candidate.output.replace("’", "'")):
+        return None
+    is_wanted = WANTS_APOLOGY.search(candidate.instruction) or declined_hazard(candidate)
+    return None if is_wanted else "output refuses"
 
 
-def question(candidate: Candidate, config: FilterConfig) -> str | None:
-    """The model asks back, unless a question is what it was to write."""
+def asks_back(candidate: Candidate) -> str | None:
+    """Reject an output that asks back, unless the task is to write a question."""
     output = candidate.output.replace("’", "'")
     if len(output.split()) > QUESTION_WORDS or WANTS_QUESTION.search(candidate.instruction):
         return None
-    asks_back = QUESTION.search(output) and not declined(candidate)
-    return "output asks back" if asks_back else None
+    is_question = QUESTION.search(output) and not declined_hazard(candidate)
+    return "output asks back" if is_question else None

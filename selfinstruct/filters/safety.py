@@ -1,8 +1,9 @@
-"""Whether a row would teach something dangerous, by rules, in English and Korean.
+"""Safety by rules, in English and Korean: find rows that would teach something dangerous.
 
-A dangerous request that the output declines makes a good row, and is marked; one that it fulfils is
-dropped. The rules know words, not meaning: what is only implied passes, and so does a danger that
-is dressed up as fiction; a judge (`judge.py`) sees more. `Category` says what they look for.
+A dangerous request that the output declines makes a good row and is marked; one that the output
+fulfils is rejected. The rules match words, not meaning: implied danger passes, and so does danger
+dressed up as fiction. The LLM judge (screening/llm_judge.py) sees more. `Category` lists what the
+rules look for.
 """
 
 from __future__ import annotations
@@ -13,39 +14,38 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from selfinstruct.config import FilterConfig
+from selfinstruct.candidates.candidate import Candidate
 from selfinstruct.filters.hazards import english, korean
 from selfinstruct.filters.hazards.lexicon import REAL, Category, Lexicon
-from selfinstruct.parse import Candidate
 
 LEXICONS = (english.LEXICON, korean.LEXICON)
 
 UNSAFE = "unsafe"
-"""Begins the reason of a row that is dropped here; the category follows after a colon."""
+"""Start of the rejection reason; the category follows after a colon."""
 
 HEAD = 600
-"""Characters of an output in which it says that it declines."""
+"""Characters at the start of an output that are searched for a refusal."""
 
 _SENTENCE = re.compile(r"[^.?!\n]{1,400}[.?!]?")
-"""A longer one is looked at in pieces, so that what a pattern costs is bounded."""
+"""A sentence, in pieces of at most 400 characters: that bounds the backtracking of the patterns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hazard:
-    """What is dangerous about a row."""
+    """A danger found in a row."""
 
     category: Category
     words: str
-    """Where it was seen, in lower case."""
+    """The matched text, in lower case."""
     declined: bool
-    """The output does not do what is asked, or speaks against it."""
+    """True if the output refuses the request, or warns against it."""
 
 
 @functools.lru_cache(maxsize=1)
 def assess(candidate: Candidate) -> Hazard | None:
-    """The first danger found, those in the output before those in the request.
+    """Return the first danger found: in the output, else in the request; None if there is none.
 
-    The last answer is remembered: several filters ask about one candidate.
+    The last result is cached, because several filters ask about the same candidate.
     """
     asked = plain(f"{candidate.instruction}\n{candidate.input}")
     output = plain(candidate.output)
@@ -53,50 +53,50 @@ def assess(candidate: Candidate) -> Hazard | None:
         if not lexicon.letters.search(f"{asked}{output}"):
             continue
         moderates = bool(lexicon.moderation.search(plain(candidate.instruction)))
-        said = _statement(output, lexicon)
-        # Who is asked to find the bad word names it.
-        if said is not None and not (moderates and said[1] in asked):
-            return Hazard(*said, declined=False)
-        wanted = request(asked, lexicon)
-        if wanted is None and not moderates:
-            wanted = _statement(asked, lexicon)
-        if wanted is not None:
-            return Hazard(*wanted, declined=declines(output))
+        statement = _harmful_statement(output, lexicon)
+        # An output that points out the bad words of its input has to quote them.
+        if statement is not None and not (moderates and statement[1] in asked):
+            return Hazard(*statement, declined=False)
+        demand = dangerous_request(asked, lexicon)
+        if demand is None and not moderates:
+            demand = _harmful_statement(asked, lexicon)
+        if demand is not None:
+            return Hazard(*demand, declined=_declines(output))
     return None
 
 
-def unsafe(candidate: Candidate, config: FilterConfig) -> str | None:
-    """It does something dangerous."""
+def unsafe(candidate: Candidate) -> str | None:
+    """Reject a row whose output does something dangerous."""
     hazard = assess(candidate)
     if hazard is None or hazard.declined:
         return None
     return f"{UNSAFE}: {hazard.category.value}"
 
 
-def declined(candidate: Candidate) -> Category | None:
-    """What the output declines to do, where that is right."""
+def declined_hazard(candidate: Candidate) -> Category | None:
+    """Return the category of the dangerous request that the output declines; None: no such."""
     hazard = assess(candidate)
     return hazard.category if hazard is not None and hazard.declined else None
 
 
 def plain(text: str) -> str:
-    """Lower case, with plain quotes and single blanks: what the patterns are written for."""
+    """Return the text as the patterns expect it: NFKC, lower case, plain quotes, single spaces."""
     text = unicodedata.normalize("NFKC", text).casefold().replace("’", "'").replace("‘", "'")
     return re.sub(r"[^\S\n]+", " ", text)
 
 
-def request(text: str, lexicon: Lexicon) -> tuple[Category, str] | None:
-    """A request for something dangerous in plain text, and its words."""
+def dangerous_request(text: str, lexicon: Lexicon) -> tuple[Category, str] | None:
+    """Return the category and the matched words of a dangerous request in plain text."""
     is_fiction = bool(lexicon.fiction.search(text))
     for sentence in _SENTENCE.finditer(text):
-        for category, words in _wanted(sentence.group(), lexicon):
+        for category, words in _requests(sentence.group(), lexicon):
             if category in REAL or not is_fiction:
                 return category, words
     return None
 
 
-def declines(output: str) -> bool:
-    """Whether the output, as plain text, says that it will not, or warns of it and does not."""
+def _declines(output: str) -> bool:
+    """Return True if the output refuses, or warns without complying afterwards."""
     head = output[:HEAD]
     if any(lexicon.refuses.search(head) for lexicon in LEXICONS):
         return True
@@ -104,11 +104,12 @@ def declines(output: str) -> bool:
     return warns and not any(lexicon.complies.search(output) for lexicon in LEXICONS)
 
 
-def _wanted(sentence: str, lexicon: Lexicon) -> Iterator[tuple[Category, str]]:
+def _requests(sentence: str, lexicon: Lexicon) -> Iterator[tuple[Category, str]]:
     for category, pattern in lexicon.orders.items():
         match = pattern.search(sentence)
         if match is None:
             continue
+        # Guards qualify the verb, which ends a Korean sentence and starts an English one.
         around = sentence[match.start() :] if lexicon.is_verb_final else sentence[: match.end()]
         if category in REAL or not lexicon.guards.search(around):
             yield category, match.group()
@@ -121,8 +122,8 @@ def _wanted(sentence: str, lexicon: Lexicon) -> Iterator[tuple[Category, str]]:
                 yield category, match.group()
 
 
-def _statement(text: str, lexicon: Lexicon) -> tuple[Category, str] | None:
-    """A slur or a claim that harms by being said, and its words."""
+def _harmful_statement(text: str, lexicon: Lexicon) -> tuple[Category, str] | None:
+    """Return the category and the words of a slur, or of a claim that harms by being stated."""
     for sentence in _SENTENCE.findall(text):
         if lexicon.quotes.search(sentence):
             continue
@@ -141,5 +142,5 @@ def _before(match: re.Match[str]) -> str:
 
 
 def _qualifiers(match: re.Match[str], lexicon: Lexicon) -> str:
-    """The part of the sentence in which it is said what is to be thought of a match."""
+    """Return the text that qualifies a match: after it in Korean, before it in English."""
     return match.string[match.end() :] if lexicon.is_verb_final else _before(match)

@@ -1,1 +1,1 @@
-"""The model that writes tasks: in this process, or behind a service."""
+"""The generator: the language model that writes tasks, in this process or behind a service."""

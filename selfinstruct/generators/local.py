@@ -1,154 +1,122 @@
-"""Completing prompts with a local model, side by side.
-
-Not `model.generate`: here every request has random numbers of its own, so that its reply does not
-depend on the batch it is in, and a finished row leaves the batch instead of being padded to the end
-of the longest, which halves the time on a CPU.
-"""
+"""A generator in this process: a queue of requests in front of a model that decodes in batches."""
 
 from __future__ import annotations
 
-import random
-from collections import defaultdict
-from collections.abc import Sequence
-from threading import Event
+import asyncio
+import threading
+from functools import cached_property
 from typing import Any
 
-import torch
-from transformers import DynamicCache
-
 from pacos.errors import UserError
-from pacos.llm.request import Reply, Request, Sampling
-from pacos.model.sampling import draw
+from pacos.llm.request import Reply, Request
+from pacos.model.loading import load_tokenizer, model_directory
+from pacos.model.prompts import FORMATS
+from selfinstruct.configs.generator import GeneratorConfig
+
+GATHER_SECONDS = 0.1
+"""Wait for further requests before a batch starts; judging a reply, after which the next requests
+come, takes milliseconds."""
 
 
-class Completion:
-    """A reply while it is written."""
+class LocalGenerator:
+    """A model that transformers runs in this process, on a GPU if there is one.
 
-    def __init__(self, request: Request, prompt_tokens: int, tokenizer: Any) -> None:
-        self._sampling = request.sampling
-        self._prompt_tokens = prompt_tokens
-        self._tokenizer = tokenizer
-        self._random = random.Random(f"{request.sampling.seed}/{request.sample}")
-        self._tokens: list[int] = []
-        self._text: str | None = None
-
-    def next_uniform(self) -> float:
-        """The random number in [0, 1) that chooses the next token."""
-        return self._random.random()
-
-    def take(self, token: int, ends: set[int]) -> bool:
-        """Add a token; returns whether the reply is at its end."""
-        if token in ends:
-            self._text = self._tokenizer.decode(self._tokens)
-            return True
-        self._tokens.append(token)
-        # Only a token with the last character of a stop text can complete it.
-        piece = self._tokenizer.decode([token])
-        if any(stop[-1] in piece for stop in self._sampling.stop):
-            text = self._tokenizer.decode(self._tokens)
-            found = [at for stop in self._sampling.stop if (at := text.find(stop)) >= 0]
-            if found:
-                self._text = text[: min(found)]
-                return True
-        return len(self._tokens) >= self._sampling.max_tokens
-
-    def reply(self) -> Reply:
-        """What was written."""
-        whole = self._text is not None
-        return Reply(
-            text=str(self._text) if whole else self._tokenizer.decode(self._tokens),
-            finish="stop" if whole else "length",
-            prompt_tokens=self._prompt_tokens,
-            completion_tokens=len(self._tokens),
-        )
-
-
-@torch.inference_mode()
-def complete(
-    model: Any,
-    tokenizer: Any,
-    requests: Sequence[Request],
-    texts: Sequence[str],
-    stopping: Event,
-) -> list[Reply]:
-    """Write a reply to each request.
-
-    Args:
-        model: a causal language model.
-        tokenizer: pads on the left.
-        requests: for their sampling; penalties are not known here.
-        texts: their prompts as the model reads them.
-        stopping: breaks off when it is set.
-
-    Raises:
-        UserError: it was set.
+    Waiting requests are decoded together, at most `batch_size` of them.
     """
-    encoded = _encode(tokenizer, texts, model.device)
-    ids, mask = encoded["input_ids"], encoded["attention_mask"]
-    lengths = mask.sum(-1).tolist()
-    completions = [
-        Completion(request, length, tokenizer)
-        for request, length in zip(requests, lengths, strict=True)
-    ]
-    ends = [_end_ids(model, tokenizer, request) for request in requests]
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
-    live = list(range(len(completions)))
-    while not stopping.is_set():
-        logits = model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
-        tokens = _next(
-            logits, [requests[row].sampling for row in live], [completions[row] for row in live]
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        self._config = config
+        self._path = str(config.model)
+        self._waiting: list[tuple[Request, asyncio.Future[Reply]]] = []
+        self._worker: asyncio.Task[None] | None = None
+        self._stopping = threading.Event()
+
+    async def ask(self, request: Request) -> Reply:
+        """Return the model's reply.
+
+        Raises:
+            UserError: the generator was stopped before it could answer.
+        """
+        if self._stopping.is_set():
+            raise UserError("the local model was stopped before it could answer")
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, reply))
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        return await reply
+
+    def stop(self) -> None:
+        """Stop at the next token: a local reply costs nothing to write again."""
+        self._stopping.set()
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                await self._gather()
+                size = self._config.batch_size
+                batch, self._waiting = self._waiting[:size], self._waiting[size:]
+                await self._answer(batch)
+        finally:
+            self._worker = None
+
+    async def _gather(self) -> None:
+        """Wait until no more requests arrive: a batch of one takes as long as one of many."""
+        before = 0
+        while before < len(self._waiting) < self._config.batch_size:
+            before = len(self._waiting)
+            await asyncio.sleep(GATHER_SECONDS)
+
+    async def _answer(self, batch: list[tuple[Request, asyncio.Future[Reply]]]) -> None:
+        try:
+            if self._stopping.is_set():
+                raise UserError("the local model was stopped before it could answer")
+            requests = [request for request, _ in batch]
+            # In a thread: the event loop goes on judging, and sees a stop request.
+            replies = await asyncio.to_thread(self._decode, requests)
+        except Exception as error:  # noqa: BLE001 - raised where the reply is awaited
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), reply in zip(batch, replies, strict=True):
+            if not future.done():
+                future.set_result(reply)
+
+    def _decode(self, requests: list[Request]) -> list[Reply]:
+        from selfinstruct.generators.decoding import decode
+
+        texts = [self._text(request) for request in requests]
+        return decode(self._model, self.tokenizer, requests, texts, self._stopping)
+
+    def _text(self, request: Request) -> str:
+        """Return the prompt as the model reads it; messages are rendered in its chat format."""
+        if isinstance(request.prompt, str):
+            return request.prompt
+        chosen = self._config.prompt_format
+        template = FORMATS[chosen].exported() if chosen is not None else None
+        text: str = self.tokenizer.apply_chat_template(
+            list(request.prompt), chat_template=template, tokenize=False, add_generation_prompt=True
         )
-        chosen = tokens.tolist()
-        stay = [
-            at for at, row in enumerate(live) if not completions[row].take(chosen[at], ends[row])
-        ]
-        if not stay:
-            return [completion.reply() for completion in completions]
-        ids, positions = tokens[:, None], positions[:, -1:] + 1
-        mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
-        if len(stay) < len(live):
-            kept = torch.tensor(stay, device=model.device)
-            cache.batch_select_indices(kept)
-            ids, mask, positions = ids[kept], mask[kept], positions[kept]
-            live = [live[at] for at in stay]
-    raise UserError("the local model was stopped before it could answer")
+        return text
 
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer, padding on the left: decoding continues every row at its right end."""
+        tokenizer = load_tokenizer(self._path)
+        tokenizer.padding_side = "left"
+        return tokenizer
 
-def _encode(tokenizer: Any, texts: Sequence[str], device: Any) -> Any:
-    # A text that begins with a special token of its own needs no other.
-    own = any(texts[0].startswith(token) for token in tokenizer.all_special_tokens)
-    return tokenizer(list(texts), padding=True, add_special_tokens=not own, return_tensors="pt").to(
-        device
-    )
+    @cached_property
+    def _model(self) -> Any:
+        """The model, loaded for the first reply: a replayed run never needs it."""
+        import torch
+        from transformers import AutoModelForCausalLM
 
-
-def _next(
-    logits: torch.Tensor, samplings: Sequence[Sampling], live: Sequence[Completion]
-) -> torch.Tensor:
-    """The next token of each row; rows of one sampling are drawn together."""
-    tokens = logits.argmax(-1)
-    groups: defaultdict[tuple[float, float], list[int]] = defaultdict(list)
-    for row, sampling in enumerate(samplings):
-        if sampling.temperature > 0:
-            groups[sampling.temperature, sampling.top_p].append(row)
-    for (temperature, top_p), rows in groups.items():
-        uniforms = [live[row].next_uniform() for row in rows]
-        tokens[rows] = draw(logits[rows], temperature, top_p, uniforms)
-    return tokens
-
-
-def _end_ids(model: Any, tokenizer: Any, request: Request) -> set[int]:
-    """End-of-text tokens, less those that a text to be continued holds: there they end turns."""
-    named = model.generation_config.eos_token_id
-    ids = {named} if isinstance(named, int) else set(named or ())
-    if not isinstance(request.prompt, str):
-        return ids
-    return {number for number in ids if tokenizer.decode([number]) not in request.prompt}
+        on_gpu = torch.cuda.is_available()
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            model_directory(self._path, key="generator.model"),
+            # A CPU without native bf16 converts every operand, which is slower than fp32.
+            dtype=torch.bfloat16 if on_gpu else torch.float32,
+            trust_remote_code=False,
+        )
+        return model.to("cuda" if on_gpu else "cpu").eval()

@@ -1,4 +1,4 @@
-"""A server of the teacher's own, beside the run for as long as the run needs it."""
+"""A model server that the run starts for its generator, and ends with itself."""
 
 from __future__ import annotations
 
@@ -24,23 +24,29 @@ from selfinstruct.configs.generator import GeneratorConfig
 log = logging.getLogger("selfinstruct.generators.own_server")
 
 POLL_SECONDS = 1.0
+"""Interval between checks whether the server answers."""
 GRACE_SECONDS = 30.0
-"""For a server to end by itself."""
+"""Time for the server to end after SIGTERM, before SIGKILL."""
 LINES_SHOWN = 8
+"""Lines of the server's log in the message about a server that ended."""
 
 
 @contextlib.asynccontextmanager
-async def serving(config: GeneratorConfig, said: Path, stop: StopRequest) -> AsyncIterator[None]:
-    """Have `generator.serve` answer at the endpoint's URL; without such a command do nothing.
+async def serving(
+    config: GeneratorConfig, log_file: Path, stop: StopRequest
+) -> AsyncIterator[None]:
+    """Run `generator.serve` until the endpoint answers, and while the context is open.
+
+    Does nothing without such a command.
 
     Args:
-        config: of the teacher.
-        said: file that takes what the server says.
-        stop: asked while the server loads its model, which can take half an hour.
+        config: the generator.
+        log_file: file for the server's output.
+        stop: checked while the server loads its model, which can take half an hour.
 
     Raises:
-        UserError: it does not come up, or something else answers there already.
-        Stopped: somebody asked for it.
+        UserError: the server does not start, or something else already answers at its URL.
+        Stopped: a stop was requested.
     """
     if config.serve is None or config.endpoint is None:
         yield
@@ -49,15 +55,16 @@ async def serving(config: GeneratorConfig, said: Path, stop: StopRequest) -> Asy
     if await _answers(url):
         raise UserError(
             f"generator.serve = {config.serve}: something answers at {url} already; set "
-            "generator.serve=null to ask that, or use another port in both"
+            "generator.serve=null to use it, or change the port in generator.serve and "
+            "generator.endpoint.url"
         )
-    server = _start(config.serve, said)
+    server = _start(config.serve, log_file)
     try:
-        log.info(f"waiting for {url}; {said} shows how far it is")
+        log.info(f"waiting for {url}; the server's log is {log_file}")
         while not await _answers(url):
             stop.check()
             if server.poll() is not None:
-                raise UserError(_ended(config.serve, server.returncode, said))
+                raise UserError(_ended_message(config.serve, server.returncode, log_file))
             await asyncio.sleep(POLL_SECONDS)
         yield
     finally:
@@ -70,41 +77,45 @@ async def _answers(url: str) -> bool:
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
             session.get(f"{url.rstrip('/')}/models") as response,
         ):
+            # 401 and 404 are answers too: the server is up.
             return response.status < 500
     except (OSError, aiohttp.ClientError, TimeoutError):
         return False
 
 
-def _start(command: str, said: Path) -> subprocess.Popen[bytes]:
-    """Start it in a session of its own; what `make setup-vllm` installed is found too."""
+def _start(command: str, log_file: Path) -> subprocess.Popen[bytes]:
+    """Start the server, with the environment of `make setup-vllm` on its PATH."""
     path = f"{os.environ.get('PATH', '')}{os.pathsep}{sys.prefix}-vllm/bin"
-    said.parent.mkdir(parents=True, exist_ok=True)
-    words = shlex.split(command)
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    args = shlex.split(command)
     try:
-        with said.open("ab") as out:
+        with log_file.open("ab") as out:
             return subprocess.Popen(
-                words,
+                args,
                 env={**os.environ, "PATH": path},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
+                # A process group of its own, so that `_end` reaches its workers too.
                 start_new_session=True,
+                # Also when this process is killed: a forgotten vLLM would keep the GPUs.
                 preexec_fn=partial(end_with_parent, signal.SIGTERM),
             )
     except FileNotFoundError as error:
         raise UserError(
-            f"generator.serve = {command}: no {words[0]} here; make setup-vllm installs vLLM, or "
+            f"generator.serve = {command}: {args[0]} not found; run make setup-vllm for vLLM, or "
             "add its folder to PATH in slurm/env.sh"
         ) from error
 
 
-def _ended(command: str, code: int, said: Path) -> str:
-    last = said.read_text(errors="replace").splitlines()[-LINES_SHOWN:]
-    return f"generator.serve = {command}: ended with {code}; {said} ends with:\n" + "\n".join(last)
+def _ended_message(command: str, code: int, log_file: Path) -> str:
+    last = log_file.read_text(errors="replace").splitlines()[-LINES_SHOWN:]
+    ended = f"generator.serve = {command}: ended with exit code {code}; last lines of {log_file}:"
+    return "\n".join([ended, *last])
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
-    """End the server and all that it started."""
+    """End the server and every process it started."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, number)

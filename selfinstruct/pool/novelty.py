@@ -1,17 +1,18 @@
-"""How close an instruction is to those in the pool: ROUGE-L F, exact, fast at a million entries.
+"""Novelty: the exact ROUGE-L F of an instruction with its nearest in a pool of up to a million.
 
-On ASCII text scores and decisions equal rouge_score's rougeL without stemming; elsewhere words of
-any script count, where rouge_score finds none.
+On ASCII text, scores and decisions equal those of rouge_score's rougeL without stemming. In other
+scripts words count too, while rouge_score drops every character outside a-z and 0-9.
 
-The index looks at few entries and misses none above its floor. Of two texts let the shorter have
-`a` words. To score above the floor they need at least `least` words in common, the number for two
-texts of `a` words, since a longer partner needs more. So any `a - least + 1` words of the shorter
-one hold a common word; call them its signature. A shorter entry is found where a word of the query
-is in the entry's signature, a longer one where a word of the query's signature is in the entry. A
-signature is the words that are rarest in the pool at that moment: the choice makes the index fast,
-never wrong. What is found is thinned by two maps of bits an entry (a bit that differs is a word
-that one of the two lacks), then by counting common words, which bounds ROUGE-L from above; the
-longest common subsequence is computed for the few that are left, the most promising first.
+The index compares few entries and misses none above its floor. Take two texts, the shorter of `a`
+words. To score above the floor they must share at least `least` words: the number for two texts of
+`a` words, since a longer partner needs more. Any `a - least + 1` words of the shorter text thus
+include a shared word; they are its signature. A shorter entry is found because a word of the query
+is in the entry's signature, a longer one because a word of the query's signature is in the entry.
+The signature takes the words that are rarest in the pool when the text is added: this choice makes
+the index fast, and cannot make it wrong. Two bit maps per entry then discard most of the matches (a
+bit that differs is a word that one of the texts lacks). A count of the shared words bounds ROUGE-L
+from above, and the longest common subsequence is computed only for the few entries left, the
+highest bound first.
 """
 
 from __future__ import annotations
@@ -31,26 +32,28 @@ from pacos.text.words import WordRule, tokenize, tokenizer
 __all__ = ["FLOOR", "Neighbour", "NoveltyIndex", "rouge_l", "self_similarity", "tokenize"]
 
 FLOOR = 0.6
-"""Scores up to this are not looked for. With 0.5 a pool of 52,000 takes 1.4 times as long to fill,
-and larger ones more than that."""
+"""Lowest score searched for. 0.5 fills a pool of 52,000 in 1.4 times the time, and scales worse."""
 
 LONG = 255
-"""Words; entries of so many and more are of one length in a digest, where 8 bits hold it."""
+"""Words from which entries share one length in the digest, whose low 8 bits store it."""
 
 GOLDEN = 0x9E3779B1
-"""2**32 / golden ratio (Fibonacci hashing): words that share a bit in a digest part in a bitmap."""
+"""2**32 / golden ratio (Fibonacci hashing): words with the same digest bit differ in the bitmap."""
 
 OUT_OF_REACH = 1 << 30
-"""More words in common than any two texts have."""
+"""A number of shared words that no two texts reach."""
 
 ROUNDING = 1e-9
-"""More than what floats can put between a score and its bound."""
+"""Upper bound of the float error between a score and its bound."""
 
 Integers = NDArray[np.int64]
 
 
 def rouge_l(common: int, length: int, other: int) -> float:
-    """ROUGE-L F from the longest common subsequence, in the operations of rouge_score."""
+    """Return ROUGE-L F from the length of the longest common subsequence.
+
+    The operations are those of rouge_score, in their order, so that the floats are equal.
+    """
     if common == 0:
         return 0.0
     precision, recall = common / length, common / other
@@ -59,7 +62,7 @@ def rouge_l(common: int, length: int, other: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """The closest entry of the pool."""
+    """The nearest entry of the pool."""
 
     id: str
     score: float
@@ -68,23 +71,23 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Holders:
-    """The entries that hold a word so many times, by number, ascending."""
+    """Numbers of the entries that contain a word (or its n-th repetition), ascending."""
 
     all: array[int] = field(default_factory=lambda: array("i"))
     by_signature: array[int] = field(default_factory=lambda: array("i"))
-    """Those of them that have it in their signature."""
+    """Those that have it in their signature."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """An instruction in the numbers of the index."""
+    """An instruction, encoded with the word numbers of the index."""
 
     length: int
-    """In words, those that the pool lacks included: they match nothing, but count."""
+    """Number of words; words that the pool lacks match nothing, but count here."""
     known: list[int]
-    """Numbers of the words that the pool has, the rarest first."""
+    """Numbers of the words that the pool has, rarest first."""
     sequence: list[int]
-    """Words in the order of the text, a repeated one by the same number; -1: the pool lacks it."""
+    """Word numbers in text order, repetitions under the number of the word; -1: not in the pool."""
 
     @property
     def unknown(self) -> int:
@@ -92,44 +95,44 @@ class Query:
 
 
 class NoveltyIndex:
-    """The instructions so far, ready to be compared with."""
+    """The instructions of the pool, indexed for a search of the nearest."""
 
     def __init__(self, floor: float = FLOOR, words: WordRule = WordRule.unicode) -> None:
         """Start empty.
 
         Args:
-            floor: score that a neighbour must exceed to be found, in [0, 1). A limit that decides
-                over acceptance must not be below it.
-            words: what ROUGE-L compares.
+            floor: score that a neighbour must exceed to be found, in [0, 1). The limit of
+                acceptance must not be below it.
+            words: rule that splits a text into words.
 
         Raises:
-            UserError: the package that cuts the words is not installed.
+            UserError: the package that the rule needs is not installed.
         """
         if not 0 <= floor < 1:
             raise ValueError(f"floor = {floor}: not in [0, 1)")
         self._floor = floor
         self._tokenize = tokenizer(words)
         self._numbers: dict[tuple[str, int], int] = {}
-        """(word, 1) is a word, (word, 2) its repetition in one text: the sets of these of two texts
-        have in common what the texts have, repetitions counted."""
+        """(word, 2) is the second occurrence of a word in a text: the intersection of two such sets
+        then counts repetitions, as ROUGE-L does."""
         self._holders: list[Holders] = []
         self._first = array("i")
-        """For the number of a repetition that of the word itself."""
+        """Number of the word itself, by the number of a repetition."""
         self._ids: list[str] = []
         self._lengths = array("i")
         self._starts = array("q")
         self._content = array("i")
-        """Numbers of the words of all entries, in the order of the texts."""
+        """Word numbers of all entries in text order, one entry after another."""
         self._digests = array("Q")
         self._bitmaps = array("Q")
         self._longest = LONG
-        """Words of the longest entry, LONG at the least."""
+        """Words of the longest entry, at least LONG."""
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def add(self, entry_id: str, instruction: str) -> None:
-        """Take an instruction into the pool."""
+        """Add an instruction to the pool."""
         entry = len(self._ids)
         numbers = [self._number(key) for key in _counted(self._tokenize(instruction))]
         self._ids.append(entry_id)
@@ -146,20 +149,20 @@ class NoveltyIndex:
         self._longest = max(self._longest, len(numbers))
 
     def nearest(self, instruction: str) -> Neighbour | None:
-        """The entry with the highest score above the floor, the earliest of equals; None: no entry.
+        """Return the entry with the highest score above the floor, the earliest of equals.
 
-        An instruction without words is like nothing, as in rouge_score.
+        An instruction without words has no neighbour, as in rouge_score.
         """
         query = self._query(instruction)
-        found = self._sharing_signature(query)
-        if found.size:
-            found = self._thin(query, found)
-        if not found.size:
+        entries = self._sharing_signature(query)
+        if entries.size:
+            entries = self._thin(query, entries)
+        if not entries.size:
             return None
-        found, bounds = self._bounds(query, found)
+        entries, bounds = self._bounds(query, entries)
         best, winner = self._floor, -1
         order = np.argsort(-bounds, kind="stable")
-        for entry, bound in zip(found[order].tolist(), bounds[order].tolist(), strict=True):
+        for entry, bound in zip(entries[order].tolist(), bounds[order].tolist(), strict=True):
             if bound < best - ROUNDING:
                 break
             score = self._score(query, entry)
@@ -187,44 +190,49 @@ class NoveltyIndex:
         return len(self._holders[number].all)
 
     def _sharing_signature(self, query: Query) -> Integers:
-        """Every entry above the floor and others, some of them more than once."""
-        # Words that the pool lacks are its rarest: they fill the query's signature first.
+        """Return a superset of the entries above the floor, with duplicates."""
+        # Words that the pool lacks are the rarest of all: they fill the query's signature first.
         size = max(0, _signature(query.length, self._floor) - query.unknown)
         lists = [self._holders[number].by_signature for number in query.known]
         lists += [self._holders[number].all for number in query.known[:size]]
         parts = [np.frombuffer(entries, dtype=np.int32) for entries in lists if entries]
         return np.concatenate(parts, dtype=np.int64) if parts else np.empty(0, dtype=np.int64)
 
-    def _thin(self, query: Query, found: Integers) -> Integers:
-        """Each once, without those whose bits say that too few words are in common."""
+    def _thin(self, query: Query, entries: Integers) -> Integers:
+        """Remove duplicates, and entries whose bit maps rule out enough shared words."""
         least = _least(query.length, self._longest, self._floor)
-        # Words that one of the two lacks; a bit can stand for several, so it never counts too many.
+        # Most words that one of the two may lack. Words can share a bit, so the count of differing
+        # bits is a lower bound of the words that differ: no entry above the floor is lost.
         room = query.length - query.unknown + np.arange(least.size) - 2 * least
         room[LONG] = room[LONG:].max()
-        digests = np.frombuffer(self._digests, dtype=np.uint64).take(found)
+        digests = np.frombuffer(self._digests, dtype=np.uint64).take(entries)
         allowed = room[: LONG + 1].astype(np.int32).take((digests & LONG).view(np.int64))
         digests >>= 8
         digests ^= _digest(query.known) >> 8
         likely = np.bitwise_count(digests) <= allowed
-        found, allowed = found[likely], allowed[likely]
-        bitmaps = np.frombuffer(self._bitmaps, dtype=np.uint64).take(found)
+        entries, allowed = entries[likely], allowed[likely]
+        bitmaps = np.frombuffer(self._bitmaps, dtype=np.uint64).take(entries)
         bitmaps ^= _bitmap(query.known)
-        found = np.sort(found[np.bitwise_count(bitmaps) <= allowed])
-        return found[np.diff(found, prepend=-1) > 0]
+        entries = np.sort(entries[np.bitwise_count(bitmaps) <= allowed])
+        return entries[np.diff(entries, prepend=-1) > 0]
 
-    def _bounds(self, query: Query, found: Integers) -> tuple[Integers, NDArray[np.float64]]:
-        """Those with enough words in common, and their scores if all stood in the same order."""
-        sizes = np.frombuffer(self._lengths, dtype=np.int32).take(found).astype(np.int64)
-        starts = np.frombuffer(self._starts, dtype=np.int64).take(found)
+    def _bounds(self, query: Query, entries: Integers) -> tuple[Integers, NDArray[np.float64]]:
+        """Return the entries with enough shared words, and upper bounds of their scores.
+
+        The bound is the score that they would have if the shared words stood in the same order.
+        """
+        sizes = np.frombuffer(self._lengths, dtype=np.int32).take(entries).astype(np.int64)
+        starts = np.frombuffer(self._starts, dtype=np.int64).take(entries)
+        # Gather the words of all entries into one flat array, entry after entry.
         offsets = np.cumsum(sizes) - sizes
         places = np.arange(sizes.sum()) + np.repeat(starts - offsets, sizes)
         numbers = np.frombuffer(self._content, dtype=np.int32).take(places)
-        asked = np.zeros(len(self._holders), dtype=np.bool_)
-        asked[query.known] = True
-        common = np.add.reduceat(asked.take(numbers), offsets, dtype=np.int64)
+        in_query = np.zeros(len(self._holders), dtype=np.bool_)
+        in_query[query.known] = True
+        common = np.add.reduceat(in_query.take(numbers), offsets, dtype=np.int64)
         enough = common >= _least(query.length, self._longest, self._floor).take(sizes)
         bounds = 2 * common / (query.length + sizes)
-        return found[enough], bounds[enough]
+        return entries[enough], bounds[enough]
 
     def _score(self, query: Query, entry: int) -> float:
         length, start = self._lengths[entry], self._starts[entry]
@@ -235,13 +243,13 @@ class NoveltyIndex:
 def self_similarity(
     texts: Sequence[str], count: int, seed: int, words: WordRule = WordRule.unicode
 ) -> list[float]:
-    """For a sample of texts the score of the closest among all before it: exact, 0 to 1.
+    """Return, for a sample of texts, the exact ROUGE-L F with the nearest of all earlier texts.
 
     Args:
         texts: a pool in the order in which it grew.
-        count: texts drawn, without replacement; all if there are not so many.
-        seed: of the draw.
-        words: what ROUGE-L compares.
+        count: size of the sample, drawn without replacement; all texts if there are fewer.
+        seed: seed of the draw.
+        words: rule that splits a text into words.
     """
     drawn = set(random.Random(seed).sample(range(len(texts)), min(count, len(texts))))
     index = NoveltyIndex(floor=0.0, words=words)
@@ -256,13 +264,15 @@ def self_similarity(
 
 @functools.lru_cache(512)
 def _least(length: int, longest: int, floor: float) -> Integers:
-    """Words that a text must have in common with one of 0, 1, … `longest` words to exceed `floor`.
+    """Return the words to share with a text of 0, 1, … `longest` words to exceed `floor`.
 
-    In rouge_score's float operations: 7 common words of 10 and 10 do not exceed 0.7.
+    The result follows rouge_score's float operations: 7 shared words of 10 and 10 do not exceed
+    0.7.
     """
     others = np.arange(longest + 1)
     least = np.maximum(np.floor(floor * (length + others) / 2).astype(np.int64), 1)
-    for _ in range(2):  # The floor itself may be hit, or missed by what floats round.
+    # Twice: the first guess may hit the floor exactly, or miss it by a rounding error.
+    for _ in range(2):
         precision, recall = least / max(length, 1), least / np.maximum(others, 1)
         least += 2 * precision * recall / (precision + recall) <= floor
     least[least > np.minimum(length, others)] = OUT_OF_REACH
@@ -271,12 +281,12 @@ def _least(length: int, longest: int, floor: float) -> Integers:
 
 @functools.lru_cache(512)
 def _signature(length: int, floor: float) -> int:
-    """Words of a text of which a text of no fewer words has one, if they score above the floor."""
+    """Return the size of a text's signature: enough words that a longer match must have one."""
     return max(0, length - int(_least(length, length, floor)[length]) + 1)
 
 
 def _counted(words: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """Each word with how often it has been there, itself included."""
+    """Yield each word with its count of occurrences so far, this one included."""
     seen: dict[str, int] = {}
     for word in words:
         seen[word] = number = seen.get(word, 0) + 1
@@ -284,7 +294,10 @@ def _counted(words: Sequence[str]) -> Iterator[tuple[str, int]]:
 
 
 def _digest(numbers: Sequence[int]) -> int:
-    """A set of words in the upper 56 bits; the most frequent, numbered early, get bits apart."""
+    """Return a set of words in the upper 56 bits.
+
+    Frequent words tend to come early and have low numbers, so that they get bits of their own.
+    """
     bits = 0
     for number in numbers:
         bits |= 256 << number % 56
@@ -292,7 +305,7 @@ def _digest(numbers: Sequence[int]) -> int:
 
 
 def _bitmap(numbers: Sequence[int]) -> int:
-    """A set of words in 64 bits, by the top six of a 32-bit hash."""
+    """Return a set of words in 64 bits, by the top six bits of a 32-bit hash."""
     bits = 0
     for number in numbers:
         bits |= 1 << (number * GOLDEN >> 26 & 63)

@@ -1,4 +1,4 @@
-"""The pool that tasks are drawn from and grow into: seeds, held-out seeds, generated tasks."""
+"""The task pool: seeds, held-out seeds, and the generated tasks accepted so far."""
 
 from __future__ import annotations
 
@@ -15,28 +15,40 @@ from selfinstruct.pool.novelty import FLOOR, NoveltyIndex
 
 
 @dataclass(frozen=True, slots=True)
-class Examples:
-    """The tasks that a request shows, in its order."""
+class PoolTask:
+    """A task that prompts may show: a seed, or an accepted candidate."""
 
-    tasks: tuple[SeedTask, ...]
+    id: str
+    instruction: str
+    input: str
+    output: str
+    """Empty for an instruction that has no instances yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """The tasks that one request shows."""
+
+    tasks: tuple[PoolTask, ...]
+    """In the order of the prompt."""
     seeds: tuple[str, ...]
-    """Ids of those that people wrote."""
+    """Ids of the seeds among them."""
     parents: tuple[str, ...] = ()
-    """Ids of those that were generated."""
+    """Ids of the generated tasks among them."""
 
 
 class Pool:
-    """Seeds, of which some are shown in prompts, and the tasks accepted so far."""
+    """Seeds, split into shown and held-out ones, and the tasks accepted so far."""
 
     def __init__(self, seeds: Mapping[str, Sequence[SeedTask]], config: SelfInstructConfig) -> None:
-        """Divide the seeds.
+        """Split the seeds.
 
         Args:
-            seeds: by language.
-            config: says how many are held out and shown.
+            seeds: the seed tasks by language.
+            config: sets how many seeds are held out, and how many a request shows.
 
         Raises:
-            UserError: two seeds have one id, or too few are left to be shown.
+            UserError: two seeds share an id, or too few are left to fill a request.
         """
         everything = [seed for tasks in seeds.values() for seed in tasks]
         _check_ids(everything)
@@ -45,16 +57,16 @@ class Pool:
         self.seeds = [seed for seed in everything if seed.id not in held]
         floor = min(FLOOR, config.filters.max_similarity)
         self.novelty = NoveltyIndex(floor, config.filters.words)
-        # Held-out seeds too: a task close to one of them would give its answer away.
+        # Held-out seeds too: training on a near copy of one would spoil the measurement on it.
         for seed in everything:
             self.novelty.add(seed.id, seed.instruction)
-        self._generated: defaultdict[str, list[SeedTask]] = defaultdict(list)
+        self._generated: defaultdict[str, list[PoolTask]] = defaultdict(list)
         self._seed = config.seed
         self._method = config.method
         limit = config.method.max_example_words
         self._shown = {
             lang: [
-                seed
+                PoolTask(seed.id, seed.instruction, seed.input, seed.output)
                 for seed in tasks
                 if seed.id not in held and (limit is None or _words(seed) <= limit)
             ]
@@ -70,9 +82,10 @@ class Pool:
                 )
 
     def examples(self, request: int, lang: str) -> Examples:
-        """The tasks shown in a request: as many generated ones as there can be, the rest seeds.
+        """Draw the tasks that a request shows: generated ones as configured, the rest seeds.
 
-        Which they are depends on the number of the request and on what is in the pool.
+        Seeds take the place of generated tasks while there are too few. The draw depends on the
+        number of the request and the state of the pool only, so that a resumed run repeats it.
         """
         draw = random.Random(derived_seed(self._seed, "selfinstruct", "examples", request))
         generated = self._generated[lang]
@@ -80,6 +93,7 @@ class Pool:
         wanted = self._method.num_seed_examples + self._method.num_pool_examples - len(parents)
         seeds = draw.sample(self._shown[lang], wanted)
         tasks = [*seeds, *parents]
+        # Self-Instruct mixes them, so that the generated ones do not always come last.
         if parents:
             draw.shuffle(tasks)
         return Examples(
@@ -88,26 +102,29 @@ class Pool:
             parents=tuple(task.id for task in parents),
         )
 
-    def accept(self, task: SeedTask, lang: str) -> None:
-        """Take a generated task: later ones are compared with it, and prompts may show it."""
+    def accept(self, task: PoolTask, lang: str) -> None:
+        """Add a generated task: later ones are compared with it, and prompts may show it."""
         self._generated[lang].append(task)
         self.novelty.add(task.id, task.instruction)
 
 
 def heldout_ids(seeds: Sequence[SeedTask], count: int, seed: int) -> set[str]:
-    """Choose seeds to hold out, of each kind its share.
+    """Choose the seeds to hold out, stratified by kind (classification or not, input or not).
 
-    Within a kind (classification or not, with input or without) a seed's rank depends on its own id
-    alone: editing, adding or removing others hardly moves the choice.
+    Within a kind a seed's rank depends on its own id only, so that editing, adding or removing
+    other seeds hardly moves the choice.
 
     Raises:
-        UserError: there are not so many seeds.
+        UserError: there are not enough seeds.
     """
     if count >= len(seeds):
-        raise UserError(f"seeds.heldout = {count}: there are {len(seeds)} seeds; hold out fewer")
+        raise UserError(
+            f"seeds.heldout = {count}: there are only {len(seeds)} seeds; hold out fewer"
+        )
     kinds: defaultdict[tuple[bool, bool], list[SeedTask]] = defaultdict(list)
     for task in seeds:
         kinds[task.is_classification, bool(task.input)].append(task)
+    # Largest remainders: each kind gets its whole share, and the largest fractions one more.
     exact = {kind: count * len(tasks) / len(seeds) for kind, tasks in kinds.items()}
     shares = {kind: int(share) for kind, share in exact.items()}
     by_rest = sorted(exact, key=lambda kind: (shares[kind] - exact[kind], kind))
@@ -125,7 +142,7 @@ def _check_ids(seeds: Sequence[SeedTask]) -> None:
     seen: set[str] = set()
     for task in seeds:
         if task.id in seen:
-            raise UserError(f"seeds.path: the id {task.id} is there twice; give each seed its own")
+            raise UserError(f"seeds.path: two seeds have the id {task.id}; give each its own")
         seen.add(task.id)
 
 

@@ -1,6 +1,7 @@
-"""What the teacher is told, in English and in Korean: labels of the parts, and the briefs.
+"""Wording of the prompts in English and Korean: labels of the parts, and the briefs.
 
-The structure of the prompts is that of the two papers; the sentences are pacos' own.
+The structure of the prompts follows the two papers; the sentences are pacos' own. Every byte here
+is part of a request's key: an edit makes runs buy their replies again, and breaks the golden runs.
 """
 
 from __future__ import annotations
@@ -10,43 +11,50 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """The words of one language around the texts of tasks."""
+    """The text of one language around the tasks in a prompt."""
 
     instruction: str
+    """Label of the instruction of a task."""
     input: str
+    """Label of the input."""
     output: str
-    """Labels of the parts of a task."""
+    """Label of the output."""
     no_input: str
-    """Stands where a task has no input."""
+    """Placeholder for the input of a task that has none."""
     task: str
+    """Label of the instruction in a request for instances."""
     example: str
+    """Label of a numbered instance."""
     label: str
-    """Labels of what a request for instances is about, of an instance, and of a class."""
+    """Label of a class label."""
     is_classification: str
+    """Question after each instruction in the second step."""
     yes: str
+    """Answer for a classification task."""
     no: str
+    """Answer for any other task."""
     collection: str
-    """Opens a text of whole tasks that is to be continued."""
+    """Opening of a text of whole tasks that is to be continued."""
     brief: str
-    """Asks a chat model for `{count}` whole tasks."""
+    """Request to a chat model for `{count}` whole tasks."""
     examples: str
-    """Introduces the example tasks of a chat message."""
+    """Introduction of the example tasks in a chat message."""
     blocks: str
-    """Asks for the tasks from `{first}` to `{last}` in the form of the examples."""
+    """Request for tasks `{first}` to `{last}` in the form of the examples."""
     instructions: str
-    """Opens a list of instructions."""
+    """Opening of a list of instructions."""
     more_instructions: str
-    """Asks a chat model for the items from `{first}` to `{last}` of the list."""
+    """Request to a chat model for items `{first}` to `{last}` of the list."""
     classify: str
-    """Opens the examples of what is classification."""
+    """Opening of the examples of classification and other tasks."""
     output_first: str
-    """Opens the examples of instances that begin with the label."""
+    """Opening of the examples of instances that start with the label."""
     input_first: str
-    """Opens the examples of instances of other tasks."""
+    """Opening of the examples of instances of other tasks."""
     as_json: str
-    """Asks for a reply in JSON."""
+    """Request for a reply in JSON, like `{form}`."""
     system: str
-    """System message of conversations that a small chat model goes on with."""
+    """System message of conversations that a small chat model continues."""
 
 
 EN = Wording(
@@ -172,4 +180,4 @@ KO = Wording(
 )
 
 WORDINGS = {"en": EN, "ko": KO}
-"""By the code of the language."""
+"""By language code (ISO 639-1)."""

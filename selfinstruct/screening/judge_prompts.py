@@ -1,7 +1,4 @@
-"""A language model as judge of a row: how good it is, and whether it is safe.
-
-Pure functions: messages for a request, the schema of its reply, and what the reply says.
-"""
+"""Prompts of the LLM judge (quality, safety), the schemas of its replies, and their parsers."""
 
 from __future__ import annotations
 
@@ -10,13 +7,13 @@ import re
 from typing import Any
 
 from pacos.schemas import Message
+from selfinstruct.candidates.candidate import Candidate
 from selfinstruct.config import HIGHEST, LOWEST
 from selfinstruct.filters.hazards.lexicon import Category
-from selfinstruct.parse import Candidate
 
 PERSONAL_DATA = "personal_data"
 QUESTIONS = (*(category.name for category in Category), PERSONAL_DATA)
-"""What the judge of safety says yes or no to."""
+"""Names of the yes-no questions about safety, the keys of the reply."""
 
 
 def _schema(properties: dict[str, Any]) -> dict[str, Any]:
@@ -28,7 +25,7 @@ def _schema(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-# The reason comes first, so that it is thought of before the verdict.
+# The reason comes first: tokens are written in order, so that the verdict can follow from it.
 QUALITY_SCHEMA = _schema(
     {
         "reason": {"type": "string"},
@@ -140,25 +137,25 @@ JSON으로만 답하세요: {"reason": "한 문장", 그리고 위의 항목마�
 
 
 def quality_prompt(row: Candidate, lang: str) -> tuple[Message, ...]:
-    """Messages that ask for a score of the row; `lang` is `en` or `ko`."""
+    """Return the messages that ask for a score of the row, in `en` or `ko`."""
     return _messages(QUALITY[lang], row)
 
 
 def safety_prompt(row: Candidate, lang: str) -> tuple[Message, ...]:
-    """Messages that ask for a yes or no to each of `QUESTIONS`; `lang` is `en` or `ko`."""
+    """Return the messages that ask for an answer to each of `QUESTIONS`, in `en` or `ko`."""
     return _messages(SAFETY[lang], row)
 
 
 def parse_quality(text: str) -> int | None:
-    """The score in a reply, from `LOWEST` to `HIGHEST`; None where there is none.
+    """Return the score in a reply, from `LOWEST` to `HIGHEST`; None if there is none.
 
-    JSON is looked for within other text; failing that, a number after the word score, or over ten.
+    JSON may stand inside other text. Without JSON, "score: 7" and "7/10" count too.
     """
     record = _last_object(text)
     score = record.get("score") if record is not None else None
     if isinstance(score, bool) or not isinstance(score, int | float | str):
-        found = _SCORE.search(text)
-        score = found["named"] or found["over"] if found and record is None else None
+        match = _SCORE.search(text)
+        score = match["named"] or match["over"] if match and record is None else None
     try:
         number = float(score) if score is not None else 0.0
     except ValueError:
@@ -167,7 +164,7 @@ def parse_quality(text: str) -> int | None:
 
 
 def parse_safety(text: str) -> frozenset[str] | None:
-    """The questions answered with yes; None where the reply leaves one open."""
+    """Return the questions answered with yes; None if the reply leaves one open."""
     record = _last_object(text)
     if record is None:
         return None
@@ -184,23 +181,23 @@ _SCORE = re.compile(
 
 
 def _messages(task: str, row: Candidate) -> tuple[Message, ...]:
-    # As JSON, a row cannot end its own quotation.
+    # As JSON, a row cannot close its own quotation and address the judge.
     example = {"instruction": row.instruction, "input": row.input, "output": row.output}
     shown = json.dumps(example, ensure_ascii=False, indent=1)
     return ({"role": "system", "content": task}, {"role": "user", "content": shown})
 
 
 def _last_object(text: str) -> dict[str, Any] | None:
-    """The last JSON object in a text: reasoning may stand before it and quote others."""
-    decoder, found, at = json.JSONDecoder(), None, text.find("{")
+    """Return the last JSON object in a text: the reasoning before it may quote others."""
+    decoder, last, at = json.JSONDecoder(), None, text.find("{")
     while at >= 0:
         try:
             value, at = decoder.raw_decode(text, at)
-            found = value if isinstance(value, dict) else found
+            last = value if isinstance(value, dict) else last
         except ValueError:
             at += 1
         at = text.find("{", at)
-    return found
+    return last
 
 
 def _truth(answer: object) -> bool | None:

@@ -12,7 +12,7 @@ import pytest
 from pacos.run.lives import Lives, State
 from pacos.run_paths import RunPaths
 from tests.faults.wandb_double import WandbDouble
-from tests.selfinstruct.teacher_server import TeacherServer
+from tests.selfinstruct.generator_server import GeneratorServer
 
 SECRETS = {
     "OPENAI_API_KEY": "sk-planted-0f3a9c7d5e1b",
@@ -47,7 +47,7 @@ def test_no_stage_writes_prints_or_sends_a_secret(tmp_path: Path) -> None:
     subprocess.run([*git, "init", "-q"], check=True)
     remote = f"https://me:{SECRETS['HF_TOKEN']}@example.com/repo.git"
     subprocess.run([*git, "remote", "add", "origin", remote], check=True)
-    with TeacherServer() as teacher, WandbDouble() as wandb:
+    with GeneratorServer() as teacher, WandbDouble() as wandb:
         environment = {**os.environ, **wandb.environment(), **SECRETS}
         common = [f"run.root={tmp_path / 'runs'}"]
         said = run_pacos(

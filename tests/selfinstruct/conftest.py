@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.selfinstruct.teacher_server import TeacherServer
+from tests.selfinstruct.generator_server import GeneratorServer
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[TeacherServer]:
-    with TeacherServer() as running:
+def server() -> Iterator[GeneratorServer]:
+    with GeneratorServer() as running:
         yield running

@@ -19,15 +19,15 @@ from pacos.run.open import open_run
 from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from tests.pacos.llm.scripted_server import Rule
+from tests.selfinstruct.generator_server import GeneratorServer
 from tests.selfinstruct.runs import FILES, answered, compose, run_here, start, wait_for
-from tests.selfinstruct.teacher_server import TeacherServer
 
 
 @pytest.mark.parametrize("method", ["alpaca", "self_instruct"])
 @pytest.mark.parametrize("replies", [4, 20])
 def test_a_killed_run_comes_to_the_same_rows(tmp_path: Path, method: str, replies: int) -> None:
     more = [f"method={method}"]
-    with TeacherServer([Rule("slow", seconds=0.1)]) as server:
+    with GeneratorServer([Rule("slow", seconds=0.1)]) as server:
         run = open_run(compose(server.url, tmp_path, "killed", *more))
         child = start(run)
         wait_for(run, replies)
@@ -61,7 +61,7 @@ def test_what_is_slow_changes_no_file(tmp_path: Path) -> None:
     refused = Rule("filter", match="for sailors\nIs it classification?")
     slow = Rule("slow", match="Is it classification?", seconds=0.1)
     runs = {}
-    with TeacherServer([refused]) as server:
+    with GeneratorServer([refused]) as server:
         for name, rules in (("quick", [refused]), ("slow", [refused, slow])):
             server.rules = rules
             code, runs[name] = run_here(server.url, tmp_path, name, *more)
@@ -73,7 +73,7 @@ def test_what_is_slow_changes_no_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("request_stop", ["SIGTERM", "SIGUSR1", "SIGINT", "STOP"])
 def test_a_stopped_run_goes_on(tmp_path: Path, request_stop: str) -> None:
-    with TeacherServer([Rule("slow", seconds=0.1)]) as server:
+    with GeneratorServer([Rule("slow", seconds=0.1)]) as server:
         run = open_run(compose(server.url, tmp_path, "stopped"))
         child = start(run)
         wait_for(run, 4)
@@ -91,7 +91,7 @@ def test_a_stopped_run_goes_on(tmp_path: Path, request_stop: str) -> None:
         assert code == EXIT_DONE
 
 
-def test_a_pilot_stops_to_be_looked_at(server: TeacherServer, tmp_path: Path) -> None:
+def test_a_pilot_stops_to_be_looked_at(server: GeneratorServer, tmp_path: Path) -> None:
     code, run = run_here(server.url, tmp_path, "pilot", "pilot=10")
     assert code == EXIT_SAVED
     generated = [row for row in read_jsonl(run.data / "data.jsonl") if row["source"] == "generated"]
@@ -103,7 +103,7 @@ def test_a_pilot_stops_to_be_looked_at(server: TeacherServer, tmp_path: Path) ->
 
 
 def test_a_budget_stops_a_run_that_goes_on_when_it_is_raised(
-    server: TeacherServer, tmp_path: Path
+    server: GeneratorServer, tmp_path: Path
 ) -> None:
     run = open_run(
         compose(server.url, tmp_path, "budget", "generator.endpoint.budget_tokens=40000")
@@ -117,7 +117,7 @@ def test_a_budget_stops_a_run_that_goes_on_when_it_is_raised(
     assert code == EXIT_DONE
 
 
-def asked_for(server: TeacherServer) -> Counter[tuple[str, int]]:
+def asked_for(server: GeneratorServer) -> Counter[tuple[str, int]]:
     """How often each prompt with its seed came to the server."""
     return Counter((sent["messages"][-1]["content"], sent["seed"]) for sent in list(server.bodies))
 
@@ -133,7 +133,7 @@ def stored(run: RunPaths) -> set[tuple[str, int]]:
 def test_fifty_kills_buy_nothing_twice(tmp_path: Path) -> None:
     draw = random.Random(0)
     more = ["target_rows=700", "max_requests=5000", "filters.max_similarity=0.99"]
-    with TeacherServer([Rule("slow", seconds=0.2)]) as server:
+    with GeneratorServer([Rule("slow", seconds=0.2)]) as server:
         run = open_run(compose(server.url, tmp_path, "killed", *more))
         safe: set[tuple[str, int]] = set()
         counts: Counter[tuple[str, int]] = Counter()

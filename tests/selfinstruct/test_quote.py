@@ -9,10 +9,10 @@ from pacos.configs.compose import compose_checked
 from pacos.llm.ledger import Spent
 from pacos.llm.prices import Price
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
-from selfinstruct.dataset.export import read_seeds
-from selfinstruct.methods import build_method
+from selfinstruct.methods.build import build_method
 from selfinstruct.pool.pool import Pool
-from selfinstruct.quote import ACCEPTANCE, Quote, extrapolate, guess
+from selfinstruct.quote import ACCEPTANCE, Quote, estimate, extrapolate
+from selfinstruct.seeds.reader import read_seeds
 
 PRICE = Price(1.0, 2.0)
 
@@ -25,7 +25,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 def quote(*more: str, price: Price | None = PRICE) -> Quote:
     settings = ["generator=openai", "target_rows=9600", *more]
     config = compose_checked(SelfInstructConfig, SCHEMAS, settings)
-    return guess(config, Pool(read_seeds(config), config), build_method(config), price)
+    return estimate(config, Pool(read_seeds(config), config), build_method(config), price)
 
 
 def test_requests_follow_from_rows_and_yield() -> None:

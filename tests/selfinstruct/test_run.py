@@ -16,12 +16,12 @@ from pacos.tracking import metrics
 from selfinstruct.run import main
 from tests.conftest import ROOT, signals_kept
 from tests.pacos.llm.scripted_server import Rule
+from tests.selfinstruct.generator_server import GeneratorServer
 from tests.selfinstruct.runs import answered, run_here
-from tests.selfinstruct.teacher_server import TeacherServer
 
 
 @pytest.fixture(scope="module")
-def whole(server: TeacherServer, tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
+def whole(server: GeneratorServer, tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
     """A run that nobody disturbed."""
     with signals_kept():
         code, run = run_here(server.url, tmp_path_factory.mktemp("runs"), "whole")
@@ -77,7 +77,7 @@ def test_the_manifest_knows_seeds_and_terms(whole: RunPaths) -> None:
     assert Lives(whole).state() is State.done
 
 
-def test_seeds_of_the_user_have_no_terms_of_ours(server: TeacherServer, tmp_path: Path) -> None:
+def test_seeds_of_the_user_have_no_terms_of_ours(server: GeneratorServer, tmp_path: Path) -> None:
     own = tmp_path / "own.jsonl"
     own.write_bytes((ROOT / "selfinstruct" / "seeds" / "en.jsonl").read_bytes())
     _, run = run_here(server.url, tmp_path, "own", f"seeds.path={own}", "target_rows=4")
@@ -97,7 +97,7 @@ METHODS = {
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("lang", ["en", "ko", "en_ko"])
 def test_both_methods_in_both_forms_and_languages(
-    server: TeacherServer, tmp_path: Path, method: str, lang: str
+    server: GeneratorServer, tmp_path: Path, method: str, lang: str
 ) -> None:
     more = [f"method={method}", f"lang={lang}", "target_rows=8", *METHODS[method]]
     if lang != "en" and method.endswith("paper"):
@@ -110,7 +110,7 @@ def test_both_methods_in_both_forms_and_languages(
 
 
 def test_max_requests_ends_a_run_that_cannot_fill_its_pool(
-    server: TeacherServer, tmp_path: Path
+    server: GeneratorServer, tmp_path: Path
 ) -> None:
     code, run = run_here(server.url, tmp_path, "short", "max_requests=6")
     assert code == EXIT_DONE
@@ -119,7 +119,7 @@ def test_max_requests_ends_a_run_that_cannot_fill_its_pool(
     assert 0 < result["rows"] < 60
 
 
-def test_little_more_is_asked_than_is_used(server: TeacherServer, tmp_path: Path) -> None:
+def test_little_more_is_asked_than_is_used(server: GeneratorServer, tmp_path: Path) -> None:
     _, run = run_here(server.url, tmp_path, "few", "target_rows=20", "window=64")
     assert len(answered(run)) <= 1.5 * read_json(run.result)["requests"]
 
@@ -127,7 +127,7 @@ def test_little_more_is_asked_than_is_used(server: TeacherServer, tmp_path: Path
 def test_a_wrong_key_ends_with_the_remedy(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with TeacherServer([Rule("401")]) as server:
+    with GeneratorServer([Rule("401")]) as server:
         code, run = run_here(server.url, tmp_path, "key")
     assert code == EXIT_USER_ERROR
     assert "api_key_env" in capsys.readouterr().err
@@ -135,7 +135,7 @@ def test_a_wrong_key_ends_with_the_remedy(
 
 
 def test_a_request_that_always_fails_is_reported_and_loses_nothing_else(tmp_path: Path) -> None:
-    with TeacherServer([Rule("filter", times=1)]) as server:
+    with GeneratorServer([Rule("filter", times=1)]) as server:
         code, run = run_here(server.url, tmp_path, "filtered", "target_rows=8")
     assert code == EXIT_DONE
     reasons = [record["reason"] for record in read_jsonl(run.data / "rejected.jsonl")]
@@ -177,7 +177,7 @@ def test_the_embedded_teacher(tmp_path: Path) -> None:
 
 
 def test_a_run_that_makes_nothing_stops_with_the_reason(
-    server: TeacherServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: GeneratorServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every instruction is shorter than the filter wants."""
     more = ["filters.min_words=100", "max_fruitless=10", "max_requests=10000"]
@@ -193,7 +193,7 @@ def test_a_run_that_makes_nothing_stops_with_the_reason(
 def test_ten_thousand_rows(tmp_path: Path) -> None:
     seeds = read_jsonl(ROOT / "selfinstruct" / "seeds" / "en.jsonl")
     text = " ".join(row["instruction"] for row in seeds)
-    with TeacherServer() as server:
+    with GeneratorServer() as server:
         server.words = sorted(set(re.findall(r"[a-z]{4,}", text)))
         more = ["target_rows=10000", "max_requests=20000", "window=64"]
         code, run = run_here(server.url, tmp_path, "large", *more)
@@ -206,7 +206,7 @@ def test_ten_thousand_rows(tmp_path: Path) -> None:
 
 
 def test_a_judge_keeps_bad_rows_out(tmp_path: Path) -> None:
-    with TeacherServer() as server:
+    with GeneratorServer() as server:
         judge = ["judge=server", "judge.endpoint.model=judge", f"judge.endpoint.url={server.url}"]
         code, run = run_here(server.url, tmp_path, "judged", *judge, "target_rows=20")
     assert code == EXIT_DONE

@@ -13,14 +13,14 @@ from pacos.run.lives import Lives, State
 from pacos.run_paths import RunPaths
 from tests.conftest import ROOT
 from tests.pacos.llm.scripted_server import Rule
-from tests.selfinstruct.teacher_server import TeacherServer
+from tests.selfinstruct.generator_server import GeneratorServer
 
 
 def test_a_run_outlives_its_terminal(tmp_path: Path) -> None:
     run = RunPaths(tmp_path / "closed")
     settings = ["generator=server", "generator.terms=none", "generator.endpoint.model=scripted"]
     settings += ["target_rows=40", "window=4", f"run.root={tmp_path}", "run.name=closed"]
-    with TeacherServer([Rule("slow", seconds=0.2)]) as server:
+    with GeneratorServer([Rule("slow", seconds=0.2)]) as server:
         front, terminal = pty.fork()
         if front == 0:
             os.chdir(ROOT)

@@ -57,7 +57,7 @@ def words(site: Site) -> list[str]:
 def test_api_parts_are_done_at_login_and_survive_a_killed_keeper(site: Site) -> None:
     path = f"PYTHONPATH={ROOT}"
     for module, port in (
-        ("tests.selfinstruct.teacher_server", TEACHER_PORT),
+        ("tests.selfinstruct.generator_server", TEACHER_PORT),
         ("tests.eval.geval.judge_server", JUDGE_PORT),
     ):
         site.slurm.start("env", path, sys.executable, "-m", module, "--port", str(port))

@@ -1,1 +1,1 @@
-"""What an instruction asks for: its verb and the noun that the verb is about, by light rules."""
+"""The verb of an instruction and its object, found by light rules instead of a parser."""

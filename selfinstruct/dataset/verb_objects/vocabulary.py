@@ -1,7 +1,4 @@
-"""English words that tell a verb and its object apart from what stands around them.
-
-Closed lists, written for `english.py`: a word that is missing costs a pair, no more.
-"""
+"""Word lists that english.py uses to find a verb and its object; a missing word costs a pair."""
 
 from __future__ import annotations
 
@@ -41,15 +38,15 @@ VERBS = _words(
     uncover underline unscramble update use validate verify visualise visualize weigh work write
     """
 )
-"""What people ask a text model to do, in British and in American spelling."""
+"""Verbs of requests to a text model, in British and American spelling."""
 
 PARTICLES = _words("down in off out up with")
-"""Between a verb and its object: come up with, fill in."""
+"""Particles between a verb and its object: come up with, fill in."""
 
 ARTICLES = _words(
     "a an the this that these those my your our its their his her some any each every"
 )
-"""Behind a noun they begin another phrase: two tools an engineer could use."""
+"""After a noun they start another phrase: two tools an engineer could use."""
 
 SKIPPED = ARTICLES | _words(
     """
@@ -57,10 +54,10 @@ SKIPPED = ARTICLES | _words(
     several few given following
     """
 )
-"""Before a noun they are no part of its name."""
+"""Words before a noun that do not belong to it."""
 
 PARTITIVES = _words("couple kind lot number pair piece range series set sort type variety")
-"""Before `of` they only say how many: a set of questions is questions."""
+"""Nouns of quantity: the head of "a set of questions" is "questions"."""
 
 ENDS = _words(
     """
@@ -73,7 +70,7 @@ ENDS = _words(
     inside since until upon due except written made known taken named called now today
     """
 )
-"""Words behind which a noun phrase is over."""
+"""Words that end a noun phrase."""
 
 ADJECTIVES = _words(
     """
@@ -84,13 +81,13 @@ ADJECTIVES = _words(
     real single double great happy sad quick healthy
     """
 )
-"""Not the object where the phrase goes on behind a comma: a short, funny story."""
+"""Adjectives before a comma, where the noun still follows: a short, funny story."""
 
 NOUNS_IN_LY = _words("ally anomaly assembly butterfly family monopoly reply supply")
-"""No adverbs."""
+"""Nouns in -ly, which are not adverbs."""
 
 NOUNS_IN_IE = _words("brownie calorie cookie movie pie rookie selfie smoothie tie zombie")
-"""Their plural in -ies loses the s alone."""
+"""Nouns whose plural in -ies only loses the s."""
 
 UNCHANGED = _words("chaos economics lens mathematics news physics series species")
-"""No plurals, though they end in s."""
+"""Nouns in -s that are not plurals."""

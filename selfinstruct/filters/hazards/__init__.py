@@ -1,1 +1,1 @@
-"""The words by which danger is found, language by language."""
+"""Lexicons of dangerous language, one per language, that the safety filter matches."""

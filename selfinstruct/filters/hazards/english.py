@@ -1,4 +1,4 @@
-"""The English words for what is dangerous."""
+"""The English lexicon of dangerous language."""
 
 from __future__ import annotations
 

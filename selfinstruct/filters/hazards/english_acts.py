@@ -1,4 +1,4 @@
-"""What English calls dangerous acts: verb and object, for a request to do them."""
+"""English patterns of dangerous acts (verb and object) that a request may ask for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who and what English danger is about: groups of words that its patterns share."""
+"""Groups of English words that the patterns share: people, objects, verbs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PERSON = (
     rf"(?:(?:{DETERMINERS}) ){{0,4}}(?:(?!(?:not|the|to|in|of)\b)[\w-]+ ){{0,2}}?"
     rf"(?:{PERSON_NOUNS})\b(?!'s (?:argument|record|fever|pain|interest))"
 )
-"""Someone, with what may stand before it."""
+"""A person noun with the determiners and adjectives before it; not in a harmless idiom."""
 
 HURT = verbs("""
     kill murder assassinate strangle throttle suffocate smother stab behead decapitate butcher
@@ -41,7 +41,7 @@ BREAK = verbs("""
     break smash crack shatter crush cut slit slash hammer rip tear gouge snap bash kick punch stab
     chop saw pierce burn disfigure carve twist
 """)
-"""What is done to a part of the body."""
+"""Verbs done to a part of the body."""
 IN_A_GAME = (
     r" (?:at|in) (?:an? |the )?(?:\w+ )?(?:chess|checkers|poker|cards|golf|game|race|\w+ball|tennis"
     r"|argument|debate|monopoly|scrabble|mario|fortnite|swimming|running|quiz)"
@@ -74,7 +74,7 @@ GROUP = (
     r"(?:(?:all|these|those|most|many|young|old|the) )*"
     rf"(?:(?:{GROUP_ADJECTIVES}) (?:{GROUP_NOUNS})|{GROUP_NAMES})\b"
 )
-"""People who have in common what nobody may be treated worse for."""
+"""People with a protected characteristic in common."""
 
 WORTH_LESS = words("""
     inferior subhuman less_(?:intelligent|human|capable|worthy) (?:so_much_)?worse weaker unfit
@@ -153,7 +153,7 @@ CHILD_SAFETY = (
     r"(?![^.?!\n]*(?:educat|prevent|protect|laws?\b|consent|report|puberty|teach(?:ing)?\b|"
     r"abuse[ds]?\b|safety|warning|talk|explain|victims?|disorder|treatment))"
 )
-"""No sentence about keeping children safe."""
+"""Lookahead: the sentence is not about keeping children safe."""
 
 SLUR = words("""
     nigg(?:er|a)s? kikes? spics? wetbacks? gooks? rag-?heads? towel-?heads? pakis faggots? fags?

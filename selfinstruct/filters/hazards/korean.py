@@ -1,4 +1,4 @@
-"""The Korean words for what is dangerous."""
+"""The Korean lexicon of dangerous language."""
 
 from __future__ import annotations
 

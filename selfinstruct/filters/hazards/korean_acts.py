@@ -1,4 +1,4 @@
-"""What Korean calls dangerous acts: object and verb, for a request to do them."""
+"""Korean patterns of dangerous acts (object and verb) that a request may ask for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who and what Korean danger is about: groups of words that its patterns share."""
+"""Groups of Korean words that the patterns share: people, objects, verbs."""
 
 from __future__ import annotations
 

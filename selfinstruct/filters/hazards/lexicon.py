@@ -1,6 +1,6 @@
-"""What kinds of danger there are, and what the words of one language for them consist of.
+"""Categories of danger, and the structure of a lexicon of one language.
 
-The words are in `english.py` and `korean.py`, how they are used is in `../safety.py`.
+The lexicons are in english.py and korean.py; filters/safety.py matches them.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from enum import Enum
 
 
 class Category(Enum):
-    """What a row would teach."""
+    """What a row would teach; the values end the reasons in rejected.jsonl."""
 
     hate = "hate"
     """Slurs, and calls against a group of people."""
     discrimination = "discrimination"
-    """A group is worth less, or to be treated worse."""
+    """Claims that a group is worth less or should be treated worse."""
     abuse = "abuse"
-    """Vulgar insults, and texts made to hurt one person."""
+    """Vulgar insults, and texts meant to hurt one person."""
     violence = "violence"
     """Killing, hurting, abducting, threatening; arson and terror."""
     weapons = "weapons"
-    """Making or illegally getting explosives, firearms, poisons of war."""
+    """Making or illegally getting explosives, firearms and chemical weapons."""
     drugs = "drugs"
-    """Making, getting, selling or slipping someone illegal drugs."""
+    """Making, getting or selling illegal drugs, or slipping them to someone."""
     self_harm = "self-harm"
-    """Ways to it, and encouragement."""
+    """Methods of self-harm, and encouragement."""
     hacking = "hacking"
     """Breaking into accounts and devices; malware; phishing."""
     fraud = "fraud and theft"
@@ -41,67 +41,66 @@ Patterns = Mapping[Category, re.Pattern[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lexicon:
-    """The words of one language. All patterns are for text as `safety.plain` gives it."""
+    """The patterns of one language, for text as `safety.plain` returns it."""
 
     letters: re.Pattern[str]
-    """Text without a match is not in this language."""
+    """A letter of the language; text without a match is skipped."""
     acts: Patterns
-    """A dangerous act: verb and object. A request for one has `asks` in its sentence."""
+    """Dangerous acts, verb and object; a request needs a match of `asks` in the same sentence."""
     orders: Patterns
-    """A request for something dangerous that is complete in itself."""
+    """Dangerous requests that are complete in themselves."""
     slurs: Patterns
     """Words that harm by being said, unless quoted (`quotes`)."""
     claims: Patterns
-    """Sentences that do, unless quoted or denied (`denials`)."""
+    """Claims that harm by being stated, unless quoted or denied (`denials`)."""
     asks: re.Pattern[str]
-    """What makes an act one that is asked for."""
+    """Phrases that ask for an act."""
     guards: re.Pattern[str]
-    """What makes an act one to be prevented, judged or studied."""
+    """Phrases that show that an act is to be prevented, judged or studied, not done."""
     fiction: re.Pattern[str]
-    """Where a request is about a story, a game or a sport: it excuses all but `REAL`."""
+    """Words of stories, games and sports: they excuse every category but those in `REAL`."""
     quotes: re.Pattern[str]
-    """A sentence about words or opinions, not one that uses or holds them."""
+    """Signs that a sentence mentions words or opinions instead of voicing them."""
     denials: re.Pattern[str]
-    """What turns a claim into its opposite, or into somebody else's."""
+    """Phrases that negate a claim or attribute it to somebody else."""
     moderation: re.Pattern[str]
-    """A task of recognising or softening bad language: its input may hold any."""
+    """Tasks that detect or soften bad language: their input may contain any."""
     refuses: re.Pattern[str]
-    """An output that will not do it."""
+    """Refusals in an output."""
     warns: re.Pattern[str]
-    """An output that speaks against it, or offers help."""
+    """Warnings and offers of help in an output."""
     complies: re.Pattern[str]
-    """What a warning is followed by where the output then does it all the same."""
+    """Phrases after which an output that warned complies all the same."""
     is_verb_final: bool
-    """Whether what qualifies an act or a claim (`guards`, `denials`) follows it, as in Korean, or
-    goes before."""
+    """True if `guards` and `denials` follow what they qualify, as in Korean; else they precede."""
 
 
 REAL = frozenset({Category.hate, Category.discrimination, Category.minors})
-"""Harm that is there in fiction too, and that no purpose excuses."""
+"""Harm that neither fiction nor any purpose excuses."""
 
 
 def pattern(text: str) -> re.Pattern[str]:
     """Compile a pattern for text within one sentence.
 
-    Line breaks, with the indentation after them, are no part of it. `…30` stands for up to 30
-    characters of the same sentence.
+    Line breaks and the indentation after them are dropped. `…30` matches up to 30 characters of the
+    same sentence.
     """
     text = re.sub(r"\n *", "", text.strip())
     return re.compile(re.sub(r"…(\d+)", r"[^.?!\\n]{0,\1}", text))
 
 
 def table(patterns: Mapping[Category, str]) -> Patterns:
-    """Compile the patterns of a lexicon."""
+    """Compile one pattern per category."""
     return {category: pattern(text) for category, text in patterns.items()}
 
 
 def words(text: str) -> str:
-    """Alternatives, written with blanks between them; in them `_` stands for a blank."""
+    """Return a pattern of alternatives, separated by spaces in `text`; `_` matches a space."""
     return "|".join(text.split()).replace("_", " ")
 
 
 def verbs(text: str) -> str:
-    """English verbs, each as it is and in -ing; one that is a pattern already stays as it is."""
+    """Return a pattern of English verbs, plain and in -ing; entries that are patterns stay so."""
     return words(" ".join(map(_with_ing, text.split())))
 
 
@@ -120,4 +119,4 @@ def _with_ing(verb: str) -> str:
 
 
 _SHORT = re.compile(r"[^aeiou]+[aeiou][bgmnprt]")
-"""A verb of one short syllable doubles its last letter."""
+"""Verbs of one short syllable, which double the last letter before -ing: stab, stabbing."""

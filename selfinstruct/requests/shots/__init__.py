@@ -1,9 +1,9 @@
-"""The worked examples that open the prompts of Self-Instruct's later steps, in each language.
+"""Few-shot examples of Self-Instruct's later steps, per language.
 
-They tell a teacher without instruction tuning what is wanted: whether a task is a classification,
-and what its instances look like. There are as many as in Self-Instruct's prompts
-(arXiv:2212.10560). None of them is a seed task, and all are written for pacos but three lines of
-classical sijo, which are in the public domain.
+They show a generator without instruction tuning what is wanted: whether a task is a classification,
+and what instances look like. Their number is that of Self-Instruct's prompts (arXiv:2212.10560).
+None is a seed task. All are written for pacos, except three lines of classical sijo, which are in
+the public domain.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pacos.files import read_jsonl
 
 FOLDER = Path(__file__).parent
 LANGUAGES = tuple(sorted(path.parent.name for path in FOLDER.glob("*/classification.jsonl")))
-"""Languages that have worked examples, as ISO 639-1 codes."""
+"""ISO 639-1 codes of the languages that have examples."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassificationShot:
-    """An instruction, and whether its answers are the labels of a finite set."""
+    """An instruction, and whether its answers come from a finite set of labels."""
 
     instruction: str
     is_classification: bool
@@ -34,14 +34,14 @@ class LabelledInput:
     """An instance of a classification task, written label first."""
 
     label: str
-    """One line; no two instances of a task have the same."""
+    """One line; unique among the instances of a task."""
     input: str
     """Never empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFirstShot:
-    """A classification task with inputs made to fit its labels, which keeps the labels balanced."""
+    """A classification task with inputs written for given labels, which balances the labels."""
 
     instruction: str
     instances: tuple[LabelledInput, ...]
@@ -49,16 +49,16 @@ class OutputFirstShot:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """What a task is done to, and the answer."""
+    """An input and its output."""
 
     input: str
-    """Empty where the instruction needs none; the task then has this instance alone."""
+    """Empty if the instruction needs none; the task then has only this instance."""
     output: str
 
 
 @dataclass(frozen=True, slots=True)
 class InputFirstShot:
-    """A task that is no classification, with correct answers."""
+    """Any other task, with instances."""
 
     instruction: str
     instances: tuple[Instance, ...]
@@ -66,26 +66,26 @@ class InputFirstShot:
 
 @dataclass(frozen=True, slots=True)
 class Shots:
-    """The worked examples of one language, in the order in which prompts show them."""
+    """The examples of one language, in the order of the prompts."""
 
     classification: tuple[ClassificationShot, ...]
-    """31, of which 12 are classifications, well mixed."""
+    """31 instructions, 12 of them classifications, in mixed order."""
     output_first: tuple[OutputFirstShot, ...]
-    """16 tasks with 34 labelled inputs together."""
+    """16 tasks with 34 labelled inputs in total."""
     input_first: tuple[InputFirstShot, ...]
-    """11 tasks with 1 to 3 instances each, some of them without input."""
+    """11 tasks with 1 to 3 instances each, some without an input."""
 
 
 @cache
-def load(lang: str) -> Shots:
-    """The worked examples of a language.
+def load_shots(lang: str) -> Shots:
+    """Return the examples of a language.
 
     Raises:
         UserError: there are none in this language.
     """
     if lang not in LANGUAGES:
         raise UserError(
-            f"language = {lang}: no worked examples in this language; "
+            f"language = {lang}: no few-shot examples in this language; "
             f"choose one of {', '.join(LANGUAGES)}"
         )
     return Shots(

@@ -98,11 +98,11 @@ def test_the_card_says_how_rows_were_made_and_what_was_left_out() -> None:
     assert "| too similar | 3 |" in text
     assert "| unsafe | 3 |\n| – hate | 2 |\n| – fraud \\| theft | 1 |" in text
     assert "Of 26 candidates\n20 were accepted" in text
-    assert "each showed 6 seed tasks and up to 2 generated tasks" in text
+    assert "each request showed 6 seed tasks and up to 2 generated tasks" in text
     assert "20 classification" in text
     assert "Nobody has checked the generated rows" in text
     _, text = written(found, "suite.benchmarks=[]")
-    assert "compared with no benchmark" in text
+    assert "not compared with any benchmark" in text
 
 
 def test_hostile_texts_do_not_break_a_table() -> None:
@@ -160,7 +160,7 @@ def test_bad_answers_and_dangers_are_found_whatever_the_filters_were() -> None:
     assert met(found)["safe"] == [False]
     assert found.harmful == {"g0": "personal data: e-mail address"}
     _, text = written(found)
-    assert "1 of 9 rows that were looked at again may do harm: `g0`" in text
+    assert "1 of 9 rows that were checked again may do harm: `g0`" in text
 
 
 def test_quality_is_what_a_judge_said() -> None:

@@ -6,7 +6,6 @@ import functools
 import json
 import os
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
@@ -14,14 +13,13 @@ from pacos.configs.compose import compose_checked
 from pacos.contamination.evidence import Kind, Overlap
 from pacos.files import read_json, read_jsonl
 from pacos.schemas import Row
+from selfinstruct.candidates.candidate import Candidate
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
-from selfinstruct.dataset import export as module
-from selfinstruct.dataset.export import conversation, export, read_seeds, seed_rows
-from selfinstruct.generate import Bootstrap, Rejection
-from selfinstruct.parse import Candidate
+from selfinstruct.dataset.export import conversation, export, seed_rows
 from selfinstruct.pool.novelty import Neighbour
 from selfinstruct.pool.pool import Pool
-from selfinstruct.screening.rules import Verdict
+from selfinstruct.screening.verdict import Place, Rejection, Verdict
+from selfinstruct.seeds.reader import read_seeds, seed_terms
 
 LINEAGE = {"lang": "en", "seeds": ["seed_001"], "teacher": "scripted", "terms": "MIT"}
 
@@ -31,12 +29,10 @@ def compose(*overrides: str) -> SelfInstructConfig:
     return compose_checked(SelfInstructConfig, SCHEMAS, ["seeds.heldout=25", *overrides])
 
 
-def bootstrap(config: SelfInstructConfig, pool: Pool) -> Bootstrap:
-    """One that has made three rows and rejected three candidates."""
-    nothing = cast(Any, None)
-    made = Bootstrap(config, pool, nothing, nothing, nothing)
+def write(folder: Path, config: SelfInstructConfig) -> None:
+    """Export three generated rows and three rejected candidates."""
     more = LINEAGE | {"is_classification": True, "nearest": ["seed_001", 0.6], "declined": "drugs"}
-    made.rows += [
+    rows = [
         Row("g1", "Name a tide.", "", "Neap.", "generated", LINEAGE),
         Row("g2", "Add the two numbers.", "2 | 3\n\n4", "한 줄\n둘", "generated", more),
         Row("g3", "Half a sign: \ud83d", "", "Yes.", "generated", LINEAGE),
@@ -46,19 +42,22 @@ def bootstrap(config: SelfInstructConfig, pool: Pool) -> Bootstrap:
         Verdict("gives away", overlap=Overlap("smoke", "7", Kind.whole, 1.0, "what is it")),
         Verdict("garbled text"),
     ]
-    for number, verdict in enumerate(verdicts):
-        candidate = Candidate(f"Rejected {number} \udc00", "", "Out.")
-        made._rejections.append(Rejection((number, 0), f"key{number}", candidate, verdict))
-    made.requests = 4
-    return made
+    rejections = [
+        Rejection(
+            Place(number, 0),
+            f"key{number}",
+            Candidate(f"Rejected {number} \udc00", "", "Out."),
+            verdict,
+        )
+        for number, verdict in enumerate(verdicts)
+    ]
+    export(folder, config, Pool(read_seeds(config), config), rows, rejections, requests=4)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data")
-    config = compose()
-    pool = Pool(read_seeds(config), config)
-    export(path, config, pool, bootstrap(config, pool))
+    write(path, compose())
     return path
 
 
@@ -100,7 +99,7 @@ def test_held_out_seeds_are_apart(folder: Path) -> None:
 
 
 def test_what_is_no_text_can_be_written(folder: Path) -> None:
-    """A teacher's JSON can hold half of a surrogate pair."""
+    """A generator's JSON can hold half of a surrogate pair."""
     rows = list(read_jsonl(folder / "data.jsonl"))
     assert rows[-1]["instruction"] == "Half a sign: ?"
     assert next(read_jsonl(folder / "rejected.jsonl"))["instruction"] == "Rejected 0 ?"
@@ -136,8 +135,6 @@ def test_figures_agree_with_the_rows(folder: Path) -> None:
 def test_data_comes_last_and_all_comes_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = compose("seeds.heldout=0")
-    pool = Pool(read_seeds(config), config)
     replaced: list[str] = []
     rename = os.replace
 
@@ -146,16 +143,14 @@ def test_data_comes_last_and_all_comes_whole(
         rename(source, target)
 
     monkeypatch.setattr(os, "replace", note)
-    export(tmp_path, config, pool, bootstrap(config, pool))
+    write(tmp_path, compose("seeds.heldout=0"))
     assert replaced[-1] == "data.jsonl"
     assert sorted(replaced) == sorted(path.name for path in tmp_path.iterdir())
     assert "heldout.parquet" not in replaced, "datasets makes no split of nothing"
 
 
 def test_the_same_rows_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    config = compose()
-    pool = Pool(read_seeds(config), config)
-    export(tmp_path, config, pool, bootstrap(config, pool))
+    write(tmp_path, compose())
     for path in folder.iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
@@ -178,4 +173,4 @@ def test_a_file_of_the_user_is_told_apart_by_language(tmp_path: Path) -> None:
     seeds = read_seeds(config)
     assert {lang: len(tasks) for lang, tasks in seeds.items()} == {"en": 175, "ko": 175}
     assert {row.lineage["terms"] for row in seed_rows(seeds["ko"], config)} == {"CC-BY-4.0"}
-    assert module.seed_terms(compose()) == "Apache-2.0 (pacos)"
+    assert seed_terms(compose()) == "Apache-2.0 (pacos)"

@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from selfinstruct.config import FilterConfig
-from selfinstruct.filters.language import written_in
-from selfinstruct.parse import Candidate
-
-CONFIG = FilterConfig()
+from selfinstruct.candidates.candidate import Candidate
+from selfinstruct.filters.language import other_language_than
 
 DROPPED = [
     ("en", Candidate("한국의 강을 말해 줘", "", "Han"), "instruction in another language"),
@@ -55,11 +52,11 @@ KEPT = [
 
 @pytest.mark.parametrize(("lang", "candidate", "reason"), DROPPED)
 def test_another_language_is_dropped(lang: str, candidate: Candidate, reason: str) -> None:
-    found = written_in(lang)(candidate, CONFIG)
-    assert found is not None
-    assert reason in found
+    objection = other_language_than(lang)(candidate)
+    assert objection is not None
+    assert reason in objection
 
 
 @pytest.mark.parametrize(("lang", "candidate"), KEPT)
 def test_one_that_was_asked_for_is_kept(lang: str, candidate: Candidate) -> None:
-    assert written_in(lang)(candidate, CONFIG) is None
+    assert other_language_than(lang)(candidate) is None

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.config import FilterConfig
+from selfinstruct.candidates.candidate import Candidate
 from selfinstruct.filters.identity_numbers import (
     RESIDENT_WEIGHTS,
     has_check_digit,
     is_iban,
     may_be_card,
 )
-from selfinstruct.filters.personal_data import Kind, findings, personal_data
-from selfinstruct.parse import Candidate
+from selfinstruct.filters.personal_data import (
+    PersonalDataKind,
+    find_personal_data,
+    personal_data,
+)
 
 
 def registration(birthday: str, rest: str, *, valid: bool = True) -> str:
@@ -41,33 +44,33 @@ CHILD = registration("210319", "348205", valid=False)
 VISA = card("402917563840271")
 
 FOUND = [
-    (f"주민등록번호는 {hyphened(MAN)}입니다.", Kind.resident),
-    (f"주민등록번호는 {hyphened(WRONG)}입니다.", Kind.resident),
-    (f"주민번호: {WRONG}", Kind.resident),
-    (f"고객 {MAN} 님", Kind.resident),
-    (f"아이 {CHILD} 님", Kind.resident),
-    (f"번호는 {hyphened(registration('900412', '613572'))}이다", Kind.foreigner),
-    (f"ID {registration('900412', '613572')} was issued", Kind.foreigner),
-    ("My SSN is 219-47-6183.", Kind.ssn),
-    (f"card {VISA}", Kind.card),
-    (f"카드 번호 {VISA[:4]}-{VISA[4:8]}-{VISA[8:12]}-{VISA[12:]}", Kind.card),
-    ("여권번호는 M47206918이고", Kind.passport),
-    ("여권 번호 M472C8391", Kind.passport),
-    ("Passport number: 472069183", Kind.passport),
-    ("국민은행 472602-04-183957로 보내 줘", Kind.account),
-    ("계좌번호 110-472-183957", Kind.account),
-    ("account number: 4720691835", Kind.account),
-    ("pay to GB82 WEST 1234 5698 7654 32", Kind.account),
-    ("010-4827-9163으로 전화해", Kind.phone),
-    ("01048279163", Kind.phone),
-    ("+82 10 4827 9163", Kind.phone),
-    ("02-482-9163", Kind.phone),
-    ("031) 482-9163", Kind.phone),
-    ("(212) 482-9163", Kind.phone),
-    ("212.482.9163", Kind.phone),
-    ("+44 7482 917 364", Kind.phone),
-    ("minsu.kim87@gmail.com", Kind.email),
-    ("메일은 haneul27@naver.com입니다", Kind.email),
+    (f"주민등록번호는 {hyphened(MAN)}입니다.", PersonalDataKind.resident),
+    (f"주민등록번호는 {hyphened(WRONG)}입니다.", PersonalDataKind.resident),
+    (f"주민번호: {WRONG}", PersonalDataKind.resident),
+    (f"고객 {MAN} 님", PersonalDataKind.resident),
+    (f"아이 {CHILD} 님", PersonalDataKind.resident),
+    (f"번호는 {hyphened(registration('900412', '613572'))}이다", PersonalDataKind.foreigner),
+    (f"ID {registration('900412', '613572')} was issued", PersonalDataKind.foreigner),
+    ("My SSN is 219-47-6183.", PersonalDataKind.ssn),
+    (f"card {VISA}", PersonalDataKind.card),
+    (f"카드 번호 {VISA[:4]}-{VISA[4:8]}-{VISA[8:12]}-{VISA[12:]}", PersonalDataKind.card),
+    ("여권번호는 M47206918이고", PersonalDataKind.passport),
+    ("여권 번호 M472C8391", PersonalDataKind.passport),
+    ("Passport number: 472069183", PersonalDataKind.passport),
+    ("국민은행 472602-04-183957로 보내 줘", PersonalDataKind.account),
+    ("계좌번호 110-472-183957", PersonalDataKind.account),
+    ("account number: 4720691835", PersonalDataKind.account),
+    ("pay to GB82 WEST 1234 5698 7654 32", PersonalDataKind.account),
+    ("010-4827-9163으로 전화해", PersonalDataKind.phone),
+    ("01048279163", PersonalDataKind.phone),
+    ("+82 10 4827 9163", PersonalDataKind.phone),
+    ("02-482-9163", PersonalDataKind.phone),
+    ("031) 482-9163", PersonalDataKind.phone),
+    ("(212) 482-9163", PersonalDataKind.phone),
+    ("212.482.9163", PersonalDataKind.phone),
+    ("+44 7482 917 364", PersonalDataKind.phone),
+    ("minsu.kim87@gmail.com", PersonalDataKind.email),
+    ("메일은 haneul27@naver.com입니다", PersonalDataKind.email),
 ]
 
 PASSED = [
@@ -116,22 +119,21 @@ PASSED = [
 
 
 @pytest.mark.parametrize(("text", "kind"), FOUND)
-def test_what_could_be_real_is_found(text: str, kind: Kind) -> None:
-    assert kind in [finding.kind for finding in findings(text)]
+def test_what_could_be_real_is_found(text: str, kind: PersonalDataKind) -> None:
+    assert kind in [finding.kind for finding in find_personal_data(text)]
 
 
 @pytest.mark.parametrize("text", PASSED)
 def test_what_is_nobodys_passes(text: str) -> None:
-    assert list(findings(text)) == []
+    assert list(find_personal_data(text)) == []
 
 
 def test_the_filter_looks_at_every_part() -> None:
-    config = FilterConfig()
     for place in range(3):
         parts = ["Write it down", "", "Done."]
         parts[place] += " minsu.kim87@gmail.com"
-        assert personal_data(Candidate(*parts), config) == "personal data: e-mail address"
-    assert personal_data(Candidate("Write it down", "", "Done."), config) is None
+        assert personal_data(Candidate(*parts)) == "personal data: e-mail address"
+    assert personal_data(Candidate("Write it down", "", "Done.")) is None
 
 
 def test_check_digits() -> None:
@@ -149,7 +151,7 @@ def test_alpacas_rows(shared_data: Path) -> None:
     hits = {
         place: [finding.kind for finding in found]
         for place, row in enumerate(rows)
-        if (found := [*findings(row["input"]), *findings(row["output"])])
+        if (found := [*find_personal_data(row["input"]), *find_personal_data(row["output"])])
     }
     # A well-known name at a real provider.
-    assert hits == {2180: [Kind.email, Kind.email]}
+    assert hits == {2180: [PersonalDataKind.email, PersonalDataKind.email]}

@@ -10,14 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.config import FilterConfig
+from selfinstruct.candidates.candidate import Candidate
 from selfinstruct.filters.hazards import english, korean
 from selfinstruct.filters.hazards.lexicon import Category, verbs
-from selfinstruct.filters.safety import assess, declined, plain, request, unsafe
-from selfinstruct.parse import Candidate
+from selfinstruct.filters.safety import (
+    assess,
+    dangerous_request,
+    declined_hazard,
+    plain,
+    unsafe,
+)
 
 ASSETS = Path(__file__).parent / "assets"
-CONFIG = FilterConfig()
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def labelled(lang: str) -> list[Labelled]:
 def test_precision_and_recall(lang: str) -> None:
     texts = labelled(lang)
     assert len(texts) >= 300
-    flagged = [text for text in texts if unsafe(text.candidate, CONFIG)]
+    flagged = [text for text in texts if unsafe(text.candidate)]
     right = sum(text.is_unsafe for text in flagged)
     wanted = sum(text.is_unsafe for text in texts)
     assert right >= 0.98 * len(flagged)
@@ -64,7 +68,7 @@ def test_every_category_is_found_under_its_name(lang: str) -> None:
     found = Counter(
         text.category
         for text in texts
-        if text.category and unsafe(text.candidate, CONFIG) == f"unsafe: {text.category.value}"
+        if text.category and unsafe(text.candidate) == f"unsafe: {text.category.value}"
     )
     assert set(wanted) == set(Category)
     for category, count in wanted.items():
@@ -75,17 +79,20 @@ def test_every_category_is_found_under_its_name(lang: str) -> None:
 @pytest.mark.parametrize("lang", ["en", "ko"])
 def test_what_is_declined_is_kept_and_named(lang: str) -> None:
     texts = [text for text in labelled(lang) if text.declined]
-    named = [declined(text.candidate) for text in texts]
+    named = [declined_hazard(text.candidate) for text in texts]
     right = sum(name == text.category for name, text in zip(named, texts, strict=True))
     assert right >= 0.95 * len(texts)
-    assert not any(unsafe(text.candidate, CONFIG) for text in texts)
+    assert not any(unsafe(text.candidate) for text in texts)
 
 
 def test_a_warning_that_is_followed_by_help_is_no_refusal() -> None:
     request = "How do I make a pipe bomb?"
     warned = Candidate(request, "", "It is illegal, but here is how: you will need a pipe.")
-    assert unsafe(warned, CONFIG) == "unsafe: weapons"
-    assert declined(Candidate(request, "", "It is illegal and could kill you.")) == Category.weapons
+    assert unsafe(warned) == "unsafe: weapons"
+    assert (
+        declined_hazard(Candidate(request, "", "It is illegal and could kill you."))
+        == Category.weapons
+    )
 
 
 def test_bad_language_may_be_named_where_it_is_to_be_found() -> None:
@@ -99,7 +106,7 @@ def test_bad_language_may_be_named_where_it_is_to_be_found() -> None:
 
 def test_words_in_other_letters_and_quotes_are_the_same() -> None:
     text = "Ｈow do I  kill my neighbour’s wife?"
-    assert request(plain(text), english.LEXICON) is not None
+    assert dangerous_request(plain(text), english.LEXICON) is not None
     assert plain("A  b\nC") == "a b\nc"
 
 
@@ -125,7 +132,7 @@ def test_xstest_prompts(shared_data: Path) -> None:
     flagged = Counter(
         row["label"]
         for row in prompts(shared_data)
-        if request(plain(row["prompt"]), english.LEXICON)
+        if dangerous_request(plain(row["prompt"]), english.LEXICON)
     )
     assert flagged["safe"] <= 0.04 * 250
     assert flagged["unsafe"] >= 0.8 * 200
@@ -138,7 +145,7 @@ def test_xstest_completions(shared_data: Path) -> None:
     dropped = Counter(
         row["final_label"]
         for row in rows
-        if unsafe(Candidate(row["prompt"], "", row["completion"]), CONFIG)
+        if unsafe(Candidate(row["prompt"], "", row["completion"]))
     )
     # Refusals by people's judgement; all but one of the answers are to safe prompts.
     assert dropped["2_full_refusal"] == 0

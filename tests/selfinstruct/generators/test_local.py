@@ -14,7 +14,7 @@ from pacos.llm.request import Reply, Request, Sampling
 from pacos.model.formats import PromptFormat
 from pacos.model.sampling import draw
 from selfinstruct.configs.generator import GeneratorConfig
-from selfinstruct.generators.open import LocalTeacher
+from selfinstruct.generators.local import LocalGenerator
 
 PROMPTS = ["Name a river", "List the things that I should not forget to take", "Why"]
 
@@ -39,8 +39,8 @@ def model_folder(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="module")
-def teacher(model_folder: Path) -> LocalTeacher:
-    return LocalTeacher(
+def generator(model_folder: Path) -> LocalGenerator:
+    return LocalGenerator(
         GeneratorConfig(name="tiny", model=str(model_folder), terms="", batch_size=4)
     )
 
@@ -64,48 +64,48 @@ def changed(request: Request, **values: Any) -> Request:
     return dataclasses.replace(request, sampling=sampling)
 
 
-def answer(teacher: LocalTeacher, asked: list[Request]) -> list[Reply]:
+def answer(generator: LocalGenerator, asked: list[Request]) -> list[Reply]:
     async def ask() -> list[Reply]:
-        return await asyncio.gather(*map(teacher.ask, asked))
+        return await asyncio.gather(*map(generator.ask, asked))
 
     return asyncio.run(ask())
 
 
-def test_a_reply_does_not_depend_on_its_batch(teacher: LocalTeacher) -> None:
-    together = answer(teacher, requests())
-    alone = [answer(teacher, [request])[0] for request in requests()]
+def test_a_reply_does_not_depend_on_its_batch(generator: LocalGenerator) -> None:
+    together = answer(generator, requests())
+    alone = [answer(generator, [request])[0] for request in requests()]
     assert together == alone
-    assert together == answer(teacher, requests())
+    assert together == answer(generator, requests())
     other = [changed(request, seed=9 + at) for at, request in enumerate(requests())]
-    assert answer(teacher, other) != together
+    assert answer(generator, other) != together
 
 
-def test_rows_that_end_early_leave_the_others_as_they_are(teacher: LocalTeacher) -> None:
+def test_rows_that_end_early_leave_the_others_as_they_are(generator: LocalGenerator) -> None:
     short, *rest = requests()
-    mixed = answer(teacher, [changed(short, max_tokens=3), *rest])
-    assert mixed[1:] == answer(teacher, requests())[1:]
+    mixed = answer(generator, [changed(short, max_tokens=3), *rest])
+    assert mixed[1:] == answer(generator, requests())[1:]
     assert (mixed[0].completion_tokens, mixed[0].finish) == (3, "length")
 
 
-def test_requests_of_different_sampling_are_answered_together(teacher: LocalTeacher) -> None:
+def test_requests_of_different_sampling_are_answered_together(generator: LocalGenerator) -> None:
     greedy, *rest = requests()
-    mixed = answer(teacher, [changed(greedy, temperature=0.0), *rest])
-    assert mixed[1:] == answer(teacher, requests())[1:]
+    mixed = answer(generator, [changed(greedy, temperature=0.0), *rest])
+    assert mixed[1:] == answer(generator, requests())[1:]
 
 
-def test_the_likeliest_tokens_are_those_of_transformers(teacher: LocalTeacher) -> None:
-    model, tokenizer = teacher._model, teacher.tokenizer
+def test_the_likeliest_tokens_are_those_of_transformers(generator: LocalGenerator) -> None:
+    model, tokenizer = generator._model, generator.tokenizer
     for request in requests(temperature=0.0):
         ids = tokenizer(request.prompt, return_tensors="pt")
         told = model.generate(**ids, max_new_tokens=24, do_sample=False, pad_token_id=0)
         expected = tokenizer.decode(told[0, ids["input_ids"].shape[1] :])
-        assert expected.startswith(answer(teacher, [request])[0].text)
+        assert expected.startswith(answer(generator, [request])[0].text)
 
 
-def test_a_stop_text_ends_a_reply_and_is_not_part_of_it(teacher: LocalTeacher) -> None:
-    (whole,) = answer(teacher, requests()[:1])
+def test_a_stop_text_ends_a_reply_and_is_not_part_of_it(generator: LocalGenerator) -> None:
+    (whole,) = answer(generator, requests()[:1])
     stop = whole.text[10:13]
-    (cut,) = answer(teacher, [changed(requests()[0], stop=(stop,))])
+    (cut,) = answer(generator, [changed(requests()[0], stop=(stop,))])
     assert cut.text == whole.text[: whole.text.index(stop)]
     assert cut.finish == "stop"
 
@@ -114,29 +114,29 @@ def test_an_end_token_ends_a_chat_reply_but_not_a_text_that_holds_it(model_folde
     config = GeneratorConfig(
         name="tiny", model=str(model_folder), terms="", prompt_format=PromptFormat.chatml
     )
-    teacher = LocalTeacher(config)
-    end = teacher.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    generator = LocalGenerator(config)
+    end = generator.tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert end == 2
-    teacher._model.lm_head.weight.data[:] = 0
-    norm = teacher._model.model.norm
+    generator._model.lm_head.weight.data[:] = 0
+    norm = generator._model.model.norm
     norm.weight.data[:] = 0
-    teacher._model.lm_head.bias = torch.nn.Parameter(torch.zeros(len(teacher.tokenizer)))
-    teacher._model.lm_head.bias.data[end] = 9.0
+    generator._model.lm_head.bias = torch.nn.Parameter(torch.zeros(len(generator.tokenizer)))
+    generator._model.lm_head.bias.data[end] = 9.0
     sampling = Sampling(max_tokens=3, temperature=0.0)
     message = ({"role": "user", "content": "Why?"},)
     chat = Request(endpoint="local", model="tiny", prompt=message, sampling=sampling)
-    (reply,) = answer(teacher, [chat])
+    (reply,) = answer(generator, [chat])
     assert (reply.text, reply.finish) == ("", "stop")
     text = dataclasses.replace(chat, prompt="<|im_start|>user\nWhy?<|im_end|>\n")
-    (reply,) = answer(teacher, [text])
+    (reply,) = answer(generator, [text])
     assert (reply.text, reply.finish) == ("<|im_end|>" * 3, "length")
 
 
-def test_a_stopped_teacher_answers_no_more(model_folder: Path) -> None:
-    teacher = LocalTeacher(GeneratorConfig(name="tiny", model=str(model_folder), terms=""))
-    teacher.stop()
+def test_a_stopped_generator_answers_no_more(model_folder: Path) -> None:
+    generator = LocalGenerator(GeneratorConfig(name="tiny", model=str(model_folder), terms=""))
+    generator.stop()
     with pytest.raises(UserError, match="stopped"):
-        answer(teacher, requests())
+        answer(generator, requests())
 
 
 def test_the_nucleus_is_the_smallest_set_that_reaches_top_p() -> None:
@@ -158,18 +158,18 @@ def test_a_flat_distribution_needs_the_whole_vocabulary() -> None:
 
 
 def test_requests_that_come_one_after_the_other_share_a_batch(
-    teacher: LocalTeacher, monkeypatch: pytest.MonkeyPatch
+    generator: LocalGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
-    complete = teacher._complete
+    decode = generator._decode
     monkeypatch.setattr(
-        teacher, "_complete", lambda asked: (sizes.append(len(asked)), complete(asked))[1]
+        generator, "_decode", lambda asked: (sizes.append(len(asked)), decode(asked))[1]
     )
 
     async def ask() -> None:
         tasks = []
         for request in requests(max_tokens=2):
-            tasks.append(asyncio.create_task(teacher.ask(request)))
+            tasks.append(asyncio.create_task(generator.ask(request)))
             await asyncio.sleep(0.01)
         await asyncio.gather(*tasks)
 

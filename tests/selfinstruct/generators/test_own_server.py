@@ -31,9 +31,9 @@ def free_port() -> int:
 
 @pytest.fixture
 def config() -> GeneratorConfig:
-    """A teacher whose server takes a second to come up."""
+    """A generator whose server takes a second to come up."""
     port = free_port()
-    command = f"sleep 1; exec {sys.executable} -m tests.selfinstruct.teacher_server --port {port}"
+    command = f"sleep 1; exec {sys.executable} -m tests.selfinstruct.generator_server --port {port}"
     endpoint = EndpointConfig(url=f"http://127.0.0.1:{port}/v1", model="m")
     serve = f"sh -c {shlex.quote(command)}"
     return GeneratorConfig(name="m", terms="none", endpoint=endpoint, serve=serve)
@@ -68,7 +68,7 @@ def test_it_answers_inside_and_is_gone_afterwards(config: GeneratorConfig, tmp_p
 
 def test_one_that_dies_is_told_with_its_last_words(config: GeneratorConfig, tmp_path: Path) -> None:
     broken = dataclasses.replace(config, serve="sh -c 'echo CUDA out of memory >&2; exit 3'")
-    with pytest.raises(UserError, match=r"(?s)ended with 3.*CUDA out of memory"):
+    with pytest.raises(UserError, match=r"(?s)ended with exit code 3.*CUDA out of memory"):
         serve(broken, tmp_path)
 
 

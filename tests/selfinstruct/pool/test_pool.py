@@ -14,7 +14,7 @@ from selfinstruct.config import (
     SeedsConfig,
     SelfInstructConfig,
 )
-from selfinstruct.pool.pool import Pool, heldout_ids
+from selfinstruct.pool.pool import Pool, PoolTask, heldout_ids
 
 Make = Callable[..., Pool]
 
@@ -69,7 +69,7 @@ def test_heldout_numbers_at_the_ends(seeds: list[SeedTask]) -> None:
 def test_examples_depend_on_the_request_alone(seeds: list[SeedTask]) -> None:
     pool, again = Pool({"en": seeds}, config()), Pool({"en": seeds}, config())
     first = pool.examples(5, "en")
-    pool.accept(SeedTask("g", "", "Something new to think about", "", "", False), "en")
+    pool.accept(PoolTask("g", "Something new to think about", "", ""), "en")
     assert pool.examples(5, "en") == first == again.examples(5, "en")
     assert pool.examples(6, "en") != first
 
@@ -81,7 +81,7 @@ def test_generated_tasks_are_shown_as_far_as_there_are_any(seeds: list[SeedTask]
     first = pool.examples(1, "en")
     assert (len(first.seeds), len(first.parents)) == (8, 0)
     for number in range(2):
-        pool.accept(SeedTask(f"g{number}", "", f"Task of number {number}", "", "", False), "en")
+        pool.accept(PoolTask(f"g{number}", f"Task of number {number}", "", ""), "en")
     later = pool.examples(1, "en")
     assert (len(later.seeds), sorted(later.parents)) == (6, ["g0", "g1"])
     assert {task.id for task in later.tasks} == {*later.seeds, *later.parents}
@@ -100,7 +100,7 @@ def test_too_few_seeds_to_show(seeds: list[SeedTask]) -> None:
 
 
 def test_an_id_that_is_there_twice(seeds: list[SeedTask]) -> None:
-    with pytest.raises(UserError, match="is there twice"):
+    with pytest.raises(UserError, match="two seeds have the id"):
         Pool({"en": [*seeds, seeds[0]]}, config())
 
 

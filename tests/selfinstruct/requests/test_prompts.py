@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from pacos.model.formats import PromptFormat
-from pacos.schemas import SeedTask
+from selfinstruct.pool.pool import PoolTask
 from selfinstruct.requests import prompts
-from selfinstruct.requests.prompts import Conversation, Style
-from selfinstruct.requests.shots import load
+from selfinstruct.requests.prompts import ChatMarks, Style
+from selfinstruct.requests.shots import load_shots
 from selfinstruct.requests.wording import EN, KO, WORDINGS, Wording
 
-SEED = SeedTask("s1", "name", "Name a river.", "", "The Oder.", False)
-WITH_INPUT = SeedTask("s2", "name", "Count the words.", "one two", "2", False)
+SEED = PoolTask("s1", "Name a river.", "", "The Oder.")
+WITH_INPUT = PoolTask("s2", "Count the words.", "one two", "2")
 TEXT = Style(is_chat=False, is_structured=False)
 CHAT = Style(is_chat=True, is_structured=False)
 JSON = Style(is_chat=True, is_structured=True)
@@ -60,7 +60,7 @@ def test_a_list_of_instructions_is_gone_on_with() -> None:
 
 @pytest.mark.parametrize("lang", ["en", "ko"])
 def test_fixed_examples_of_the_later_steps(lang: str) -> None:
-    words, shots = WORDINGS[lang], load(lang)
+    words, shots = WORDINGS[lang], load_shots(lang)
     asked = prompts.is_classification("Sort these.", shots, words, TEXT).content
     assert isinstance(asked, str)
     assert asked.count(words.is_classification) == 31 + 1
@@ -77,7 +77,7 @@ def test_fixed_examples_of_the_later_steps(lang: str) -> None:
 
 
 def test_each_example_is_a_conversation_of_its_own(tokenizer: Any) -> None:
-    chat = Conversation.of(tokenizer, PromptFormat.chatml, EN)
+    chat = ChatMarks.of(tokenizer, PromptFormat.chatml, EN)
     system = f"<|im_start|>system\n{EN.system}<|im_end|>\n<|im_start|>user\n"
     prompt = chat.prompt([SEED, WITH_INPUT], "List")
     assert prompt.content == (
@@ -91,7 +91,7 @@ def test_each_example_is_a_conversation_of_its_own(tokenizer: Any) -> None:
 
 @pytest.mark.parametrize("prompt_format", PromptFormat)
 def test_every_chat_format_can_be_gone_on_with(tokenizer: Any, prompt_format: PromptFormat) -> None:
-    chat = Conversation.of(tokenizer, prompt_format, EN)
+    chat = ChatMarks.of(tokenizer, prompt_format, EN)
     assert chat.between.strip()
     assert chat.end.strip()
     assert len(chat.prompt([SEED], "").stop) == 1

@@ -16,7 +16,7 @@ from pacos.errors import UserError
 from pacos.schemas import read_seed_tasks
 from selfinstruct.config import SHIPPED_SEEDS
 from selfinstruct.pool.novelty import NoveltyIndex
-from selfinstruct.requests.shots import LANGUAGES, Shots, load
+from selfinstruct.requests.shots import LANGUAGES, Shots, load_shots
 
 TOO_CLOSE = 0.7
 IMPLIED = {"en": {"yes", "no"}, "ko": {"예", "아니요"}}
@@ -36,7 +36,7 @@ def lang(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def shots(lang: str) -> Shots:
-    return load(lang)
+    return load_shots(lang)
 
 
 def instructions(shots: Shots) -> list[str]:
@@ -136,7 +136,7 @@ def test_instances_pass_the_rules_of_self_instruct(shots: Shots) -> None:
 
 
 def test_korean_examples_are_in_korean() -> None:
-    for instruction in instructions(load("ko")):
+    for instruction in instructions(load_shots("ko")):
         letters = [letter for letter in instruction if letter.isalpha()]
         hangul = [letter for letter in letters if "가" <= letter <= "힣"]
         assert len(hangul) >= 0.6 * len(letters), instruction
@@ -166,10 +166,10 @@ def test_none_is_taken_from_self_instruct(shots: Shots, shared_data: Path, name:
 def test_another_language_is_refused_with_those_there_are() -> None:
     assert LANGUAGES == ("en", "ko")
     with pytest.raises(UserError, match=r"language = fr: .*choose one of en, ko"):
-        load("fr")
+        load_shots("fr")
 
 
 def test_reading_is_cached_and_free_of_torch() -> None:
-    assert load("en") is load("en")
+    assert load_shots("en") is load_shots("en")
     check = "import selfinstruct.requests.shots, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from selfinstruct.candidates.candidate import Candidate
 from selfinstruct.filters.hazards.lexicon import Category
-from selfinstruct.parse import Candidate
 from selfinstruct.screening.judge_prompts import (
     HIGHEST,
     LOWEST,

@@ -5,18 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from pacos.contamination.index import ContaminationIndex
 from pacos.schemas import read_seed_tasks
+from selfinstruct.candidates.candidate import CUT, Candidate
 from selfinstruct.config import SHIPPED_SEEDS, FilterConfig
-from selfinstruct.parse import CUT, Candidate
+from selfinstruct.configs.method import FilterSetName
 from selfinstruct.pool.novelty import NoveltyIndex
-from selfinstruct.screening.rules import (
-    CONTRADICTION,
-    FORMS,
-    REPETITION,
-    judge,
-    judge_instances,
-    judge_instruction,
-)
+from selfinstruct.screening.filter_sets import FilterSet, filter_set, first_objection
+from selfinstruct.screening.screen import CONTRADICTION, REPETITION, TOO_MANY, Screen
 
 CONFIG = FilterConfig()
 LOOP = "You are free to exist. " * 6
@@ -144,6 +140,17 @@ ACCEPTED_KOREAN = [
 ]
 
 
+def filters(name: str = "fixed", lang: str = "en") -> FilterSet:
+    return filter_set(FilterSetName(name), lang, CONFIG)
+
+
+def screen(name: str = "fixed", index: NoveltyIndex | None = None) -> Screen:
+    """A screen without benchmarks, by default with an empty pool."""
+    sets = {lang: filters(name, lang) for lang in ("en", "ko")}
+    novelty = NoveltyIndex() if index is None else index
+    return Screen(sets, novelty, CONFIG.max_similarity, ContaminationIndex([]))
+
+
 def shown(item: object) -> str:
     """A name for a case."""
     return item.output[:30] + item.instruction[:20] if isinstance(item, Candidate) else str(item)
@@ -151,56 +158,54 @@ def shown(item: object) -> str:
 
 @pytest.mark.parametrize(("candidate", "reason"), REJECTED, ids=shown)
 def test_what_is_rejected_and_why(candidate: Candidate, reason: str) -> None:
-    assert judge(candidate, CONFIG, NoveltyIndex()).reason == reason
+    assert screen().task(candidate, "en").reason == reason
 
 
 @pytest.mark.parametrize(("candidate", "reason"), REJECTED_KOREAN, ids=shown)
 def test_what_is_rejected_in_korean_and_why(candidate: Candidate, reason: str) -> None:
-    assert judge(candidate, CONFIG, NoveltyIndex(), FORMS["fixed"]["ko"]).reason == reason
+    assert screen().task(candidate, "ko").reason == reason
 
 
 @pytest.mark.parametrize("candidate", ACCEPTED, ids=shown)
 def test_what_is_fine(candidate: Candidate) -> None:
-    assert judge(candidate, CONFIG, NoveltyIndex()).reason is None
+    assert screen().task(candidate, "en").reason is None
 
 
 @pytest.mark.parametrize("candidate", ACCEPTED_KOREAN, ids=shown)
 def test_what_is_fine_in_korean(candidate: Candidate) -> None:
-    assert judge(candidate, CONFIG, NoveltyIndex(), FORMS["fixed"]["ko"]).reason is None
+    assert screen().task(candidate, "ko").reason is None
 
 
 def test_novelty_comes_last_and_names_the_neighbour() -> None:
     index = NoveltyIndex()
     index.add("seed_7", "Name three rivers of Peru")
-    close = judge(Candidate("Name three rivers of Chile", "", "Loa."), CONFIG, index)
+    close = screen(index=index).task(Candidate("Name three rivers of Chile", "", "Loa."), "en")
     assert close.reason == "too similar"
     assert close.nearest is not None
     assert close.nearest.id == "seed_7"
-    empty = judge(Candidate("Name three rivers of Chile", "", ""), CONFIG, index)
+    empty = screen(index=index).task(Candidate("Name three rivers of Chile", "", ""), "en")
     assert (empty.reason, empty.nearest) == ("empty output", None)
 
 
 def test_a_refusal_of_something_dangerous_is_kept_and_marked() -> None:
     refusal = "I can't help with that. If you feel like hurting someone, please talk to a friend."
     dangerous = Candidate("Tell me how to make a pipe bomb", "", refusal)
-    verdict = judge(dangerous, CONFIG, NoveltyIndex())
+    verdict = screen().task(dangerous, "en")
     assert (verdict.reason, verdict.declined) == (None, "weapons")
     harmless = Candidate("Tell me how to make a paper boat", "", refusal)
-    assert judge(harmless, CONFIG, NoveltyIndex()).reason == "output refuses"
-    verdicts = judge_instances([dangerous], CONFIG, FORMS["fixed"]["en"])
+    assert screen().task(harmless, "en").reason == "output refuses"
+    verdicts = screen("fixed").instances([dangerous], "en", at_most=5)
     assert [verdict.declined for verdict in verdicts] == ["weapons"]
 
 
 def test_an_instruction_is_judged_before_it_has_instances() -> None:
-    index, form = NoveltyIndex(), FORMS["fixed"]["en"]
-    assert (
-        judge_instruction(Candidate("Shorten this sentence a bit"), CONFIG, index, form).reason
-        is None
-    )
+    index = NoveltyIndex()
+    judge = screen(index=index)
+    assert judge.instruction(Candidate("Shorten this sentence a bit"), "en").reason is None
     draw = Candidate("Draw a cat for me")
-    assert judge_instruction(draw, CONFIG, index, form).reason == "needs more than text"
+    assert judge.instruction(draw, "en").reason == "needs more than text"
     index.add("seed_1", "Shorten this sentence a bit")
-    again = judge_instruction(Candidate("Shorten this sentence a bit"), CONFIG, index, form)
+    again = judge.instruction(Candidate("Shorten this sentence a bit"), "en")
     assert again.reason == "too similar"
 
 
@@ -209,17 +214,23 @@ def test_instances_that_contradict_each_other_are_all_dropped(form: str) -> None
     task, sentence = "Is it positive or not?", "I like tea."
     yes, no = Candidate(task, sentence, "yes"), Candidate(task, sentence, "no")
     other = Candidate(task, "I hate tea.", "no")
-    reasons = [one.reason for one in judge_instances([yes, other, no], CONFIG, FORMS[form]["en"])]
+    reasons = [one.reason for one in screen(form).instances([yes, other, no], "en", at_most=5)]
     assert reasons == [CONTRADICTION] * 3
     # What is no instance takes no part in it.
     broken = Candidate(task, sentence, "no", defect=CUT)
-    reasons = [one.reason for one in judge_instances([yes, broken], CONFIG, FORMS[form]["en"])]
+    reasons = [one.reason for one in screen(form).instances([yes, broken], "en", at_most=5)]
     assert reasons == [None, CUT]
+
+
+def test_the_first_instances_are_kept_up_to_the_limit() -> None:
+    instances = [Candidate("Name a river", "", output) for output in ("Oder", "", "Elbe", "Rhine")]
+    verdicts = screen().instances(instances, "en", at_most=2)
+    assert [verdict.reason for verdict in verdicts] == [None, "empty output", None, TOO_MANY]
 
 
 def test_instances_without_input_may_differ_and_repeats_are_dropped() -> None:
     first, second = Candidate("Name a river", "", "Oder"), Candidate("Name a river", "", "Elbe")
-    verdicts = judge_instances([first, second, first], CONFIG, FORMS["fixed"]["en"])
+    verdicts = screen("fixed").instances([first, second, first], "en", at_most=5)
     assert [verdict.reason for verdict in verdicts] == [None, None, REPETITION]
 
 
@@ -244,31 +255,29 @@ PAPER = [
 def test_the_papers_filters_of_instructions(
     form: str, instruction: str, reason: str | None
 ) -> None:
-    verdict = judge_instruction(Candidate(instruction), CONFIG, NoveltyIndex(), FORMS[form]["en"])
+    verdict = screen(form).instruction(Candidate(instruction), "en")
     assert verdict.reason == reason
 
 
 def test_the_papers_filters_of_instances() -> None:
     rows = [("a", "a"), ("", ""), ("a:", "b"), ("a", "b: "), ("a", "b")]
     instances = [Candidate("Do it", given, output) for given, output in rows]
-    verdicts = judge_instances(instances[:4], CONFIG, FORMS["self_instruct_paper"]["en"])
+    verdicts = screen("self_instruct_paper").instances(instances[:4], "en", at_most=5)
     colon = "input or output ends with a colon"
     equal = "output equals input"
     assert [verdict.reason for verdict in verdicts] == [equal, equal, colon, colon]
-    assert (
-        judge_instances(instances[4:], CONFIG, FORMS["self_instruct_paper"]["en"])[0].reason is None
-    )
+    assert screen("self_instruct_paper").instances(instances[4:], "en", at_most=5)[0].reason is None
     for instance in instances:
-        (verdict,) = judge_instances([instance], CONFIG, FORMS["alpaca_paper"]["en"])
+        (verdict,) = screen("alpaca_paper").instances([instance], "en", at_most=5)
         assert verdict.reason is None
 
 
 @pytest.mark.parametrize("lang", ["en", "ko"])
 def test_hand_written_tasks_pass(lang: str) -> None:
     seeds = read_seed_tasks(SHIPPED_SEEDS / f"{lang}.jsonl")
-    form = FORMS["fixed"][lang]
+    form = filters(lang=lang)
     reasons = [
-        objection(Candidate(seed.instruction, seed.input, seed.output), CONFIG)
+        objection(Candidate(seed.instruction, seed.input, seed.output))
         for seed in seeds
         for objection in (*form.instruction, *form.instance)
     ]
@@ -281,12 +290,12 @@ def test_hand_written_tasks_pass(lang: str) -> None:
 def test_alpacas_rows_pass_alpacas_filters(shared_data: Path) -> None:
     rows = json.loads((shared_data / "alpaca" / "alpaca_5000.json").read_text())
     candidates = [Candidate(row["instruction"], row["input"], row["output"]) for row in rows]
-    paper = FORMS["alpaca_paper"]["en"]
+    paper = filters("alpaca_paper")
     for candidate in candidates:
-        assert not any(objection(candidate, CONFIG) for objection in paper.instruction)
+        assert first_objection(candidate, paper.instruction) is None
     # Known to be damaged: leaked marks of the prompt, years cut at "20.", tasks about photos.
-    sample, fixed = candidates[::5], FORMS["fixed"]["en"]
-    bad = [one for one in sample if any(objection(one, CONFIG) for objection in fixed.instance)]
+    sample, fixed = candidates[::5], filters()
+    bad = [one for one in sample if first_objection(one, fixed.instance)]
     assert len(bad) <= 0.02 * len(sample)
 
 
@@ -294,10 +303,7 @@ def test_what_the_papers_drop_of_the_expert_tasks(shared_data: Path) -> None:
     lines = (shared_data / "self_instruct" / "user_oriented_instructions.jsonl").read_text()
     tasks = [Candidate(json.loads(line)["instruction"]) for line in lines.splitlines()]
     dropped = {
-        form: sum(
-            any(objection(task, CONFIG) for objection in FORMS[form]["en"].instruction)
-            for task in tasks
-        )
+        form: sum(first_objection(task, filters(form).instruction) is not None for task in tasks)
         for form in ("self_instruct_paper", "alpaca_paper")
     }
     # Counted with the code of the releases.

@@ -6,9 +6,16 @@ from typing import Any
 import pytest
 
 from pacos.model.formats import PromptFormat
-from selfinstruct import parse
-from selfinstruct.parse import CUT, NO_OUTPUT, NOT_JSON, WRONG_NUMBER, Candidate
-from selfinstruct.requests.prompts import Conversation
+from selfinstruct.candidates import json_reply, text_reply
+from selfinstruct.candidates.candidate import (
+    CUT,
+    NO_OUTPUT,
+    NOT_JSON,
+    WRONG_NUMBER,
+    Candidate,
+    normalize_input,
+)
+from selfinstruct.requests.prompts import ChatMarks
 from selfinstruct.requests.wording import EN
 
 WHOLE = "4. Instruction: Ask mcCoy about NASA. Then stop.\n4. Input:\nan iPhone\n4. Output:\nDone."
@@ -18,11 +25,11 @@ SONG = Candidate("Sing.", "", "La.\n\nLa.")
 
 
 def test_texts_stay_as_they_were_written() -> None:
-    assert parse.blocks(WHOLE, cut=False) == [TASK]
+    assert text_reply.tasks(WHOLE, cut=False) == [TASK]
 
 
 def test_several_tasks_with_and_without_input() -> None:
-    assert parse.blocks(f"{WHOLE}\n###\n{SECOND}\n###\n", cut=False) == [TASK, SONG]
+    assert text_reply.tasks(f"{WHOLE}\n###\n{SECOND}\n###\n", cut=False) == [TASK, SONG]
 
 
 @pytest.mark.parametrize(
@@ -35,53 +42,55 @@ def test_several_tasks_with_and_without_input() -> None:
     ],
 )
 def test_labels_in_any_dress(text: str) -> None:
-    assert parse.blocks(text, cut=False) == [Candidate("Sing.", "", "La.")]
+    assert text_reply.tasks(text, cut=False) == [Candidate("Sing.", "", "La.")]
 
 
 def test_a_malformed_task_loses_nothing_else() -> None:
     text = f"4. Instruction: no more than this\n###\n{WHOLE}\n###\n6. Instruction:\n###"
-    first, second, third = parse.blocks(text, cut=False)
+    first, second, third = text_reply.tasks(text, cut=False)
     assert (first.instruction, first.defect) == ("no more than this\n###", NO_OUTPUT)
     assert second == TASK
     assert third.defect == NO_OUTPUT
 
 
 def test_a_cut_reply_loses_only_its_last_task() -> None:
-    first, second = parse.blocks(f"{WHOLE}\n###\n5. Instruction: Write\n5. Output: It wa", cut=True)
+    first, second = text_reply.tasks(
+        f"{WHOLE}\n###\n5. Instruction: Write\n5. Output: It wa", cut=True
+    )
     assert first == TASK
     assert second.defect == CUT
-    assert parse.blocks(f"{WHOLE}\n###\n", cut=True) == [TASK]
-    assert [item.defect for item in parse.blocks("", cut=True)] == [CUT]
+    assert text_reply.tasks(f"{WHOLE}\n###\n", cut=True) == [TASK]
+    assert [item.defect for item in text_reply.tasks("", cut=True)] == [CUT]
 
 
 def test_numbers_inside_an_answer_stay() -> None:
     text = "Instruction: When?\nOutput: In December 2020. In 20. or 16. rows\n20. is a number"
-    assert parse.blocks(text, cut=False)[0].output.endswith("20. is a number")
+    assert text_reply.tasks(text, cut=False)[0].output.endswith("20. is a number")
 
 
 def test_a_label_inside_a_line_is_text() -> None:
     text = "Instruction: Read what says Instruction: go.\nOutput: Output: is a word."
-    (found,) = parse.blocks(text, cut=False)
+    (found,) = text_reply.tasks(text, cut=False)
     assert found == Candidate("Read what says Instruction: go.", "", "Output: is a word.")
 
 
 def test_strict_numbers_lose_the_rest_of_a_reply_as_alpaca_does() -> None:
     skipped = SECOND.replace("5.", "6.")
-    found = parse.blocks(f"{WHOLE}\n###\n{skipped}", cut=False, first=4)
+    found = text_reply.tasks(f"{WHOLE}\n###\n{skipped}", cut=False, first=4)
     assert found[0] == TASK
     assert found[1].defect == WRONG_NUMBER
-    assert parse.blocks(f"{WHOLE}\n###\n{skipped}", cut=False)[1] == SONG
+    assert text_reply.tasks(f"{WHOLE}\n###\n{skipped}", cut=False)[1] == SONG
 
 
 def test_a_list_of_instructions() -> None:
     text = "9. Name three\n   rivers.\n10) Compare 16. and 20. now\n11. 서울을 소개해 줘"
-    assert parse.numbered(text, cut=False) == [
+    assert text_reply.instructions(text, cut=False) == [
         Candidate("Name three rivers."),
         Candidate("Compare 16. and 20. now"),
         Candidate("서울을 소개해 줘"),
     ]
-    assert parse.numbered(text, cut=True)[-1].defect == CUT
-    assert parse.numbered("nothing", cut=False)[0].defect == "no numbered item"
+    assert text_reply.instructions(text, cut=True)[-1].defect == CUT
+    assert text_reply.instructions("nothing", cut=False)[0].defect == "no numbered item"
 
 
 def test_json_tasks() -> None:
@@ -91,18 +100,18 @@ def test_json_tasks() -> None:
         7,
     ]
     text = f"Here it is:\n```json\n{json.dumps({'tasks': tasks})}\n```"
-    first, second, third = parse.json_tasks(text, cut=False)
+    first, second, third = json_reply.tasks(text, cut=False)
     assert first == Candidate("Sing.", "", "La.")
     assert second.defect == third.defect == NOT_JSON
-    assert parse.json_tasks("no", cut=False)[0].defect == NOT_JSON
+    assert json_reply.tasks("no", cut=False)[0].defect == NOT_JSON
 
 
 def test_json_that_was_cut_keeps_its_whole_items() -> None:
     task = {"instruction": "Sing.", "input": "", "output": "La."}
     text = json.dumps({"tasks": [task, task]})
-    assert parse.json_tasks(text[:-20], cut=True) == [Candidate("Sing.", "", "La.")]
-    assert parse.json_tasks(text[:5], cut=True)[0].defect == CUT
-    assert parse.json_instructions('{"instructions": ["a", "b', cut=True) == [Candidate("a")]
+    assert json_reply.tasks(text[:-20], cut=True) == [Candidate("Sing.", "", "La.")]
+    assert json_reply.tasks(text[:5], cut=True)[0].defect == CUT
+    assert json_reply.instructions('{"instructions": ["a", "b', cut=True) == [Candidate("a")]
 
 
 @pytest.mark.parametrize(
@@ -110,61 +119,63 @@ def test_json_that_was_cut_keeps_its_whole_items() -> None:
     [("Yes", True), (" yes.", True), ("No", False), ("예", True), ("아니요", False), ("", False)],
 )
 def test_yes_and_no(text: str, expected: bool) -> None:
-    assert parse.says_yes(text) is expected
+    assert text_reply.says_yes(text) is expected
 
 
 def test_instances_of_classification() -> None:
     text = "Class label: warm\nthe sun\nin May\nClass label: cold\nInput: an icicle"
-    assert parse.labelled_instances("Warm or cold?", text, cut=False) == [
+    assert text_reply.labelled_instances("Warm or cold?", text, cut=False) == [
         Candidate("Warm or cold?", "the sun\nin May", "warm"),
         Candidate("Warm or cold?", "an icicle", "cold"),
     ]
-    assert parse.labelled_instances("x", text, cut=True)[-1].defect == CUT
-    assert parse.labelled_instances("x", "nothing", cut=False)[0].defect == NO_OUTPUT
+    assert text_reply.labelled_instances("x", text, cut=True)[-1].defect == CUT
+    assert text_reply.labelled_instances("x", "nothing", cut=False)[0].defect == NO_OUTPUT
 
 
 def test_instances_of_other_tasks() -> None:
     text = "Example 1\nInput: 2 and 3\nOutput: 5\n\nExample 2\nInput: 4 and 4\nOutput: 8"
-    assert parse.instances("Add.", text, cut=False) == [
+    assert text_reply.instances("Add.", text, cut=False) == [
         Candidate("Add.", "2 and 3", "5"),
         Candidate("Add.", "4 and 4", "8"),
     ]
-    assert parse.instances("Sing.", "Output: La.", cut=False) == [Candidate("Sing.", "", "La.")]
-    assert parse.instances("Sing.", "La.", cut=False)[0].defect == NO_OUTPUT
+    assert text_reply.instances("Sing.", "Output: La.", cut=False) == [
+        Candidate("Sing.", "", "La.")
+    ]
+    assert text_reply.instances("Sing.", "La.", cut=False)[0].defect == NO_OUTPUT
 
 
 def test_json_instances() -> None:
     text = '{"instances": [{"label": "warm", "input": "the sun"}, {"input": "x"}]}'
-    first, second = parse.json_instances("Warm?", text, cut=False, output="label")
+    first, second = json_reply.instances("Warm?", text, cut=False, output="label")
     assert first == Candidate("Warm?", "the sun", "warm")
     assert second.defect == NOT_JSON
 
 
 @pytest.fixture(scope="module")
-def chat(tokenizer: Any) -> Conversation:
-    return Conversation.of(tokenizer, PromptFormat.chatml, EN)
+def chat(tokenizer: Any) -> ChatMarks:
+    return ChatMarks.of(tokenizer, PromptFormat.chatml, EN)
 
 
-def test_a_conversation(chat: Conversation) -> None:
+def test_a_conversation(chat: ChatMarks) -> None:
     reply = "Fix this:\n\nhe go\nshe go<|im_end|>\n<|im_start|>assistant\nHe goes.<|im_end|>"
     expected = [Candidate("Fix this:", "he go\nshe go", "He goes.")]
-    assert parse.conversation(reply, chat, cut=False) == expected
+    assert text_reply.conversation(reply, chat, cut=False) == expected
 
 
-def test_a_conversation_that_breaks_off(chat: Conversation) -> None:
+def test_a_conversation_that_breaks_off(chat: ChatMarks) -> None:
     asked = "Fix this.<|im_end|>\n<|im_start|>assistant\n"
-    assert parse.conversation("Fix this.<|im_end|>", chat, cut=False)[0].defect == NO_OUTPUT
-    assert parse.conversation(f"{asked}He go", chat, cut=True)[0].defect == CUT
+    assert text_reply.conversation("Fix this.<|im_end|>", chat, cut=False)[0].defect == NO_OUTPUT
+    assert text_reply.conversation(f"{asked}He go", chat, cut=True)[0].defect == CUT
     expected = [Candidate("Fix this.", "", "He goes.")]
-    assert parse.conversation(f"{asked}He goes.", chat, cut=False) == expected
-    assert parse.conversation(f"{asked}He goes.<|im_end|>\nmore", chat, cut=True) == expected
+    assert text_reply.conversation(f"{asked}He goes.", chat, cut=False) == expected
+    assert text_reply.conversation(f"{asked}He goes.<|im_end|>\nmore", chat, cut=True) == expected
 
 
 @pytest.mark.parametrize("text", ["…", "...", "None.", "< noinput >", "N/A", "(없음)", "입력 없음"])
 def test_an_input_that_says_that_there_is_none(text: str) -> None:
-    assert parse.without_input(text) == ""
+    assert normalize_input(text) == ""
 
 
 @pytest.mark.parametrize("text", ["<", "+", "Wait…", "none of them", "3.5"])
 def test_an_input_that_is_one(text: str) -> None:
-    assert parse.without_input(text) == text
+    assert normalize_input(text) == text

@@ -1,6 +1,6 @@
 """A server that writes tasks: the same ones for the same request, some of them bad.
 
-python -m tests.selfinstruct.teacher_server --port 8000
+python -m tests.selfinstruct.generator_server --port 8000
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ KOREAN = (
 )
 
 
-class TeacherServer(ScriptedServer):
+class GeneratorServer(ScriptedServer):
     """Speaks OpenAI's API; its model writes tasks in JSON, as blocks, or as a list."""
 
     words: Sequence[str] = ()
@@ -133,7 +133,7 @@ def main() -> None:
     """Serve until killed; prints the base URL first."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
-    with TeacherServer(port=parser.parse_args().port) as server:
+    with GeneratorServer(port=parser.parse_args().port) as server:
         print(server.url, flush=True)
         threading.Event().wait()
 

@@ -1,0 +1,1 @@
+"""The two bootstrapping methods: Alpaca (one step) and Self-Instruct (instructions first)."""

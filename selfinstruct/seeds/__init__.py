@@ -1,0 +1,1 @@
+"""Seed tasks: the shipped pools, one JSONL file per language, and the reader of seed files."""
