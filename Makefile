@@ -1,6 +1,7 @@
 # make demo   the whole pipeline on this machine        make setup        the installation alone
-# make test   the tests                                 make test-slow    kill sweeps and whole runs
-# make lint   ruff, mypy, import-linter, shellcheck     make setup-slurm  a Slurm for the live tests
+# make test   the tests: minutes                        make test-slow    kill sweeps and whole runs
+# make lint   ruff, mypy, import-linter, shellcheck     make test-external  other environments, full depth
+#                                                       make setup-slurm  a Slurm for the live tests
 #
 # TORCH_INDEX chooses another build of torch: the index URL that pytorch.org names for your CUDA.
 
@@ -14,7 +15,7 @@ TORCH_INDEX ?=
 COMPILE_OPS := DS_ACCELERATOR=cpu $(BIN)/python -c \
 	'from sft.engine.ops import load_op; load_op("ShareMemCommBuilder")' >/dev/null
 
-.PHONY: setup setup-dev setup-optuna setup-vllm setup-slurm demo test test-slow lint format clean
+.PHONY: setup setup-dev setup-optuna setup-vllm setup-slurm demo test test-slow test-external lint format clean
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/installed
@@ -62,17 +63,20 @@ demo: setup
 	$(BIN)/pacos pipeline experiment=demo
 
 test: setup-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not external"
 
 test-slow: setup-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not external"
+
+test-external: setup-dev
+	$(BIN)/python -m pytest --dist loadfile -m external || [ $$? -eq 5 ]
 
 lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck -x .ci/run slurm/*.sbatch slurm/*.sh
+	$(BIN)/shellcheck -x .ci/run slurm/*.sbatch slurm/*.sh examples/*.sh
 
 format: setup-dev
 	$(BIN)/ruff check --fix .
