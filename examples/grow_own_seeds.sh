@@ -21,6 +21,6 @@ pacos selfinstruct "${settings[@]}"
 # The data set, and every rejected candidate with the reason. Read both before you train on them:
 # a 135M model makes a demonstration, not a data set.
 echo "--- accepted"
-head -n 3 runs/own-seeds/data/data.jsonl
+tail -n 3 runs/own-seeds/data/data.jsonl   # the seeds come first
 echo "--- rejected"
 head -n 3 runs/own-seeds/data/rejected.jsonl
