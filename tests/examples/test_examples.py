@@ -1,4 +1,4 @@
-"""The scripts in examples/, run as a reader runs them: in one folder, in the order of the README."""
+"""The scripts in examples/, run as a reader runs them: in one folder and in the README's order."""
 
 from __future__ import annotations
 
