@@ -25,7 +25,7 @@ from benchmarks.provenance import provenance
 from pacos.errors import UserError, exit_with
 from pacos.files import write_json
 from pacos.llm.config import EndpointConfig
-from pacos.llm.http.client import Client
+from pacos.llm.http.client import HttpClient
 from pacos.llm.request import Request, Sampling
 from pacos.llm.service import open_service
 
@@ -39,7 +39,7 @@ Contestant = Callable[[EndpointConfig, list[Request]], Coroutine[Any, Any, float
 
 async def through_client(config: EndpointConfig, requests: list[Request]) -> float:
     """Requests a second of the client alone."""
-    async with Client(config) as client:
+    async with HttpClient(config) as client:
         began = time.perf_counter()
         await asyncio.gather(*[client.ask(request) for request in requests])
         return len(requests) / (time.perf_counter() - began)

@@ -20,7 +20,7 @@ from pacos.configs.suite import SuiteConfig
 from pacos.data.location import REMEDY, locate
 from pacos.errors import Problem, UserError
 from pacos.files import sha256
-from pacos.llm.config import Api, EndpointConfig
+from pacos.llm.config import EndpointConfig
 from pacos.model.formats import PromptFormat
 from pacos.model.paths import exported_model, path_problem
 
@@ -153,7 +153,7 @@ class EvalConfig:
         if self.heldout is not None:
             what, remedy = "needs the weights, which a service keeps to itself", "use heldout=null"
             found.append(Problem("heldout", self.heldout, what, remedy))
-        if service.api is not Api.chat and (self.suite.chat_template or self.suite.rubrics):
+        if not service.api.takes_messages and (self.suite.chat_template or self.suite.rubrics):
             what = f"suite {self.suite.name} holds conversations, which this api does not take"
             remedy = "use endpoint.api=chat, or suite.chat_template=false"
             found.append(Problem("endpoint.api", service.api.name, what, remedy))

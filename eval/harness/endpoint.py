@@ -25,8 +25,8 @@ from eval.harness.suites import leaves
 from pacos.console import progress
 from pacos.errors import UserError
 from pacos.llm.budget import BudgetReached
-from pacos.llm.config import Api, EndpointConfig, Mode
-from pacos.llm.http.client import Client
+from pacos.llm.config import EndpointConfig, Mode
+from pacos.llm.http.client import HttpClient
 from pacos.llm.request import Reply, Request, Sampling
 from pacos.llm.service import open_service
 from pacos.run.stop import Stopped, StopRequest
@@ -63,10 +63,10 @@ def check_tasks(endpoint: EndpointConfig, tasks: Sequence[Any]) -> None:
     scored = [
         task.task_name for task in leaves(list(tasks)) if task.OUTPUT_TYPE != "generate_until"
     ]
-    if scored and endpoint.api is Api.chat:
+    if scored and endpoint.api.takes_messages:
         raise UserError(
-            "endpoint.api = chat: conversations have no scores of given texts, as tasks need: "
-            f"{', '.join(scored[:4])}{' …' if len(scored) > 4 else ''}; use "
+            f"endpoint.api = {endpoint.api.name}: conversations have no scores of given texts, as "
+            f"tasks need: {', '.join(scored[:4])}{' …' if len(scored) > 4 else ''}; use "
             "endpoint.api=completions, or tasks that generate"
         )
 
@@ -178,7 +178,7 @@ class EndpointLM(LM):  # type: ignore[misc]
             seed=seed if sampled else None,
         )
         prompt: str | tuple[Message, ...] = context
-        if self._endpoint.api is Api.chat:
+        if self._endpoint.api.takes_messages:
             alone: Message = {"role": "user", "content": context}
             prompt = self._conversations.get(context, (alone,))
         return self._endpoint.request(prompt, sampling, sample=asked.draw)
@@ -271,7 +271,7 @@ class EndpointLM(LM):  # type: ignore[misc]
         self._is_probed = True
 
     async def _probed(self) -> tuple[Reply, Reply]:
-        async with Client(self._endpoint) as client:
+        async with HttpClient(self._endpoint) as client:
             sampling = Sampling(max_tokens=8, temperature=0.0)
             written = await client.ask(self._endpoint.request(PROBE, sampling))
             return written, await client.ask(self._endpoint.request(PROBE + written.text, SCORED))

@@ -1,1 +1,1 @@
-"""Language models as services: requests and replies, the ledger, the client, money."""
+"""Language models as services: requests and replies, the ledger, the clients, the budget."""

@@ -1,4 +1,4 @@
-"""Money and tokens that a run may spend: reserved before a request is sent, settled afterwards."""
+"""The budget of a run in money and tokens: reserved before a request, settled after its reply."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pacos.errors import UserError
 from pacos.llm.ledger import Spent
 
 ROUNDING_USD = 1e-9
-"""Sums of prices may differ in the last bit from the limit that they add up to."""
+"""Tolerance in US dollars: a sum of prices can exceed an equal limit in its last bit."""
 
 
 class BudgetReached(UserError):  # noqa: N818
@@ -19,22 +19,22 @@ class BudgetReached(UserError):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The most that one request can cost."""
+    """The worst-case cost of one request."""
 
     tokens: int
     usd: float
 
 
 class Budget:
-    """Never spends more than it has, counted at the worst case of all that is under way.
+    """A limit that holds even if every request in flight costs its worst case.
 
-    Not counted is what a service bills without an answer: a try that timed out, and what a killed
-    process had under way, at most `concurrency` requests a life.
+    Requests that a service bills without answering are not counted: tries that timed out, and
+    those in flight when the process was killed, at most `concurrency` per life.
 
     Args:
-        usd: US dollars, None for no limit.
-        tokens: of prompts and replies, None for no limit.
-        spent: by earlier lives. Dollars of replies whose price was unknown count as 0.
+        usd: US dollars; None for no limit.
+        tokens: of prompts and replies; None for no limit.
+        spent: by earlier lives. Replies of unknown price count as 0 dollars.
     """
 
     def __init__(
@@ -48,12 +48,13 @@ class Budget:
         self._waiting: deque[tuple[Reservation, asyncio.Future[None]]] = deque()
 
     async def reserve(self, tokens: int, usd: float) -> Reservation:
-        """Set aside the worst case of a request; waits while requests under way may leave enough.
+        """Reserve the worst case of a request; wait while requests in flight may free enough.
 
         Raises:
-            BudgetReached: it does not fit even if nothing else is under way.
+            BudgetReached: the request does not fit even with nothing else in flight.
         """
         wanted = Reservation(tokens, usd)
+        # Behind those that wait, even if it fits: small requests must not starve a large one.
         if self._waiting or not self._fits(wanted):
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append((wanted, turn))
@@ -61,6 +62,7 @@ class Budget:
             try:
                 await turn
             except asyncio.CancelledError:
+                # Cancelled after it was admitted: free the reservation.
                 if turn.done() and not turn.cancelled() and turn.exception() is None:
                     self.settle(wanted, 0, 0.0)
                 raise
@@ -69,7 +71,7 @@ class Budget:
         return wanted
 
     def settle(self, reservation: Reservation, tokens: int, usd: float) -> None:
-        """Replace what was reserved by what was spent: 0 if the request came to nothing."""
+        """Replace a reservation by the actual cost, which is 0 if there was no reply."""
         self._reserved -= 1
         self._tokens += tokens - reservation.tokens
         self._usd += usd - reservation.usd
@@ -86,7 +88,7 @@ class Budget:
         return self._most_tokens is None or self._tokens + wanted.tokens <= self._most_tokens
 
     def _admit(self) -> None:
-        """Let in who waits, first come first served; refuse when there is nothing to wait for."""
+        """Admit waiting requests in order; refuse the first if nothing in flight can free more."""
         while self._waiting:
             wanted, turn = self._waiting[0]
             if turn.done():

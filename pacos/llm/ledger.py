@@ -1,4 +1,4 @@
-"""Every reply ever received, under the key of what was sent: nothing is bought twice."""
+"""The ledger: every reply under the key of its request, so that nothing is bought twice."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ HEAD = re.compile(
     rb'\{"key": "([0-9a-f]{64})", "prompt_tokens": (\d+), "completion_tokens": (\d+), '
     rb'"usd": (null|[0-9.e+-]+), '
 )
-"""Start of a record: all that opening a ledger reads of it, five times faster than its JSON."""
+"""Start of a record. Opening a ledger reads only this, five times faster than parsing its JSON, so
+the order and spacing of these fields are part of the file format."""
 
-REPLIED = ("text", "finish", "logprobs", "tokens", "error")
+REPLY_FIELDS = ("text", "finish", "logprobs", "tokens", "error")
 """Fields of a reply that are not in the head of its record."""
 
 READ_BYTES = 16384
-"""Read at a time when a record is looked up; a usual record fits."""
+"""Bytes to read at a time when a record is looked up. Most records fit."""
 
 
 @dataclass(slots=True)
 class Spent:
-    """What all replies of a ledger cost."""
+    """The cost of all replies in a ledger."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     usd: float | None = 0.0
-    """None if the price of any reply was not known."""
+    """None if the price of any reply was unknown."""
 
     def add(self, prompt_tokens: int, completion_tokens: int, usd: float | None) -> None:
         self.prompt_tokens += prompt_tokens
@@ -46,13 +47,13 @@ class Spent:
 
 
 class Ledger:
-    """A JSONL file of replies. A reply is on the disk before anything is made of it.
+    """A JSONL file of replies. A reply is on disk before anything uses it.
 
-    One process at a time has a ledger: it is locked until it is closed or the process ends. Replies
-    are read from the file when they are asked for; only their offsets are in memory.
+    Only one process at a time can hold a ledger: it is locked until it is closed or the process
+    ends. Only offsets are kept in memory; replies are read from the file on demand.
 
     Raises:
-        UserError: another process has the ledger, or the file holds something else.
+        UserError: another process holds the ledger, or the file is not a ledger.
     """
 
     def __init__(self, path: Path) -> None:
@@ -77,22 +78,22 @@ class Ledger:
         except OSError as error:
             os.close(descriptor)
             raise UserError(
-                f"{self.path} is in use by another process; wait until it ends, or stop it"
+                f"{self.path} is in use by another process; wait until that ends, or stop it"
             ) from error
-        append_jsonl(self.path, [])  # cuts off a torn last line
+        append_jsonl(self.path, [])  # Cuts off a torn last line.
         fsync_folder(self.path.parent)
         return descriptor
 
     def _scan(self) -> int:
-        """Index the records that are there; returns the size of the file."""
+        """Index the existing records; return the size of the file."""
         offset = 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 head = HEAD.match(line)
                 if head is None:
                     raise UserError(
-                        f"{self.path}:{number}: no record of a ledger; restore the file, or move it"
-                        " away to ask everything again"
+                        f"{self.path}:{number}: not a record of a ledger; restore the file, or "
+                        "move it away to ask everything again"
                     )
                 key, prompt_tokens, completion_tokens, usd = head.groups()
                 self._index.put(key.decode(), offset)
@@ -108,11 +109,12 @@ class Ledger:
         return isinstance(key, str) and self._index.get(key) is not None
 
     def get(self, request: Request) -> Reply | None:
-        """The stored reply to a request; None if it was never answered."""
+        """Return the stored reply to a request; None if it was never answered."""
         offset = self._index.get(request.key)
         if offset is None:
             return None
         record = json.loads(self._line(offset))
+        # The index knows only 64 bits of the key.
         if record["key"] != request.key:
             return None
         reply = record["reply"]
@@ -120,6 +122,7 @@ class Ledger:
             prompt_tokens=record["prompt_tokens"],
             completion_tokens=record["completion_tokens"],
             logprobs=tuple(reply.pop("logprobs")),
+            # Absent in ledgers of earlier versions.
             tokens=tuple(reply.pop("tokens", ())),
             **reply,
         )
@@ -132,12 +135,13 @@ class Ledger:
         return line
 
     async def store(self, request: Request, reply: Reply, usd: float | None = None) -> None:
-        """Store a reply and its cost in US dollars, None if unknown; on return it is on the disk.
+        """Store a reply and its cost in US dollars, None if unknown. It is on disk on return.
 
-        All replies that come in while the disk is at work are written together, in a thread.
+        Replies that arrive during a write are written together by the next one, in a thread: an
+        fsync per reply would limit the rate to that of the disk.
 
         Raises:
-            OSError: the disk would not take it; nothing of it is left in the file.
+            OSError: the write failed. Nothing of it is left in the file.
         """
         record = {
             "key": request.key,
@@ -145,9 +149,10 @@ class Ledger:
             "completion_tokens": reply.completion_tokens,
             "usd": usd,
             "sent": request.sent(),
-            "reply": {name: getattr(reply, name) for name in REPLIED},
+            "reply": {name: getattr(reply, name) for name in REPLY_FIELDS},
         }
         stored = asyncio.get_running_loop().create_future()
+        # A prompt may hold lone surrogates, which UTF-8 cannot encode.
         self._waiting.append((request.key, json_line(record).encode(errors="replace"), stored))
         self.spent.add(reply.prompt_tokens, reply.completion_tokens, usd)
         if self._flushing is None:
@@ -180,6 +185,7 @@ class Ledger:
                 written += os.write(self._file, data[written:])
             os.fsync(self._file)
         except OSError:
+            # A partial line would end up in the middle of the file after the next write.
             os.ftruncate(self._file, self._end)
             raise
 
@@ -197,6 +203,6 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Give the file free. What is being stored has to be stored first: use `async with`."""
+        """Release the file. Await pending `store` calls first, or use `async with`."""
         self._writer.shutdown()
         os.close(self._file)

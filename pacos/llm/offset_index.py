@@ -1,30 +1,32 @@
-"""Where in a file the record of a key is, for millions of keys in little memory."""
+"""An index from keys to file offsets that holds millions of keys in little memory."""
 
 from __future__ import annotations
 
 from array import array
 
 FIRST_SLOTS = 1024
+"""A power of two, so that a mask replaces the modulo."""
 FULLEST = 0.6
-"""Share of slots in use above which the table doubles; a search then takes 2 probes on average."""
+"""Share of used slots above which the table doubles. A lookup then takes 2 probes on average."""
 
 
 class OffsetIndex:
-    """Offsets under the first 64 bits of hexadecimal keys: open addressing in two flat arrays.
+    """A hash table from the first 64 bits of hexadecimal keys to offsets, with open addressing.
 
-    A million keys take 32 MiB, a fifth of what a dict of Python's integers takes. Two keys with the
-    same 64 bits share an entry (chance 3·10⁻⁸ among a million keys), so whoever reads the record
-    compares the whole key.
+    A million keys take 32 MiB in two flat arrays, a fifth of a dict of Python integers. Two keys
+    with the same 64 bits share an entry (chance 3·10⁻⁸ among a million keys), so the reader of a
+    record must compare the whole key.
     """
 
     def __init__(self) -> None:
         self._count = 0
-        self._allot(FIRST_SLOTS)
+        self._allocate(FIRST_SLOTS)
 
-    def _allot(self, slots: int) -> None:
+    def _allocate(self, slots: int) -> None:
         self._mask = slots - 1
         self._marks = array("Q", bytes(8 * slots))
-        self._offsets = array("Q", bytes(8 * slots))  # 0 is an empty slot, else offset + 1
+        # 0 marks an empty slot, so offsets are stored plus 1.
+        self._offsets = array("Q", bytes(8 * slots))
 
     def __len__(self) -> int:
         return self._count
@@ -36,7 +38,7 @@ class OffsetIndex:
         self._put(int(key[:16], 16), offset + 1)
 
     def get(self, key: str) -> int | None:
-        """The offset of a key, None for a key that was never put."""
+        """Return the offset of a key; None if it was never put."""
         stored = self._offsets[self._slot(int(key[:16], 16))]
         return stored - 1 if stored else None
 
@@ -46,7 +48,8 @@ class OffsetIndex:
         self._marks[slot], self._offsets[slot] = mark, stored
 
     def _slot(self, mark: int) -> int:
-        """The slot of a mark, or the empty one where it belongs."""
+        """Return the slot of a mark, or the empty slot where it belongs."""
+        # Keys are SHA-256 digests: their low bits are uniform and need no further hash.
         slot = mark & self._mask
         while self._offsets[slot] and self._marks[slot] != mark:
             slot = (slot + 1) & self._mask
@@ -55,7 +58,7 @@ class OffsetIndex:
     def _grow(self) -> None:
         marks, offsets = self._marks, self._offsets
         self._count = 0
-        self._allot(2 * (self._mask + 1))
+        self._allocate(2 * (self._mask + 1))
         for mark, stored in zip(marks, offsets, strict=True):
             if stored:
                 self._put(mark, stored)

@@ -1,4 +1,4 @@
-"""What is sent to a language model, and what comes back."""
+"""Requests to a language model, its replies, and the protocol of everything that answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pacos.schemas import Message
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How a reply is drawn, in the terms of the OpenAI API."""
+    """Sampling parameters of one reply, in the terms of the OpenAI API."""
 
     max_tokens: int
     """Longest reply, in tokens."""
@@ -22,42 +22,44 @@ class Sampling:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     stop: tuple[str, ...] = ()
-    """Texts that end the reply; they are not part of it."""
+    """Texts that end the reply. They are not part of it."""
     seed: int | None = None
-    """Makes the draw repeatable where the server knows it; None is not sent."""
+    """Makes the sample repeatable if the server supports it. None is not sent."""
     logit_bias: tuple[tuple[str, float], ...] = ()
-    """Token id and what is added to its logit."""
+    """Pairs of a token id and the value added to its logit."""
     top_logprobs: int | None = None
-    """Alternatives reported for each token of the reply; None asks for none."""
+    """Alternatives to report for each token of the reply. None asks for no log-probabilities."""
     echo: bool = False
-    """Whether a text to be completed comes first in the reply, with its tokens' probabilities."""
+    """True to get the prompt back in front of the reply, with the log-probabilities of its
+    tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One reply wanted. All of it, and nothing else, decides the reply."""
+    """One request. Its fields, and nothing else, determine the reply."""
 
     endpoint: str
     """Base URL of the service, or `local`."""
     model: str
     prompt: str | tuple[Message, ...]
-    """A text to be completed, or the messages of a conversation to be answered."""
+    """A text to continue, or the messages of a conversation to answer."""
     sampling: Sampling
     schema: Mapping[str, Any] | None = None
-    """JSON schema that the reply is bound to, where the service offers that."""
+    """JSON schema for the reply, enforced by services that support it."""
     sample: int = 0
-    """Tells apart requests that are otherwise the same: further draws from one prompt."""
+    """Distinguishes several samples of the same prompt, which would otherwise share a key."""
     key: str = field(init=False, compare=False)
-    """SHA-256 of everything above, 64 hexadecimal digits."""
+    """SHA-256 of all fields above, as 64 hexadecimal digits."""
 
     def __post_init__(self) -> None:
         text = json.dumps(self.sent(), sort_keys=True)
         object.__setattr__(self, "key", hashlib.sha256(text.encode()).hexdigest())
 
     def sent(self) -> dict[str, Any]:
-        """Everything that decides the reply, for JSON."""
+        """Return everything that determines the reply, ready for JSON."""
         sampling = {name: getattr(self.sampling, name) for name in Sampling.__slots__}
-        # It came later: without it, a request has the key that its reply was bought under.
+        # `echo` was added after ledgers existed. Leaving out its default keeps the old keys, so
+        # that replies bought before are still found.
         if not self.sampling.echo:
             del sampling["echo"]
         return {
@@ -70,10 +72,10 @@ class Request:
         }
 
     def estimated_prompt_tokens(self) -> int:
-        """Tokens of the prompt without a tokenizer: one for three bytes of UTF-8, 8 a message.
+        """Estimate the prompt's tokens without a tokenizer: 3 bytes of UTF-8 each, 8 per message.
 
-        English has 4 to 5 bytes a token and Korean about 3 in the vocabularies of GPT-4, so this
-        errs on the high side there; a model that hardly knows a script needs up to 3 times more.
+        In GPT-4's vocabularies a token covers 4 to 5 bytes of English and about 3 of Korean, so the
+        estimate is on the high side. A model that hardly knows a script needs up to 3 times more.
         """
         if isinstance(self.prompt, str):
             return estimated_tokens(self.prompt)
@@ -82,7 +84,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What came back."""
+    """The reply to one request."""
 
     text: str
     finish: str
@@ -90,34 +92,34 @@ class Reply:
     prompt_tokens: int
     completion_tokens: int
     logprobs: tuple[Mapping[str, float], ...] = ()
-    """For each token of the reply the log-probabilities of the likeliest alternatives, by text."""
+    """For each token of the reply, the log-probabilities of the likeliest alternatives by text."""
     tokens: tuple[str, ...] = ()
-    """The texts of the tokens that `logprobs` speaks of, where it has any."""
+    """Texts of the tokens in `logprobs`, if the service reports them."""
     error: str | None = None
-    """Why there is no text, where the service would not answer this request."""
+    """Why there is no text, if the service would not answer this request."""
 
     @classmethod
-    def failure(cls, reason: str) -> Reply:
-        """The reply to a request that the service will not answer. It costs nothing."""
+    def failed(cls, reason: str) -> Reply:
+        """Return the reply for a request that the service will never answer. It costs nothing."""
         return cls(text="", finish="error", prompt_tokens=0, completion_tokens=0, error=reason)
 
 
-class Teacher(Protocol):
-    """Whatever answers requests: a client, a batch, a replay, a model in this process."""
+class LanguageModel(Protocol):
+    """Anything that answers requests: an HTTP client, a batch client, a model in this process."""
 
     async def ask(self, request: Request) -> Reply:
         """Answer one request.
 
         Raises:
-            UserError: no request can be answered, and what to do about it.
+            UserError: no request can be answered; the message names the remedy.
         """
         ...
 
     def stop(self) -> None:
-        """Begin nothing more; what is under way may end, and every other `ask` raises."""
+        """Start nothing new. Requests in flight may finish; every later `ask` raises."""
         ...
 
 
 def estimated_tokens(text: str) -> int:
-    """Tokens of a text, at three bytes of UTF-8 a token, rounded up."""
+    """Estimate the tokens of a text: 3 bytes of UTF-8 each, rounded up."""
     return -(-len(text.encode(errors="replace")) // 3)

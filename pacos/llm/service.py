@@ -1,4 +1,4 @@
-"""What stages ask: a teacher behind a ledger and a budget."""
+"""The service that stages ask: a language model behind a ledger and a budget."""
 
 from __future__ import annotations
 
@@ -13,66 +13,65 @@ from pacos.llm.budget import Budget
 from pacos.llm.config import EndpointConfig, Mode
 from pacos.llm.ledger import Ledger, Spent
 from pacos.llm.prices import Price
-from pacos.llm.request import Reply, Request, Teacher
+from pacos.llm.request import LanguageModel, Reply, Request
 
 GRACE_S = 30.0
-"""Time for replies that are under way when the service closes. They are paid for; Slurm gives a job
-this long (KillWait) between its warning and its end."""
+"""Seconds to wait for replies in flight when the service closes: they are already paid for. Slurm
+leaves a job as long (KillWait) between its warning and its kill."""
 
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the requests of this life."""
+    """Requests and tokens of this life."""
 
     asked: int = 0
-    """Answered by the teacher."""
+    """Requests that the model answered."""
     from_ledger: int = 0
-    """Answered by an earlier life, or earlier in this one."""
+    """Requests that an earlier life, or an earlier request of this one, had answered."""
     failed: int = 0
-    """Replies with finish `error`, from teacher or ledger."""
+    """Replies with finish `error`, from the model or the ledger."""
     prompt_tokens: int = 0
-    """Of requests that the teacher answered."""
+    """Prompt tokens of the requests that the model answered."""
     completion_tokens: int = 0
     usd: float | None = 0.0
-    """US dollars spent in this life; None if the price is not known."""
+    """US dollars spent in this life. None if the price is unknown."""
 
 
 class Service:
-    """A teacher that answers each request once and for all.
+    """A language model that is asked each request only once: the ledger answers repeats.
 
     Args:
-        teacher: answers what the ledger cannot.
-        ledger: keeps every reply.
-        budget: None for no limit. It has to know what the ledger's replies cost.
-        price: of the teacher's tokens; None if it is not known.
+        model: answers the requests that the ledger cannot.
+        ledger: stores every reply.
+        budget: None for no limit. It must include the cost of the ledger's replies.
+        price: of the model's tokens. None if unknown.
     """
 
     def __init__(
         self,
-        teacher: Teacher,
+        model: LanguageModel,
         ledger: Ledger,
         budget: Budget | None = None,
         price: Price | None = None,
     ) -> None:
         self.counts = Counts(usd=None if price is None else 0.0)
-        self._teacher = teacher
+        self._model = model
         self._ledger = ledger
         self._budget = budget or Budget()
         self._price = price
-        self._under_way: dict[str, asyncio.Task[Reply]] = {}
+        self._in_flight: dict[str, asyncio.Task[Reply]] = {}
 
     async def ask(self, request: Request) -> Reply:
-        """The reply, which is in the ledger by now; with finish `error` if there can be none.
+        """Return the reply, after it is stored. Its finish is `error` if there can be none.
 
-        Equal requests at the same time are asked once. A caller that is cancelled does not stop a
-        request that is under way.
+        Equal requests that overlap are sent once. Cancelling a caller does not cancel the request.
 
         Raises:
             BudgetReached: the request might cost more than is left.
-            EndpointDown: the teacher answers nothing.
-            UserError: the teacher cannot be asked, and what to do about it.
+            EndpointDown: the model answers nothing.
+            UserError: the model cannot be asked; the message names the remedy.
         """
-        task = self._under_way.get(request.key)
+        task = self._in_flight.get(request.key)
         if task is None:
             reply = self._ledger.get(request)
             if reply is not None:
@@ -80,26 +79,28 @@ class Service:
                 self.counts.failed += reply.finish == "error"
                 return reply
             task = asyncio.create_task(self._buy(request))
-            self._under_way[request.key] = task
+            self._in_flight[request.key] = task
             task.add_done_callback(lambda done: self._forget(request.key, done))
+        # Shielded: once sent, a reply is billed, so it is stored even if its caller is cancelled.
         return await asyncio.shield(task)
 
     @property
     def spent(self) -> Spent:
-        """What all replies of the ledger cost, those of earlier lives too."""
+        """Cost of all replies in the ledger, including those of earlier lives."""
         return self._ledger.spent
 
     def _forget(self, key: str, task: asyncio.Task[Reply]) -> None:
-        del self._under_way[key]
+        del self._in_flight[key]
         if not task.cancelled():
-            task.exception()  # seen, even if whoever asked is gone
+            # Retrieve the exception, or asyncio warns about it if every caller was cancelled.
+            task.exception()
 
     async def _buy(self, request: Request) -> Reply:
         prompt_tokens, max_tokens = request.estimated_prompt_tokens(), request.sampling.max_tokens
         worst = self._usd(prompt_tokens, max_tokens) or 0.0
         reservation = await self._budget.reserve(prompt_tokens + max_tokens, worst)
         try:
-            reply = await self._teacher.ask(request)
+            reply = await self._model.ask(request)
             usd = self._usd(reply.prompt_tokens, reply.completion_tokens)
             await self._ledger.store(request, reply, usd)
         except BaseException:
@@ -122,9 +123,9 @@ class Service:
             counts.usd += usd
 
     async def close(self) -> None:
-        """Begin nothing more, and store the replies that come within GRACE_S seconds."""
-        self._teacher.stop()
-        tasks = list(self._under_way.values())
+        """Start nothing new, and store the replies that arrive within GRACE_S seconds."""
+        self._model.stop()
+        tasks = list(self._in_flight.values())
         if tasks:
             await asyncio.wait(tasks, timeout=GRACE_S)
         for task in tasks:
@@ -133,7 +134,7 @@ class Service:
 
 
 class Replay:
-    """A teacher that knows nothing: every reply has to be in the ledger."""
+    """A language model that answers nothing: every reply must be in the ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -141,8 +142,8 @@ class Replay:
     async def ask(self, request: Request) -> Reply:
         raise UserError(
             f"{self._ledger.path} has no reply to request {request.key[:12]} (model "
-            f"{request.model}): a replay asks no model. Use endpoint.mode=live, or the config and "
-            "seed that the ledger was made with; to replay another run's, copy its ledger there"
+            f"{request.model}), and a replay asks no model; use endpoint.mode=live, or the config "
+            "and seed that made the ledger; to replay another run, copy its ledger here"
         )
 
     def stop(self) -> None:
@@ -151,32 +152,40 @@ class Replay:
 
 @asynccontextmanager
 async def open_service(config: EndpointConfig, folder: Path) -> AsyncIterator[Service]:
-    """The service of a config, with its ledger.jsonl in `folder`; what is under way is stored.
+    """Open the service of a config, with its ledger.jsonl in `folder`.
+
+    On exit, replies in flight are stored (see `GRACE_S`).
 
     Raises:
-        UserError: another process has the ledger, or the environment lacks the API key.
+        UserError: another process holds the ledger, or the API key is not in the environment.
     """
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(Ledger(folder / "ledger.jsonl"))
-        teacher = await _open_teacher(config, ledger, folder, stack)
+        model = await _open_model(config, ledger, folder, stack)
         price, spent = config.price(), ledger.spent
         if spent.usd is None and price is not None:
+            # An earlier life did not know the price. Charge its tokens at today's, or the budget
+            # would count them as free.
             usd = price.usd(spent.prompt_tokens, spent.completion_tokens)
             spent = Spent(spent.prompt_tokens, spent.completion_tokens, usd)
         budget = Budget(config.budget_usd, config.budget_tokens, spent)
-        service = Service(teacher, ledger, budget, price)
+        service = Service(model, ledger, budget, price)
+        # Pushed last, so it runs before the model and the ledger close.
         stack.push_async_callback(service.close)
         yield service
 
 
-async def _open_teacher(
+async def _open_model(
     config: EndpointConfig, ledger: Ledger, folder: Path, stack: AsyncExitStack
-) -> Teacher:
+) -> LanguageModel:
     if config.mode is Mode.replay:
         return Replay(ledger)
-    from pacos.llm.batch.service import Batch
-    from pacos.llm.http.client import Client
+    # aiohttp takes 0.6 s to import, which a replay and a model in this process do not need.
+    from pacos.llm.batch.client import BatchClient
+    from pacos.llm.http.client import HttpClient
 
     if config.mode is Mode.batch:
-        return await stack.enter_async_context(Batch(config, folder / "batches.jsonl", ledger))
-    return await stack.enter_async_context(Client(config))
+        return await stack.enter_async_context(
+            BatchClient(config, folder / "batches.jsonl", ledger)
+        )
+    return await stack.enter_async_context(HttpClient(config))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pacos.errors import Problem
-from pacos.llm.config import Api, EndpointConfig, StructuredOutput
+from pacos.llm.config import EndpointConfig, StructuredOutput
 from pacos.llm.request import Request, Sampling
 from pacos.model.formats import PromptFormat
 from pacos.schemas import Message
@@ -51,7 +51,7 @@ class GeneratorConfig:
     def is_chat(self) -> bool:
         """True if it answers messages; False if it continues a text."""
         if self.endpoint is not None:
-            return self.endpoint.api is Api.chat
+            return self.endpoint.api.takes_messages
         return self.prompt_format is not None
 
     @property

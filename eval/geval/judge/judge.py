@@ -26,7 +26,7 @@ from eval.geval.judge.score import (
 )
 from eval.rubrics.rubric import Criterion, Rubric
 from pacos.errors import UserError
-from pacos.llm.config import Api, EndpointConfig, Mode
+from pacos.llm.config import EndpointConfig, Mode
 from pacos.llm.request import Reply, Sampling
 from pacos.llm.service import Service
 
@@ -149,8 +149,7 @@ class Judge:
         return Sampling(max_tokens=tokens, temperature=temperature, top_logprobs=top_logprobs)
 
     async def _ask(self, prompt: JudgePrompt, sampling: Sampling, sample: int = 0) -> Reply:
-        is_completion = self.endpoint.api is Api.completions
-        content = str(prompt[0]["content"]) if is_completion else prompt
+        content = prompt if self.endpoint.api.takes_messages else str(prompt[0]["content"])
         async with self._slots:
             if self._unusable is not None:
                 raise UnusableJudgeError(self._unusable)

@@ -1,1 +1,1 @@
-"""Requests over HTTP: one session, the wire format, rate limits and failures."""
+"""Requests over HTTP: the session, wire formats, rate limits and failures."""

@@ -1,4 +1,4 @@
-"""Asks a service over HTTP, as fast as it allows and as patiently as it needs."""
+"""The HTTP client: asks a service as fast as it allows, and retries as long as it makes sense."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ from types import TracebackType
 
 from pacos.errors import UserError
 from pacos.llm.config import EndpointConfig
-from pacos.llm.http.faults import EndpointDown, Fault, Kind, fault_in, fresh
+from pacos.llm.http.dialect import DialectLearner
+from pacos.llm.http.failures import (
+    EndpointDown,
+    Failure,
+    FailureKind,
+    copy_of,
+    error_in_reply,
+)
 from pacos.llm.http.limits import Bucket, Gate
-from pacos.llm.http.transport import Link
-from pacos.llm.http.wire import MalformedReplyError, Speech, body, reply_of
+from pacos.llm.http.transport import Transport
+from pacos.llm.http.wire import MalformedReplyError
 from pacos.llm.request import Reply, Request, Sampling
 from pacos.seeds import derived_seed
 
@@ -22,52 +29,48 @@ log = logging.getLogger("pacos.llm")
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
-"""Pauses between tries double from the first to the longest, and are jittered by half."""
+"""Pauses between tries double from the first to the longest, with a jitter of ±50 %."""
 
 THROTTLED_COST = 0.1
-"""What a 429 takes of a request's tries while other requests are answered: it tells nothing about
-the request, yet must not go on for ever."""
+"""Share of a try that a 429 uses up while other requests are answered. It says nothing about the
+request itself, but must not repeat forever."""
+
+PROBE_TOKENS = 16
+"""Longest reply, in tokens, to the tiny request that tests if a service answers at all."""
 
 JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(slots=True)
 class Tries:
-    """What became of one request so far."""
+    """The retry state of one request."""
 
     left: float
-    """Further tries; below 0 it is given up."""
+    """Tries left. Below 0 the request is given up."""
     number: int = 0
     """Tries so far."""
     is_last: bool = False
-    """The service is known to answer others: if this try fails, the request is to blame."""
+    """True once the service is known to answer others: if this try fails, the request is at
+    fault."""
 
 
-class Client:
-    """A teacher behind HTTP: `async with Client(config) as client: await client.ask(request)`."""
+class HttpClient:
+    """A language model behind HTTP: `async with HttpClient(config) as client: client.ask(…)`."""
 
     def __init__(self, config: EndpointConfig) -> None:
         self._config = config
-        self._link = Link(config)
+        self._transport = Transport(config)
         self._gate = Gate(config.concurrency)
-        self._requests = [
-            Bucket(rate)
-            for rate in (config.requests_per_second, _a_second(config.requests_per_minute))
-            if rate is not None
-        ]
-        self._tokens = [
-            Bucket(rate)
-            for rate in (config.tokens_per_second, _a_second(config.tokens_per_minute))
-            if rate is not None
-        ]
-        self._speech = Speech(config.structured_output)
+        self._request_rates = _buckets(config.requests_per_second, config.requests_per_minute)
+        self._token_rates = _buckets(config.tokens_per_second, config.tokens_per_minute)
+        self._learner = DialectLearner(config.structured_output)
         self._answered_at = -math.inf
         self._resume_at = -math.inf
 
-    async def __aenter__(self) -> Client:
+    async def __aenter__(self) -> HttpClient:
         self._loop = asyncio.get_running_loop()
         self._halted: asyncio.Future[UserError] = self._loop.create_future()
-        await self._link.__aenter__()
+        await self._transport.__aenter__()
         return self
 
     async def __aexit__(
@@ -77,23 +80,25 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
-        await self._link.__aexit__(kind, error, traceback)
+        await self._transport.__aexit__(kind, error, traceback)
 
     def stop(self) -> None:
-        """Send nothing more; replies to what was sent are still taken."""
+        """Send nothing more. Replies to requests in flight are still accepted."""
         self._halt(UserError("stopped before the request was sent"))
 
-    def _halt(self, error: UserError) -> None:
+    def _halt(self, error: UserError) -> UserError:
+        """Make every later request raise the error; return it."""
         self._gate.shut(error)
         if not self._halted.done():
             self._halted.set_result(error)
+        return error
 
     async def ask(self, request: Request) -> Reply:
-        """The reply; with finish `error` where this request, and no other, cannot be answered.
+        """Return the reply. Its finish is `error` if this request, unlike others, has none.
 
         Raises:
-            EndpointDown: nothing is answered any more.
-            UserError: the service refuses key, model or account; every later request gets the same.
+            EndpointDown: the service answers nothing any more.
+            UserError: the service refuses the key, model or account. Every later request raises it.
         """
         tries = Tries(self._config.retries)
         while True:
@@ -101,147 +106,155 @@ class Client:
             tries.number += 1
             if isinstance(outcome, Reply):
                 return outcome
-            if outcome.kind is Kind.request or (
-                outcome.kind is Kind.unclear
+            if outcome.kind is FailureKind.bad_request or (
+                outcome.kind is FailureKind.unclear
                 and (self._answered_at > -math.inf or await self._is_alive(request))
             ):
-                return Reply.failure(outcome.reason)
-            if outcome.kind in (Kind.refused, Kind.unclear, Kind.field):
-                raise self._end(self._link.refusal(outcome))
+                return Reply.failed(outcome.reason)
+            if outcome.kind in (FailureKind.refused, FailureKind.unclear, FailureKind.bad_field):
+                raise self._halt(self._transport.refusal(outcome))
             if tries.is_last:
                 log.warning(f"request {request.key[:12]} is given up: {outcome.reason}")
-                return Reply.failure(f"{tries.number} tries: {outcome.reason}")
-            self._count(tries, outcome)
+                return Reply.failed(f"{tries.number} tries: {outcome.reason}")
+            self._use_up(tries, outcome)
             if tries.left < 0:
-                await self._make_sure_it_answers(request, outcome, tries)
+                await self._check_service(request, outcome, tries)
             else:
-                await self._rest(max(outcome.wait or 0.0, pause_s(request.key, tries.number)))
+                await self._pause(max(outcome.wait or 0.0, pause_s(request.key, tries.number)))
 
-    async def _take_turn(self, request: Request) -> Reply | Fault:
+    async def _take_turn(self, request: Request) -> Reply | Failure:
         """Wait until the request may be sent, then try once."""
         await self._gate.enter()
         try:
             if self._halted.done():
-                raise fresh(self._halted.result())
-            if self._requests or self._tokens or self._resume_at > self._loop.time():
-                return await self._at_its_pace(request)
+                raise copy_of(self._halted.result())
+            if self._request_rates or self._token_rates or self._resume_at > self._loop.time():
+                return await self._try_within_limits(request)
             return await self._try(request)
         finally:
             self._gate.leave()
 
-    async def _at_its_pace(self, request: Request) -> Reply | Fault:
+    async def _try_within_limits(self, request: Request) -> Reply | Failure:
         now = self._loop.time()
         worst = request.estimated_prompt_tokens() + request.sampling.max_tokens
-        delays = [bucket.reserve(1, now) for bucket in self._requests]
-        delays += [bucket.reserve(worst, now) for bucket in self._tokens]
-        await self._rest(max(delays, default=0.0))
+        delays = [bucket.reserve(1, now) for bucket in self._request_rates]
+        delays += [bucket.reserve(worst, now) for bucket in self._token_rates]
+        await self._pause(max(delays, default=0.0))
+        # A loop: another request may extend the pause while this one sleeps.
         while self._resume_at > self._loop.time():
-            await self._rest(self._resume_at - self._loop.time())
+            await self._pause(self._resume_at - self._loop.time())
         outcome = await self._try(request)
         if isinstance(outcome, Reply):
             used = outcome.prompt_tokens + outcome.completion_tokens
-            for bucket in self._tokens:
+            for bucket in self._token_rates:
                 bucket.give_back(worst - used)
         return outcome
 
-    async def _try(self, request: Request) -> Reply | Fault:
-        """Send the request, again if it was only worded in a way that the service does not know."""
+    async def _try(self, request: Request) -> Reply | Failure:
+        """Send the request, and again at once if only its dialect was wrong."""
         while True:
-            spoken = self._speech.dialect
-            content = json.dumps(body(request, spoken)).encode()
+            dialect = self._learner.dialect
+            content = json.dumps(self._transport.wire.body(request, dialect)).encode()
             sent_at = self._loop.time()
-            answer = await self._link.send("POST", self._link.ask_url, content, JSON)
-            outcome = answer if isinstance(answer, Fault) else _read(answer, request)
-            if isinstance(outcome, Reply) or outcome.kind is Kind.request:
+            url = self._transport.request_url
+            response = await self._transport.send("POST", url, content, JSON)
+            outcome = response if isinstance(response, Failure) else self._read(response, request)
+            if isinstance(outcome, Reply) or outcome.kind is FailureKind.bad_request:
+                # A request refused for its own sake proves that the service works, too.
                 self._answered_at = self._loop.time()
                 self._gate.answered()
                 return outcome
-            if outcome.kind is not Kind.field or not self._speech.adapt(
-                spoken, request, outcome.field
+            if outcome.kind is not FailureKind.bad_field or not self._learner.adapt(
+                dialect, request, outcome.field
             ):
-                self._heed(outcome, sent_at)
+                self._slow_down(outcome, sent_at)
                 return outcome
 
-    def _heed(self, fault: Fault, sent_at: float) -> None:
+    def _read(self, content: bytes, request: Request) -> Reply | Failure:
+        try:
+            document = json.loads(content)
+            return error_in_reply(document) or self._transport.wire.read(document, request)
+        except ValueError:
+            return Failure(FailureKind.transient, f"not JSON: {content[:200]!r}")
+        except MalformedReplyError as error:
+            return Failure(FailureKind.transient, str(error))
+
+    def _slow_down(self, failure: Failure, sent_at: float) -> None:
         """Ask less of a service that cannot keep up."""
-        if fault.kind not in (Kind.throttled, Kind.overloaded):
+        if failure.kind not in (FailureKind.throttled, FailureKind.overloaded):
             return
         now = self._loop.time()
-        if fault.wait is not None:
-            if now + fault.wait > max(now, self._resume_at) + LONGEST_PAUSE_S:
-                log.warning(f"{self._config.url} asks for a pause of {fault.wait:.0f} s")
-            self._resume_at = max(self._resume_at, now + fault.wait)
+        if failure.wait is not None:
+            # Requests in flight report the same pause: warn only if it grows by over a minute.
+            if now + failure.wait > max(now, self._resume_at) + LONGEST_PAUSE_S:
+                log.warning(f"{self._config.url} asks for a pause of {failure.wait:.0f} s")
+            self._resume_at = max(self._resume_at, now + failure.wait)
         if self._gate.overloaded(sent_at, now):
-            log.warning(f"{fault.reason}: {self._gate.limit} requests at once from now")
+            log.warning(f"{failure.reason}: {self._gate.limit} requests in flight from now on")
 
-    def _count(self, tries: Tries, fault: Fault) -> None:
-        """Use up a try."""
+    def _use_up(self, tries: Tries, failure: Failure) -> None:
+        """Deduct one try."""
         is_served = self._answered_at > self._loop.time() - LONGEST_PAUSE_S
-        tries.left -= THROTTLED_COST if fault.kind is Kind.throttled and is_served else 1.0
+        throttled = failure.kind is FailureKind.throttled
+        tries.left -= THROTTLED_COST if throttled and is_served else 1.0
 
-    async def _make_sure_it_answers(self, request: Request, fault: Fault, tries: Tries) -> None:
-        """Settle whose fault it is that a request was never answered, before its last try.
+    async def _check_service(self, request: Request, failure: Failure, tries: Tries) -> None:
+        """Find out, before the last try, if the request or the service is at fault.
 
-        A service that was down must not be taken for a bad request, whose failure is stored and
-        never asked for again. Nor may a bad request, asked last, stop a run in all its lives.
+        An outage must not be mistaken for a bad request, whose failure is stored and never asked
+        again. Nor may one bad request, asked last, stop a run in each of its lives.
 
         Raises:
-            EndpointDown: others are not answered either.
+            EndpointDown: other requests are not answered either.
         """
         tries.is_last = await self._is_alive(request)
         if not tries.is_last:
-            raise self._end(
+            raise self._halt(
                 EndpointDown(
                     f"endpoint {self._config.url} (model {request.model}) answers nothing: "
-                    f"{tries.number} tries, the last: {fault.reason}; what was answered is kept: "
-                    "when the service is back, the same command goes on"
+                    f"{tries.number} tries, the last: {failure.reason}; when the service is back, "
+                    "the same command goes on: all replies are kept"
                 )
             )
 
     async def _is_alive(self, request: Request) -> bool:
-        """Whether a tiny request of the same kind is answered, or meanwhile any other."""
+        """Return True if a tiny request of the same kind, or any other meanwhile, is answered."""
         hello = "Hello" if isinstance(request.prompt, str) else ({"role": "user", "content": "Hi"},)
         tiny = Request(
             endpoint=request.endpoint,
             model=request.model,
             prompt=hello,
-            sampling=Sampling(max_tokens=16),
+            sampling=Sampling(max_tokens=PROBE_TOKENS),
         )
         began = self._loop.time()
         await self._try(tiny)
         return self._answered_at >= began
 
-    def _end(self, error: UserError) -> UserError:
-        self._halt(error)
-        return error
-
-    async def _rest(self, seconds: float) -> None:
-        """Sleep, unless nothing is to be sent any more.
+    async def _pause(self, seconds: float) -> None:
+        """Sleep until the time is over or the client is halted.
 
         Raises:
-            UserError: that which the client was halted with.
+            UserError: the error that the client was halted with.
         """
         if seconds > 0:
             await asyncio.wait((self._halted,), timeout=seconds)
         if self._halted.done():
-            raise fresh(self._halted.result())
-
-
-def _read(content: bytes, request: Request) -> Reply | Fault:
-    try:
-        document = json.loads(content)
-        return fault_in(document) or reply_of(document, request)
-    except ValueError:
-        return Fault(Kind.broken, f"not JSON: {content[:200]!r}")
-    except MalformedReplyError as error:
-        return Fault(Kind.broken, str(error))
+            raise copy_of(self._halted.result())
 
 
 def pause_s(key: str, number: int) -> float:
-    """Seconds before a request is tried again, from its key and the number of tries so far."""
+    """Return the seconds to wait before the next try of a request.
+
+    The jitter is derived from the request's key, so no process state affects it.
+
+    Args:
+        key: of the request.
+        number: of tries so far.
+    """
     jitter = derived_seed(0, key, number) / 2**63
     return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (number - 1)) * (0.5 + jitter)
 
 
-def _a_second(per_minute: float | None) -> float | None:
-    return None if per_minute is None else per_minute / 60
+def _buckets(per_second: float | None, per_minute: float | None) -> list[Bucket]:
+    rates = (per_second, None if per_minute is None else per_minute / 60)
+    return [Bucket(rate) for rate in rates if rate is not None]

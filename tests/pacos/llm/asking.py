@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pacos.llm.batch.service import Batch
+from pacos.llm.batch.client import BatchClient
 from pacos.llm.config import EndpointConfig
-from pacos.llm.http.client import Client
+from pacos.llm.http.client import HttpClient
 from pacos.llm.ledger import Ledger
 from pacos.llm.prices import Price
 from pacos.llm.request import Reply, Request, Sampling
@@ -36,7 +36,7 @@ async def ask_all(
     config: EndpointConfig, requests: Sequence[Request]
 ) -> list[Reply | BaseException]:
     """Replies of one client, in order; what is raised is among them."""
-    async with Client(config) as client:
+    async with HttpClient(config) as client:
         asked = [client.ask(request) for request in requests]
         return await asyncio.gather(*asked, return_exceptions=True)
 
@@ -64,7 +64,7 @@ async def _main(mode: str, url: str, folder: Path, count: int) -> None:
         return
     async with (
         Ledger(folder / "ledger.jsonl") as ledger,
-        Batch(config, folder / "batches.jsonl", ledger, quiet_s=0.05, poll_s=0.05) as batch,
+        BatchClient(config, folder / "batches.jsonl", ledger, quiet_s=0.05, poll_s=0.05) as batch,
     ):
         await _print_each(Service(batch, ledger, price=Price(1.0, 1.0)), config, count)
 

@@ -137,7 +137,7 @@ def test_another_file_is_not_taken_for_a_ledger(path: Path) -> None:
     path.parent.mkdir()
     path.write_text(json.dumps({"instruction": "x"}) + "\n")
     for _ in range(2):
-        with pytest.raises(UserError, match=r"ledger\.jsonl:1: no record of a ledger"):
+        with pytest.raises(UserError, match=r"ledger\.jsonl:1: not a record of a ledger"):
             Ledger(path)
 
 

@@ -11,7 +11,7 @@ from pacos.errors import UserError
 from pacos.files import read_jsonl
 from pacos.llm.budget import BudgetReached
 from pacos.llm.config import EndpointConfig, Mode
-from pacos.llm.http.faults import EndpointDown
+from pacos.llm.http.failures import EndpointDown
 from pacos.llm.request import Reply
 from pacos.llm.service import Counts, open_service
 from tests.pacos.llm.asking import chat, endpoint

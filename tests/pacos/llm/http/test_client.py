@@ -11,8 +11,8 @@ import pytest
 
 from pacos.errors import UserError
 from pacos.llm.config import Api, EndpointConfig, StructuredOutput
-from pacos.llm.http.client import Client, pause_s
-from pacos.llm.http.faults import EndpointDown
+from pacos.llm.http.client import HttpClient, pause_s
+from pacos.llm.http.failures import EndpointDown
 from pacos.llm.request import Reply, Request, Sampling
 from tests.pacos.llm.asking import ask_all, chat, endpoint, replies
 from tests.pacos.llm.scripted_server import Rule, ScriptedServer
@@ -63,7 +63,7 @@ def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         assert path in server.paths
     monkeypatch.delenv("TEACHER_KEY")
     with pytest.raises(UserError, match="TEACHER_KEY: the environment variable is not set"):
-        Client(azure)
+        HttpClient(azure)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_service_that_is_back_at_the_last_moment() -> None:
 def test_a_request_under_way_when_the_service_dies_is_not_blamed() -> None:
     async def run(server: ScriptedServer) -> list[Reply | BaseException]:
         config = endpoint(server.url, timeout=0.3, retries=1)
-        async with Client(config) as client:
+        async with HttpClient(config) as client:
             first = asyncio.create_task(client.ask(chat(config, "first")))
             second = await client.ask(chat(config, "second"))
             server.rules.append(Rule("hang"))
@@ -219,7 +219,7 @@ def test_no_more_requests_at_once_than_allowed_and_fewer_after_a_429() -> None:
 
         async def narrowed() -> None:
             config = endpoint(server.url, concurrency=16)
-            async with Client(config) as client:
+            async with HttpClient(config) as client:
                 await client.ask(chat(config, "alone"))
                 server.most_at_once = 0
                 await asyncio.gather(*[client.ask(chat(config, str(n))) for n in range(16)])
@@ -252,7 +252,7 @@ def test_rate_limits(limit: dict[str, float]) -> None:
 def test_dialects_are_learnt_once() -> None:
     rules = [Rule("no_max_tokens"), Rule("no_top_p"), Rule("no_schemas")]
     with ScriptedServer(rules) as server:
-        config = endpoint(server.url, concurrency=1)
+        config = endpoint(server.url, api=Api.completions, concurrency=1)
         requests = [
             config.request(f"question {n}", Sampling(max_tokens=9), {"type": "object"})
             for n in range(5)
@@ -281,7 +281,8 @@ def test_dialects_are_learnt_once() -> None:
 )
 def test_a_field_that_was_asked_for_is_not_dropped(what: str, request_of, words: str) -> None:  # type: ignore[no-untyped-def]
     with ScriptedServer([Rule(what)]) as server:
-        config = endpoint(server.url, structured_output=StructuredOutput.always)
+        always = StructuredOutput.always
+        config = endpoint(server.url, api=Api.completions, structured_output=always)
         (error,) = asyncio.run(ask_all(config, [request_of(config)]))
     assert type(error) is UserError
     assert words in str(error)
@@ -289,7 +290,7 @@ def test_a_field_that_was_asked_for_is_not_dropped(what: str, request_of, words:
 
 def test_schemas_reach_the_service() -> None:
     with ScriptedServer() as server:
-        config = endpoint(server.url)
+        config = endpoint(server.url, api=Api.completions)
         request = config.request("hello", Sampling(max_tokens=9), {"type": "object"})
         asyncio.run(ask_all(config, [request]))
         (sent,) = server.bodies
@@ -299,7 +300,7 @@ def test_schemas_reach_the_service() -> None:
 @pytest.mark.parametrize("wanted", [StructuredOutput.auto, StructuredOutput.always])
 def test_schemas_in_the_form_that_the_service_knows(wanted: StructuredOutput) -> None:
     with ScriptedServer([Rule("no_json_schema")]) as server:
-        config = endpoint(server.url, structured_output=wanted)
+        config = endpoint(server.url, api=Api.completions, structured_output=wanted)
         request = config.request("hello", Sampling(max_tokens=9), {"type": "object"})
         (found,) = asyncio.run(ask_all(config, [request]))
         assert isinstance(found, Reply)
@@ -311,7 +312,7 @@ def test_schemas_in_the_form_that_the_service_knows(wanted: StructuredOutput) ->
 
 def test_a_client_that_is_stopped_takes_the_replies_under_way_and_sends_nothing() -> None:
     async def run(config: EndpointConfig) -> list[Reply | BaseException]:
-        async with Client(config) as client:
+        async with HttpClient(config) as client:
             asked = [asyncio.create_task(client.ask(chat(config, str(n)))) for n in range(6)]
             await asyncio.sleep(0.2)
             client.stop()

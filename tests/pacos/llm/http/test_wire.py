@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
-from pacos.llm.http.wire import Dialect, MalformedReplyError, Schemas, body, reply_of
+from pacos.llm.http.dialect import Dialect, SchemaStyle
+from pacos.llm.http.wire import CHAT, COMPLETIONS, MalformedReplyError
 from pacos.llm.request import Request, Sampling
 
-CHAT = Request(
+MESSAGES = Request(
     endpoint="http://host/v1",
     model="m",
     prompt=({"role": "user", "content": "hello"},),
     sampling=Sampling(max_tokens=10),
 )
-TEXT = replace(CHAT, prompt="once upon a time")
+TEXT = replace(MESSAGES, prompt="once upon a time")
 
 
 def completion(**choice: Any) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def completion(**choice: Any) -> dict[str, Any]:
 
 
 def test_a_conversation() -> None:
-    assert body(CHAT, Dialect()) == {
+    assert CHAT.body(MESSAGES, Dialect()) == {
         "model": "m",
         "messages": ({"role": "user", "content": "hello"},),
         "max_tokens": 10,
@@ -47,7 +48,7 @@ def test_a_text_with_everything() -> None:
         logit_bias=((50256, -100.0),),
         top_logprobs=2,
     )
-    sent = json.loads(json.dumps(body(replace(TEXT, sampling=sampling), Dialect())))
+    sent = json.loads(json.dumps(COMPLETIONS.body(replace(TEXT, sampling=sampling), Dialect())))
     assert sent["prompt"] == "once upon a time"
     assert sent["stop"] == ["\n\n"]
     assert sent["logit_bias"] == {"50256": -100.0}
@@ -56,21 +57,25 @@ def test_a_text_with_everything() -> None:
 
 def test_a_schema_and_logprobs_of_a_conversation() -> None:
     request = replace(
-        CHAT, schema={"type": "object"}, sampling=Sampling(max_tokens=1, top_logprobs=5)
+        MESSAGES, schema={"type": "object"}, sampling=Sampling(max_tokens=1, top_logprobs=5)
     )
-    sent = body(request, Dialect())
+    sent = CHAT.body(request, Dialect())
     assert sent["response_format"]["json_schema"]["schema"] == {"type": "object"}
     assert (sent["logprobs"], sent["top_logprobs"]) == (True, 5)
 
 
 def test_a_schema_as_llama_cpp_python_reads_it() -> None:
-    sent = body(replace(CHAT, schema={"type": "object"}), Dialect(schemas=Schemas.json_object))
+    sent = CHAT.body(
+        replace(MESSAGES, schema={"type": "object"}), Dialect(schemas=SchemaStyle.json_object)
+    )
     assert sent["response_format"] == {"type": "json_object", "schema": {"type": "object"}}
 
 
 def test_dialects() -> None:
-    dialect = Dialect("max_completion_tokens", schemas=Schemas.never, omitted=frozenset({"top_p"}))
-    sent = body(replace(CHAT, schema={"type": "object"}), dialect)
+    dialect = Dialect(
+        "max_completion_tokens", schemas=SchemaStyle.never, omitted=frozenset({"top_p"})
+    )
+    sent = CHAT.body(replace(MESSAGES, schema={"type": "object"}), dialect)
     assert sent["max_completion_tokens"] == 10
     assert not {"max_tokens", "top_p", "response_format"} & set(sent)
 
@@ -80,23 +85,23 @@ def test_dialects() -> None:
     [("stop", "stop"), ("length", "length"), ("content_filter", "content_filter"), ("eos", "stop")],
 )
 def test_why_it_ended(reason: str, finish: str) -> None:
-    reply = reply_of(completion(finish_reason=reason), CHAT)
+    reply = CHAT.read(completion(finish_reason=reason), MESSAGES)
     assert (reply.text, reply.finish, reply.error) == ("hi", finish, None)
     assert (reply.prompt_tokens, reply.completion_tokens) == (3, 1)
 
 
 def test_usage_is_estimated_where_it_is_absent() -> None:
-    reply = reply_of({"choices": [{"text": "abcdef", "finish_reason": "stop"}]}, TEXT)
+    reply = COMPLETIONS.read({"choices": [{"text": "abcdef", "finish_reason": "stop"}]}, TEXT)
     assert (reply.prompt_tokens, reply.completion_tokens) == (6, 2)
 
 
 def test_a_refusal_is_no_answer() -> None:
-    reply = reply_of(completion(message={"content": None, "refusal": "I will not"}), CHAT)
+    reply = CHAT.read(completion(message={"content": None, "refusal": "I will not"}), MESSAGES)
     assert (reply.text, reply.finish, reply.error) == ("", "content_filter", "I will not")
 
 
 def test_a_reply_that_ends_inside_an_emoji_can_be_written() -> None:
-    reply = reply_of(completion(message={"content": "한 \ud83d"}), CHAT)
+    reply = CHAT.read(completion(message={"content": "한 \ud83d"}), MESSAGES)
     assert reply.text == "한 \ufffd"
 
 
@@ -108,10 +113,10 @@ def test_logprobs() -> None:
         {"token": "a", "logprob": -0.1, "top_logprobs": twice},
         {"token": "b", "logprob": -0.3, "top_logprobs": []},
     ]
-    reply = reply_of(completion(logprobs={"content": content}), CHAT)
+    reply = CHAT.read(completion(logprobs={"content": content}), MESSAGES)
     assert reply.logprobs == ({"5": -0.1, "4": -2.5}, {"a": -0.1}, {"b": -0.3})
     old = {"tokens": ["x"], "token_logprobs": [-1.0], "top_logprobs": [{"x": -1.0, "y": -2.0}]}
-    reply = reply_of({"choices": [{"text": "x", "logprobs": old}]}, TEXT)
+    reply = COMPLETIONS.read({"choices": [{"text": "x", "logprobs": old}]}, TEXT)
     assert reply.logprobs == ({"x": -1.0, "y": -2.0},)
 
 
@@ -129,4 +134,6 @@ def test_logprobs() -> None:
 )
 def test_what_is_no_reply(document: Any) -> None:
     with pytest.raises(MalformedReplyError):
-        reply_of(document, TEXT)
+        COMPLETIONS.read(document, TEXT)
+    with pytest.raises(MalformedReplyError):
+        CHAT.read(document, MESSAGES)

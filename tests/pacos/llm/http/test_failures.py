@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from pacos.llm.http.faults import Kind, fault_in, fault_of, wait_of
+from pacos.llm.http.failures import FailureKind, classify_response, error_in_reply, retry_after
+
+Kind = FailureKind
 
 CASES: list[tuple[int, dict[str, Any], Kind]] = [
     (401, {"message": "Incorrect API key provided"}, Kind.refused),
@@ -22,27 +24,29 @@ CASES: list[tuple[int, dict[str, Any], Kind]] = [
     (301, {}, Kind.refused),
     (400, {"message": "must be <= 2", "param": "temperature"}, Kind.refused),
     (429, {"message": "Rate limit reached for m", "code": "rate_limit_exceeded"}, Kind.throttled),
-    (429, {"message": "Request too large for m on tokens per min (TPM)"}, Kind.request),
-    (400, {"message": "x", "code": "context_length_exceeded", "param": "messages"}, Kind.request),
+    (429, {"message": "Request too large for m on tokens per min (TPM)"}, Kind.bad_request),
+    (400, {"message": "x", "code": "context_length_exceeded", "param": "messages"},
+     Kind.bad_request),
     (400, {"message": "'max_tokens' is too large: 9. This model's maximum context length is 8"
-           " tokens", "param": "max_tokens"}, Kind.request),
-    (400, {"message": "the request exceeds the available context size"}, Kind.request),
-    (400, {"message": "The response was filtered", "code": "content_filter"}, Kind.request),
-    (400, {"message": "x", "innererror": {"code": "ResponsibleAIPolicyViolation"}}, Kind.request),
-    (413, {"message": "too long"}, Kind.request),
+           " tokens", "param": "max_tokens"}, Kind.bad_request),
+    (400, {"message": "the request exceeds the available context size"}, Kind.bad_request),
+    (400, {"message": "The response was filtered", "code": "content_filter"}, Kind.bad_request),
+    (400, {"message": "x", "innererror": {"code": "ResponsibleAIPolicyViolation"}},
+     Kind.bad_request),
+    (413, {"message": "too long"}, Kind.bad_request),
     (400, {"message": "1 validation error"}, Kind.unclear),
     (400, {"message": "is no text", "param": "messages.[0].content"}, Kind.unclear),
     (503, {"message": "overloaded"}, Kind.overloaded),
-    (500, {"message": "oops"}, Kind.broken),
-    (502, {}, Kind.broken),
-    (408, {}, Kind.broken),
+    (500, {"message": "oops"}, Kind.transient),
+    (502, {}, Kind.transient),
+    (408, {}, Kind.transient),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("status", "error", "kind"), CASES)
 def test_what_an_error_means(status: int, error: dict[str, Any], kind: Kind) -> None:
-    nested = fault_of(status, {}, json.dumps({"error": error}).encode())
-    flat = fault_of(status, {}, json.dumps({"object": "error", **error}).encode())
+    nested = classify_response(status, {}, json.dumps({"error": error}).encode())
+    flat = classify_response(status, {}, json.dumps({"object": "error", **error}).encode())
     assert nested.kind is kind
     assert flat.kind is kind
     assert nested.status == status
@@ -62,34 +66,36 @@ def test_what_an_error_means(status: int, error: dict[str, Any], kind: Kind) -> 
     ],
 )
 def test_the_field_that_a_service_refuses(error: dict[str, Any], field: str) -> None:
-    fault = fault_of(400, {}, json.dumps({"error": error}).encode())
-    assert (fault.kind, fault.field) == (Kind.field, field)
+    failure = classify_response(400, {}, json.dumps({"error": error}).encode())
+    assert (failure.kind, failure.field) == (Kind.bad_field, field)
 
 
 def test_a_form_of_replies_that_a_service_calls_its_own_error() -> None:
     words = "{'loc': ('body', 'response_format', 'type'), 'input': 'json_schema'}"
-    fault = fault_of(500, {}, json.dumps({"error": {"message": words}}).encode())
-    assert (fault.kind, fault.field) == (Kind.field, "response_format")
+    failure = classify_response(500, {}, json.dumps({"error": {"message": words}}).encode())
+    assert (failure.kind, failure.field) == (Kind.bad_field, "response_format")
 
 
 def test_a_message_that_is_no_error_object() -> None:
-    fault = fault_of(422, {}, b'{"detail": "Unexpected fields in the request: {\'top_p\'}"}')
-    assert (fault.kind, fault.field) == (Kind.field, "top_p")
+    failure = classify_response(
+        422, {}, b'{"detail": "Unexpected fields in the request: {\'top_p\'}"}'
+    )
+    assert (failure.kind, failure.field) == (Kind.bad_field, "top_p")
 
 
 def test_an_answer_that_is_no_json_is_quoted() -> None:
-    fault = fault_of(502, {}, b"<html>Bad Gateway</html>")
-    assert fault.reason == "502: <html>Bad Gateway</html>"
+    failure = classify_response(502, {}, b"<html>Bad Gateway</html>")
+    assert failure.reason == "502: <html>Bad Gateway</html>"
 
 
 def test_an_error_with_status_200() -> None:
-    assert fault_in({"choices": []}) is None
-    limited = fault_in({"error": {"code": 429, "message": "slow down"}})
+    assert error_in_reply({"choices": []}) is None
+    limited = error_in_reply({"error": {"code": 429, "message": "slow down"}})
     assert limited is not None
     assert limited.kind is Kind.throttled
-    broken = fault_in({"error": "upstream"})
+    broken = error_in_reply({"error": "upstream"})
     assert broken is not None
-    assert (broken.kind, broken.reason) == (Kind.broken, "500: upstream")
+    assert (broken.kind, broken.reason) == (Kind.transient, "500: upstream")
 
 
 @pytest.mark.parametrize(
@@ -108,11 +114,11 @@ def test_an_error_with_status_200() -> None:
     ],
 )
 def test_how_long_a_service_asks_to_wait(headers: dict[str, str], seconds: float | None) -> None:
-    assert wait_of(headers) == pytest.approx(seconds)
+    assert retry_after(headers) == pytest.approx(seconds)
 
 
 def test_a_date_to_wait_for() -> None:
-    wait = wait_of({"retry-after": formatdate(time.time() + 30, usegmt=True)})
+    wait = retry_after({"retry-after": formatdate(time.time() + 30, usegmt=True)})
     assert wait is not None
     assert 25 < wait < 35
-    assert wait_of({"retry-after": formatdate(time.time() - 30, usegmt=True)}) == 0.0
+    assert retry_after({"retry-after": formatdate(time.time() - 30, usegmt=True)}) == 0.0

@@ -9,11 +9,11 @@ import pytest
 
 from pacos.errors import UserError
 from pacos.files import read_jsonl
-from pacos.llm.batch import batching as gathering
+from pacos.llm.batch import batching
+from pacos.llm.batch.client import BatchClient
 from pacos.llm.batch.journal import Journal
-from pacos.llm.batch.service import Batch
 from pacos.llm.config import EndpointConfig, Mode
-from pacos.llm.http.faults import EndpointDown
+from pacos.llm.http.failures import EndpointDown
 from pacos.llm.ledger import Ledger
 from pacos.llm.prices import Price
 from pacos.llm.request import Reply
@@ -27,7 +27,7 @@ Outcomes = list[Reply | BaseException]
 async def live(config: EndpointConfig, folder: Path, texts: Sequence[str]) -> Outcomes:
     async with (
         Ledger(folder / "ledger.jsonl") as ledger,
-        Batch(config, folder / "batches.jsonl", ledger, quiet_s=0.05, poll_s=0.02) as batch,
+        BatchClient(config, folder / "batches.jsonl", ledger, quiet_s=0.05, poll_s=0.02) as batch,
     ):
         service = Service(batch, ledger, price=Price(1.0, 1.0))
         asked = [service.ask(chat(config, text)) for text in texts]
@@ -71,18 +71,18 @@ def test_the_service_opens_it_with_its_price(tmp_path: Path) -> None:
     with ScriptedServer() as server:
         config = EndpointConfig(url=server.url, model="gpt-4o-mini", mode=Mode.batch)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Batch.__init__, "__kwdefaults__", {"quiet_s": 0.05, "poll_s": 0.05})
+            patch.setattr(BatchClient.__init__, "__kwdefaults__", {"quiet_s": 0.05, "poll_s": 0.05})
             usd = asyncio.run(run(config))
     assert usd == pytest.approx((7 * 0.15 + 5 * 0.60) / 2 / 1e6)
 
 
 def test_a_batch_is_full_at_the_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering, "MOST_REQUESTS", 10)
+    monkeypatch.setattr(batching, "MOST_REQUESTS", 10)
     with ScriptedServer() as server:
         assert texts(life(server.url, tmp_path / "a", questions(25))) == answers(25)
         sizes = [created["request_counts"]["total"] for created in server.batches.created.values()]
         assert sizes == [10, 10, 5]
-    monkeypatch.setattr(gathering, "MOST_BYTES", 1000)
+    monkeypatch.setattr(batching, "MOST_BYTES", 1000)
     with ScriptedServer() as server:
         assert texts(life(server.url, tmp_path / "b", questions(25))) == answers(25)
         uploaded = [
