@@ -155,7 +155,8 @@ class Bootstrap:
             place = Place(source.number, index)
             verdict = self._method.screen_new(candidate, source.lang, self._screen)
             if verdict.reason is not None:
-                self._reject(place, source.request.key, candidate, verdict)
+                rejection = Rejection(place, source.request.key, candidate, verdict)
+                self._rejections.append(rejection)
                 continue
             task_id = f"{source.request.key[:12]}_{index}"
             self._pool.accept(PoolTask(task_id, *candidate.texts), source.lang)
@@ -190,7 +191,8 @@ class Bootstrap:
         instances = zip(completion.candidates, completion.verdicts, strict=True)
         for index, (candidate, verdict) in enumerate(instances):
             if verdict.reason is not None:
-                self._reject(task.place, last_request, candidate, verdict)
+                rejection = Rejection(task.place, last_request, candidate, verdict)
+                self._rejections.append(rejection)
             elif not self.is_full:
                 self._last_fruitful = task.place.request
                 row_id = f"{task.id}_{index}"
@@ -202,9 +204,6 @@ class Bootstrap:
             self._last_place = task.place
             # How many replies were used beyond it depends on timing.
             self.requests = task.place.request + 1
-
-    def _reject(self, place: Place, request: str, candidate: Candidate, verdict: Verdict) -> None:
-        self._rejections.append(Rejection(place, request, candidate, verdict))
 
     def _check_yield(self, number: int) -> None:
         """Stop a run whose requests make nothing but rejections.
@@ -249,7 +248,7 @@ def _generated_row(
         "seeds": list(source.examples.seeds),
         "parents": list(source.examples.parents),
         "requests": [source.request.key, *completion.requests],
-        "teacher": generator.name,  # the key of the published schema
+        "teacher": generator.name,  # data sets, cards and reports read this key
         "terms": generator.terms,
         "is_classification": completion.is_classification,
         "nearest": None if nearest is None else asdict(nearest),

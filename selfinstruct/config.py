@@ -70,6 +70,7 @@ class SelfInstructConfig:
     """Everything that `pacos selfinstruct` needs to know."""
 
     STAGE: ClassVar[str] = "selfinstruct"
+    # Fields that do not change the rows. `window` does: prompts show the pool of a window ago.
     FREE: ClassVar[tuple[str, ...]] = (
         "cluster",
         "tracking",

@@ -25,6 +25,7 @@ MOST_ITEMS = 1000
 """Rows on the page; far more than anybody rates."""
 APPROVED, REJECTED = "approved", "rejected"
 
+# A person reads the row, so that the page speaks the language of the row.
 HEADINGS = {"en": ("Instruction", "Input", "Output"), "ko": ("지시", "입력", "출력")}
 ASK = {
     "en": ("Would you teach this row to an assistant?", "approve", "reject"),

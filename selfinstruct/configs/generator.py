@@ -32,8 +32,8 @@ class GeneratorConfig:
     """Chat format of a model in this process. Null: a base model, which continues texts. A wrong
     format makes a chat model write nonsense."""
     batch_size: int = 16
-    """Replies that a model in this process decodes together. More is faster and needs more memory;
-    the replies do not change."""
+    """Replies that a model in this process decodes together. More is faster and needs more
+    memory."""
     endpoint: EndpointConfig | None = None
     """Service that answers. Null: `model` runs in this process."""
     serve: str | None = None

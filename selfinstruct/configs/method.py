@@ -1,4 +1,4 @@
-"""Config of the method: how the generator is asked. Every constant of the two papers is a value."""
+"""Config of the method. Every constant of the two papers is a value here or in conf/method."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class StepConfig:
 
 @dataclass(kw_only=True, slots=True)
 class MethodConfig:
-    """How the generator is asked for new tasks."""
+    """The way the generator is asked for new tasks."""
 
     name: str = "???"
     """Name of the method; part of the default run name."""

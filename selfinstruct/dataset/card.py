@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from textwrap import fill as fill_lines
 
 import yaml
 
@@ -33,6 +35,8 @@ SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "1
 
 SHOWN = 20
 """Most harmful rows that the card lists."""
+WIDTH = 100
+"""Characters per line of the card."""
 LONGEST = 100
 """Characters of a table cell; an error message of a service can be a page long."""
 
@@ -43,6 +47,7 @@ def licence(terms: Mapping[str, int]) -> str | None:
     Terms name a licence if they are its identifier, alone or with a remark in brackets. Rows under
     different licences give none: which licence covers the whole is a question for a lawyer.
     """
+    # "Apache-2.0 (pacos)" names apache-2.0.
     named = {re.sub(r"\s*\(.*\)\s*$", "", text).strip().lower() for text in terms}
     return named.pop() if len(named) == 1 and named <= LICENCES else None
 
@@ -85,6 +90,7 @@ USE = """\
 def _metadata(config: SelfInstructConfig, measures: Measures) -> str:
     whole = licence(measures.terms)
     rows = measures.seeds + measures.generated
+    # Listed, because `datasets` would otherwise guess splits from all files of the folder.
     splits = [{"split": "train", "path": "train.parquet"}]
     if measures.heldout:
         splits.append({"split": "heldout", "path": "heldout.parquet"})
@@ -103,14 +109,18 @@ def _metadata(config: SelfInstructConfig, measures: Measures) -> str:
 
 def _introduction(measures: Measures) -> str:
     languages = ", ".join(f"{count:,} {lang}" for lang, count in measures.languages.items())
-    return f"""\
-{measures.seeds:,} rows were written by people (`source: seed`), {measures.generated:,} by a
-language model (`source: generated`). Rows by language: {languages}. {measures.with_input:,} rows
-have an input. {measures.heldout:,} more seeds are held out: no prompt showed them, and no generated
-instruction is close to one.
-
-**Nobody has checked the generated rows.** They passed filters for form, novelty and known dangers,
-not for truth. Expect wrong answers, and the biases and gaps of the generator."""
+    return _paragraphs(
+        f"""
+        {measures.seeds:,} rows were written by people (`source: seed`), {measures.generated:,} by
+        a language model (`source: generated`). Rows by language: {languages}.
+        {measures.with_input:,} rows have an input. {measures.heldout:,} more seeds are held out:
+        no prompt showed them, and no generated instruction is close to one.
+        """,
+        """
+        **Nobody has checked the generated rows.** They passed filters for form, novelty and known
+        dangers, not for truth. Expect wrong answers, and the biases and gaps of the generator.
+        """,
+    )
 
 
 KINDS = {"yes": "classification", "no": "other", "unknown": "unknown"}
@@ -121,35 +131,44 @@ def _method(config: SelfInstructConfig, measures: Measures) -> str:
     shown = f"{method.num_seed_examples} seed tasks"
     if method.num_pool_examples:
         shown += f" and up to {method.num_pool_examples} generated tasks"
-    kinds = ", ".join(f"{count:,} {KINDS[kind]}" for kind, count in measures.classification.items())
-    steps = (
-        "Each reply contained whole tasks."
-        if method.has_one_step
-        else "Each reply contained instructions; further requests\nasked whether each is a "
-        f"classification task, then for its instances. Rows, seeds included: {kinds}."
+    steps = "Each reply contained whole tasks."
+    if not method.has_one_step:
+        counts = measures.classification.items()
+        kinds = ", ".join(f"{count:,} {KINDS[kind]}" for kind, count in counts)
+        steps = (
+            "Each reply contained instructions; further requests asked whether each is a "
+            f"classification task, then for its instances. Rows, seeds included: {kinds}."
+        )
+    compared = "Candidates were not compared with any benchmark."
+    if config.suite.benchmarks:
+        names = ", ".join(config.suite.benchmarks)
+        compared = f"Candidates that give away an item of these benchmarks were rejected: {names}."
+    judged = "No language model judged them."
+    if config.judge.endpoint is not None:
+        judged = (
+            f"`{config.judge.endpoint.model}` scored the rest; candidates below "
+            f"{config.filters.min_quality} of 10 were rejected."
+        )
+    return _paragraphs(
+        f"""
+        {generator.name} (`{generator.subject}`) answered {measures.requests:,} requests for tasks
+        by the method `{method.name}`. Each request showed {shown} and asked for more (temperature
+        {tasks.temperature}, top_p {tasks.top_p}, at most {tasks.max_tokens} tokens, seed
+        {config.seed}). {steps}
+        """,
+        f"""
+        The filter set was `{method.filters.value}`. Of {measures.candidates:,} candidates
+        {measures.generated:,} were accepted. An instruction was too similar if its ROUGE-L F with
+        one in the pool exceeded {config.filters.max_similarity}. {compared} {judged}
+        """,
     )
-    benchmarks = ", ".join(config.suite.benchmarks)
-    compared = (
-        f"Candidates that give away an item of these benchmarks\nwere rejected: {benchmarks}."
-        if benchmarks
-        else "Candidates were not compared with any benchmark."
-    )
-    judge = config.judge.endpoint
-    judged = (
-        "No language model judged them."
-        if judge is None
-        else f"`{judge.model}` scored the rest;\ncandidates below {config.filters.min_quality} "
-        "of 10 were rejected."
-    )
-    return f"""\
-{generator.name} (`{generator.subject}`) answered {measures.requests:,} requests for tasks, by the
-method `{method.name}`: each request showed {shown} and asked for more
-(temperature {tasks.temperature}, top_p {tasks.top_p}, at most {tasks.max_tokens} tokens, seed
-{config.seed}). {steps}
 
-The filter set was `{method.filters.value}`. Of {measures.candidates:,} candidates
-{measures.generated:,} were accepted. An instruction was too similar if its ROUGE-L F with one in
-the pool exceeded {config.filters.max_similarity}. {compared} {judged}"""
+
+def _paragraphs(*texts: str) -> str:
+    """Return texts as paragraphs of at most `WIDTH` characters a line."""
+    # By default textwrap splits at hyphens, which would put a space into the name of a model.
+    fill = partial(fill_lines, width=WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "\n\n".join(fill(" ".join(text.split())) for text in texts)
 
 
 def _rejected(rejected: Tally) -> str:
@@ -162,7 +181,7 @@ def _rejected(rejected: Tally) -> str:
 
 
 def _requirements(requirements: Sequence[Requirement]) -> Iterator[str]:
-    yield "| requirement | measure | value | threshold | met | not measured |"
+    yield "| requirement | measure | value | threshold | met | blind to |"
     yield "|---|---|---|---|---|---|"
     for item in requirements:
         met = {True: "yes", False: "**no**", None: "no value"}[item.met]
@@ -175,7 +194,7 @@ def _requirements(requirements: Sequence[Requirement]) -> Iterator[str]:
 def _limits(measures: Measures) -> str:
     harmful = [f"`{row}` ({cell(reason)})" for row, reason in measures.harmful.items()]
     lines = [
-        "The filters are rules about words; the last column above names what they cannot measure.",
+        "The filters are rules about words; the last column above says what they cannot see.",
         "Tasks that the generator cannot do are missing from the data, or answered wrongly.",
         f"{len(harmful):,} of {measures.checked:,} rows that were checked again may do harm"
         f"{': ' if harmful else '.'}{', '.join(harmful[:SHOWN])}",
@@ -197,20 +216,20 @@ def _terms(measures: Measures) -> str:
         else "No licence covers the whole: the terms of the rows differ, or do not name a licence. "
         "Each row keeps its own, and a user of the data is bound by all of them."
     )
-    return f"""\
-{claim}
-
-| terms | rows |
-|---|---|
-{_table(measures.terms)}
-
-| generator | rows |
-|---|---|
-{_table(measures.teachers)}
-
-The `lineage` of a row names its language, the seeds and generated rows that its request showed, the
-requests that produced it (keys in `ledger.jsonl`), the generator (`teacher`) and the terms; where
-known, also whether it is a classification task and how close the nearest instruction is."""
+    lineage = """
+        The `lineage` of a row names its language, the seeds and generated rows that its request
+        showed, the requests that produced it (keys in `ledger.jsonl`), the generator (`teacher`)
+        and the terms; where known, also whether it is a classification task and how close the
+        nearest instruction is.
+        """
+    return "\n\n".join(
+        (
+            _paragraphs(claim),
+            f"| terms | rows |\n|---|---|\n{_table(measures.terms)}",
+            f"| generator | rows |\n|---|---|\n{_table(measures.teachers)}",
+            _paragraphs(lineage),
+        )
+    )
 
 
 def _table(counts: Mapping[str, int]) -> str:

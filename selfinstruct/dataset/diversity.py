@@ -68,6 +68,7 @@ class Diversity:
 
 def diversity(instructions: Sequence[str], lang: str, seed: int) -> Diversity:
     """Measure instructions, given in the order in which the pool grew; `seed` is of the samples."""
+    # Instances of one instruction share it; counted once each, they do not look like repetition.
     unique = list(dict.fromkeys(instructions))
     drawn = unique.copy()
     random.Random(derived_seed(seed, "selfinstruct", "diversity", lang)).shuffle(drawn)
@@ -92,6 +93,7 @@ def distinct(texts: Iterable[str]) -> list[float]:
         ends = range(SEGMENT, len(grams) + 1, SEGMENT)
         if ends:
             shares.append(fmean(len(set(grams[at - SEGMENT : at])) / SEGMENT for at in ends))
+    # All three sizes or none, so that a place in the list always means the same size.
     return shares if len(shares) == 3 else []
 
 
@@ -104,6 +106,7 @@ def verb_objects(texts: Sequence[str], lang: str) -> VerbObjects:
     find: VerbObject = korean.verb_object if lang == "ko" else english.verb_object
     pairs = Counter(pair for pair in map(find, texts) if pair is not None)
     found = pairs.total()
+    # Simpson's unbiased estimator: ordered pairs of instructions with the same pair, over all.
     same = sum(count * (count - 1) for count in pairs.values())
     verbs = Counter[str]()
     for (verb, _), count in pairs.items():

@@ -52,7 +52,7 @@ class Measures:
     terms: dict[str, int]
     """Rows by licence or terms of use."""
     teachers: dict[str, int]
-    """Generated rows by generator."""
+    """Generated rows by generator; the key of measures.json and of the rows' lineage."""
     languages: dict[str, int]
     with_input: int
     classification: dict[str, int]
@@ -88,6 +88,7 @@ def measure(
         config: the run's config; its seed draws the samples.
     """
     generated = [row for row in rows if row.source != "seed"]
+    # A seed of its own: the sample stays the same whatever else draws numbers.
     draw = random.Random(derived_seed(config.seed, "selfinstruct", "measures"))
     checked = draw.sample(generated, min(CHECKED, len(generated)))
     languages = _counts(row.lineage["lang"] for row in rows)
@@ -134,10 +135,12 @@ def _most_frequent(details: Counter[str]) -> dict[str, int]:
 
 
 def _counts(names: Iterable[str]) -> dict[str, int]:
+    """Count names, most frequent first; ties keep the order of the rows."""
     return dict(Counter(names).most_common())
 
 
 def _kind(row: Row) -> str:
+    """Return the row's key in `Measures.classification`."""
     known = row.lineage.get("is_classification")
     return "unknown" if known is None else "yes" if known else "no"
 

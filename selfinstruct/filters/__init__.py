@@ -1,1 +1,1 @@
-"""What keeps a candidate out of the pool, and the reason that it is given."""
+"""Filters: pure functions that return the reason to reject a candidate, or None."""

@@ -36,6 +36,7 @@ encyclopedia articles has 25 syllables."""
 
 NGRAM = 4
 DEGENERATE_WORDS = 16
+"""Fewest words of a text that can count as a loop: short texts repeat themselves by chance."""
 DISTINCT_SHARE = 0.5
 """Share of distinct 4-grams, in texts of at least 16 words, below which a text is a loop. Songs
 with a refrain measure 0.57 or more, tables 0.5, so neither is rejected."""

@@ -11,9 +11,11 @@ import re
 from selfinstruct.candidates.candidate import Candidate
 
 FENCE = re.compile(r"^[ \t]*(?:```+|~~~+)", re.MULTILINE)
-
+"""A Markdown code fence; an odd number of them leaves a block open."""
 EMPTY_ITEM = re.compile(r"\n[ \t]*(?:\d+[.)]|[-*•·])[ \t]*\Z")
+"""A list item without text at the end."""
 OPEN_MARK = re.compile(r"(?:[,(\[{“‘「『《&]|[^\s–—-] ?[–—])\Z")
+"""Punctuation that cannot end a text."""
 OPEN_WORD = re.compile(
     r"\b(?:the|an?|and|or|which|because|their|its|your|our|between|including|such as)\Z"
     r"|(?:하며|하여|때문에|위해|위한|통해|통한|대한|관한|있는|하는|되는|에서|에게|으로써|로서|및|혹은|또는"
@@ -32,6 +34,8 @@ OPEN_WORDS = 6
 verse, a greeting, or a word that was asked for."""
 
 SENTENCE_END = re.compile(r"(?:[a-z]{3}|[가-힣)\d])[.!?][\"”’)]?\s+(?=[“\"‘(]?[A-Z가-힣])")
+"""The end of a sentence with another one after it. Three letters before the mark rule out most
+abbreviations (Dr., a.m.)."""
 FRAGMENT_WORDS = 4
 """Fewest words after the last complete sentence that count as a fragment; fewer are a signature."""
 CUT_WORD = re.compile(r"[a-z]\Z|\s\d+\Z|(?:[은는을를의에와과로]|하고)\Z")

@@ -38,6 +38,7 @@ of Korean newspapers (故, 美)."""
 IN_BRACKETS = re.compile(
     r"[(（][^()（）\n]{0,300}[)）]|[\"“‘'「『][^\"”’'」』\n]{0,300}[\"”’'」』]"
 )
+"""Text in brackets or quotes, where foreign words are at home; bounded against backtracking."""
 
 
 def other_language_than(lang: str) -> Callable[[Candidate], str | None]:
@@ -49,6 +50,7 @@ def other_language_than(lang: str) -> Callable[[Candidate], str | None]:
         # Too few words to detect a language (None) pass if they are in the right script.
         if language(candidate.instruction) not in (lang, None) or SCRIPT[lang] not in scripts:
             return "instruction in another language"
+        # Such a task may ask for any mixture, and the rules below would reject all of them.
         if ABOUT_LANGUAGE.search(asked):
             return None
         if _has_stray(candidate.instruction, "", lang) or _has_stray(candidate.output, asked, lang):

@@ -69,6 +69,7 @@ PERSONAL_DATA = "personal data"
 NAMED_BEFORE = 30
 """Characters before a number that are searched for its name."""
 REGISTRATION = re.compile(r"(?:등록 ?번호|주민 ?번호|registration number)", re.IGNORECASE)
+"""Names of a Korean registration number."""
 
 
 def _registered(match: re.Match[str]) -> bool:
@@ -91,7 +92,7 @@ def _iban(match: re.Match[str]) -> bool:
 
 def _not_invented(match: re.Match[str]) -> bool:
     """Return True unless the last two groups of digits are all counted or repeated."""
-    # Groups of one or two digits are area codes: every value of them occurs.
+    # A group of one or two digits proves nothing: 02 is the area code of Seoul.
     groups = [group for group in re.findall(r"\d+", match.group()) if len(group) > 2]
     # A number written without separators: compare its last two blocks of four.
     if len(groups) == 1:
@@ -101,7 +102,8 @@ def _not_invented(match: re.Match[str]) -> bool:
 
 def _north_american(match: re.Match[str]) -> bool:
     area, exchange = match["area"], match["exchange"]
-    # 555 is reserved for fiction (555-01xx) and directory assistance.
+    # Nobody has a 555 number: the exchange holds lines for fiction and information, and the area
+    # code is not assigned.
     is_public = area in ("800", "833", "844", "855", "866", "877", "888", "900")
     return not is_public and exchange != "555" and area != "555" and _not_invented(match)
 
@@ -196,3 +198,5 @@ RULES: tuple[tuple[PersonalDataKind, re.Pattern[str], Callable[[re.Match[str]], 
         _mail,
     ),
 )
+"""Pattern of each kind, and a check that a match may be real. A checksum, where a kind has one,
+keeps order numbers and timestamps out."""

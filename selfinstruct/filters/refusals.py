@@ -21,6 +21,7 @@ REFUSAL = re.compile(
     r"[^.?!\n]{0,6}?(?:수 ?(?:는|가)? ?없|어렵)",
     re.IGNORECASE,
 )
+"""Phrases by which a chat model refuses, or speaks of itself as a model."""
 
 QUESTION = re.compile(
     r"(?:^|[.!?\n][ \t]*)(?:(?:how|what) (?:can|may) i|(?:do|are|could|can|would) you"
@@ -37,6 +38,7 @@ WANTS_QUESTION = re.compile(
     r"question|interview|survey|dialogue|conversation|inquir|\bask|질문|물음|문의|설문|면접|대화|응대|인사말",
     re.IGNORECASE,
 )
+"""Tasks whose output may end with a question."""
 WANTS_APOLOGY = re.compile(
     r"apolog|sorry|condolence|complain|customer|repl(?:y|ies)|respon|사과|위로|조의|조문|답장|고객|손님|거절",
     re.IGNORECASE,

@@ -17,18 +17,20 @@ KOREAN = """
 다이어그램 순서도 플로차트 스크린샷 캡처 일러스트 스케치 그리기 링크 첨부파일 막대그래프
 원그래프 꺾은선그래프 세계지도 배경음악 뮤직비디오 증명사진 가족사진 졸업사진
 """
-"""The same in Korean. They match as whole words only: 그림자 (shadow), 사진기 (camera) and 파일럿
-(pilot) start with one of them and mean something else."""
+"""The same in Korean. They match alone or with a particle, never as the start of a longer word:
+그림자 (shadow), 사진기 (camera) and 파일럿 (pilot) mean something else."""
 
 KOREAN_VERBS = (
     r"그려 ?(?:줘|주|보|라|넣)|그리(?:시오|세요|십시오)|스케치(?:해|하)|들려 ?(?:줘|주세요)"
 )
+"""Requests to draw something, or to play a sound."""
 
 OTHER_MEANING = re.compile(
     # 지도: guidance, not map. 그림: "picturesque", "pie in the sky". 음성: phonetics.
     r"지도(?:를|도|는)? ?(?:받|교수|교사|안|위원|감독|선생|방침|하|계획)"
     r"|그림(?:의 떡|(?: ?같은| ?같이|처럼))|음성 ?(?:학|언어|변화)"
 )
+"""Uses of the Korean words that are not about images or sound; removed before the search."""
 
 
 def _with_particles(noun: str) -> str:

@@ -18,13 +18,14 @@ from transformers import DynamicCache
 
 from pacos.errors import UserError
 from pacos.llm.request import Reply, Request, Sampling
+from pacos.model.protocols import CausalLM, Tokenizer
 from pacos.model.sampling import draw
 
 
 class PartialReply:
     """A reply while it is written."""
 
-    def __init__(self, request: Request, prompt_tokens: int, tokenizer: Any) -> None:
+    def __init__(self, request: Request, prompt_tokens: int, tokenizer: Tokenizer) -> None:
         self._sampling = request.sampling
         self._prompt_tokens = prompt_tokens
         self._tokenizer = tokenizer
@@ -42,8 +43,8 @@ class PartialReply:
             self._text = self._tokenizer.decode(self._tokens)
             return True
         self._tokens.append(token)
-        # Decoding the whole text for every token is quadratic; only a token that contains the last
-        # character of a stop string can complete it.
+        # Only a token with the last character of a stop string can complete it. Decoding the whole
+        # text for every token would take quadratic time.
         piece = self._tokenizer.decode([token])
         if any(stop[-1] in piece for stop in self._sampling.stop):
             text = self._tokenizer.decode(self._tokens)
@@ -66,8 +67,8 @@ class PartialReply:
 
 @torch.inference_mode()
 def decode(
-    model: Any,
-    tokenizer: Any,
+    model: CausalLM,
+    tokenizer: Tokenizer,
     requests: Sequence[Request],
     texts: Sequence[str],
     stopping: Event,
@@ -75,7 +76,7 @@ def decode(
     """Write the replies of a batch.
 
     Args:
-        model: a causal language model.
+        model: the language model.
         tokenizer: its tokenizer, which pads on the left.
         requests: the source of the sampling; penalties are ignored.
         texts: their prompts as the model reads them.
@@ -124,7 +125,7 @@ def decode(
     raise UserError("the local model was stopped before it could answer")
 
 
-def _encode(tokenizer: Any, texts: Sequence[str], device: Any) -> Any:
+def _encode(tokenizer: Tokenizer, texts: Sequence[str], device: torch.device) -> Any:
     # A rendered chat template starts with its own special token; another would be a second <bos>.
     has_special = any(texts[0].startswith(token) for token in tokenizer.all_special_tokens)
     return tokenizer(
@@ -147,7 +148,7 @@ def _next_tokens(
     return tokens
 
 
-def _end_tokens(model: Any, tokenizer: Any, request: Request) -> set[int]:
+def _end_tokens(model: CausalLM, tokenizer: Tokenizer, request: Request) -> set[int]:
     """Return the end tokens, less those in a text to be continued: there they only end turns."""
     named = model.generation_config.eos_token_id
     ids = {named} if isinstance(named, int) else set(named or ())

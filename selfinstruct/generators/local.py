@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from functools import cached_property
-from typing import Any
+from typing import cast
 
 from pacos.errors import UserError
 from pacos.llm.request import Reply, Request
 from pacos.model.loading import load_tokenizer, model_directory
 from pacos.model.prompts import FORMATS
+from pacos.model.protocols import CausalLM, Tokenizer
 from selfinstruct.configs.generator import GeneratorConfig
 
 GATHER_SECONDS = 0.1
@@ -100,23 +101,24 @@ class LocalGenerator:
         return text
 
     @cached_property
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> Tokenizer:
         """The tokenizer, padding on the left: decoding continues every row at its right end."""
         tokenizer = load_tokenizer(self._path)
         tokenizer.padding_side = "left"
         return tokenizer
 
     @cached_property
-    def _model(self) -> Any:
+    def _model(self) -> CausalLM:
         """The model, loaded for the first reply: a replayed run never needs it."""
         import torch
         from transformers import AutoModelForCausalLM
 
         on_gpu = torch.cuda.is_available()
-        model: Any = AutoModelForCausalLM.from_pretrained(
+        loaded = AutoModelForCausalLM.from_pretrained(
             model_directory(self._path, key="generator.model"),
             # A CPU without native bf16 converts every operand, which is slower than fp32.
             dtype=torch.bfloat16 if on_gpu else torch.float32,
             trust_remote_code=False,
         )
+        model = cast(CausalLM, loaded)
         return model.to("cuda" if on_gpu else "cpu").eval()

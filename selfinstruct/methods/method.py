@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -21,7 +21,8 @@ SEED_LIMIT = 2**31
 MakeRequest = Callable[[str | tuple[Message, ...], Sampling, Mapping[str, Any] | None], Request]
 """Address a prompt, with its sampling and the schema of the reply, to the generator."""
 
-Ask = Callable[[Request], Coroutine[Any, Any, Reply]]
+Ask = Callable[[Request], Awaitable[Reply]]
+"""Send a request to the generator, and wait for its reply."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from pacos.model.formats import PromptFormat
 from pacos.model.prompts import FORMATS
+from pacos.model.protocols import Tokenizer
 from pacos.schemas import Message
 from selfinstruct.pool.pool import PoolTask
 from selfinstruct.requests.shots import Shots
@@ -99,6 +100,7 @@ def _list_of(name: str, items: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+# Strict schemas (every property required, none additional), as OpenAI's structured output demands.
 TASKS = _list_of("tasks", _objects("instruction", "input", "output"))
 INSTRUCTIONS = _list_of("instructions", {"type": "string"})
 LABELLED = _list_of("instances", _objects("label", "input"))
@@ -137,6 +139,7 @@ def more_instructions(
     """Return Self-Instruct's first prompt: a list of instructions, to be continued by `count`."""
     first = len(examples) + 1
     last = len(examples) + count
+    # Self-Instruct's release cleans instructions likewise: one line each, no colon at the end.
     lines = [f"{n}. {' '.join(text.split()).rstrip(':')}" for n, text in enumerate(examples, 1)]
     return style.prompt(
         "\n".join((wording.instructions, *lines)),
@@ -214,14 +217,14 @@ class ChatMarks:
     """
 
     before: str
-    """Up to the user's text: system message and turn header."""
+    """Marks before the user's text: the system message and the header of the turn."""
     between: str
-    """From the user's text to the assistant's."""
+    """Marks between the user's text and the assistant's."""
     end: str
-    """After the assistant's text."""
+    """Marks after the assistant's text."""
 
     @classmethod
-    def of(cls, tokenizer: Any, prompt_format: PromptFormat, wording: Wording) -> ChatMarks:
+    def of(cls, tokenizer: Tokenizer, prompt_format: PromptFormat, wording: Wording) -> ChatMarks:
         """Return the marks of a prompt format, by rendering it around two placeholders."""
         # Control characters, which no template contains or alters.
         marks = "\x01", "\x02"

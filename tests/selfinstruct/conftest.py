@@ -1,4 +1,4 @@
-"""A teacher for the tests of a module."""
+"""A generator for the tests of a module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of the stage with a scripted teacher, in this process and in their own."""
+"""Runs of the stage with a scripted generator, in this process and in their own."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import functools
 import importlib.util
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Protocol
 
 BY_MORPHEMES = "morphemes (kiwipiepy)"
 """Name of the rule in the report, with kiwipiepy."""
@@ -44,6 +44,17 @@ NEAR = 4
 """Words before the verb that are searched for its object, by endings."""
 
 
+class Token(Protocol):
+    """A morpheme, as kiwipiepy returns it."""
+
+    @property
+    def form(self) -> str: ...
+    @property
+    def tag(self) -> str:
+        """Part of speech (Sejong tag set)."""
+        ...
+
+
 def rule() -> str:
     """Return the name of the rule that this environment can use."""
     return BY_MORPHEMES if importlib.util.find_spec("kiwipiepy") else BY_ENDINGS
@@ -66,8 +77,8 @@ def _finder() -> Callable[[str], tuple[str, str] | None]:
     return lambda text: by_morphemes(kiwi.tokenize(text))
 
 
-def by_morphemes(tokens: Sequence[Any]) -> tuple[str, str] | None:
-    """Return the pair from kiwipiepy's tokens, which have a `form` and a Sejong `tag`."""
+def by_morphemes(tokens: Sequence[Token]) -> tuple[str, str] | None:
+    """Return the pair from the morphemes of an instruction."""
     verb = None
     for place, token in enumerate(tokens):
         if token.tag.startswith(("VV", "XSV")):
@@ -77,7 +88,7 @@ def by_morphemes(tokens: Sequence[Any]) -> tuple[str, str] | None:
     return None
 
 
-def _asks(tokens: Sequence[Any], place: int) -> bool:
+def _asks(tokens: Sequence[Token], place: int) -> bool:
     """Return True if the token makes a request: a final ending, or the auxiliary verb 주다."""
     token = tokens[place]
     if token.tag == "EF":
@@ -89,7 +100,7 @@ def _asks(tokens: Sequence[Any], place: int) -> bool:
     return after is not None and (after.tag == "EF" or after.form in ("면", "으면", "ᆯ래"))
 
 
-def _pair(tokens: Sequence[Any], verb: int) -> tuple[str, str] | None:
+def _pair(tokens: Sequence[Token], verb: int) -> tuple[str, str] | None:
     lemma, before = f"{tokens[verb].form}다", verb - 1
     is_supported = tokens[verb].tag == "XSV" or tokens[verb].form in SUPPORTS
     if is_supported and before >= 0 and tokens[before].tag in NOUNS:
@@ -104,7 +115,7 @@ def _pair(tokens: Sequence[Any], verb: int) -> tuple[str, str] | None:
     return None
 
 
-def _noun(tokens: Sequence[Any], place: int) -> str | None:
+def _noun(tokens: Sequence[Token], place: int) -> str | None:
     """Return the noun that ends at `place`, with its suffixes but without the plural 들."""
     while place > 0 and tokens[place].tag in (*COUNTING, "SSC", "SSO"):
         place -= 1

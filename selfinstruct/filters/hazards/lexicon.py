@@ -12,7 +12,7 @@ from enum import Enum
 
 
 class Category(Enum):
-    """What a row would teach; the values end the reasons in rejected.jsonl."""
+    """The danger that a row would teach; the values end the reasons in rejected.jsonl."""
 
     hate = "hate"
     """Slurs, and calls against a group of people."""

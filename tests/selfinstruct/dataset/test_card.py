@@ -97,8 +97,8 @@ def test_the_card_says_how_rows_were_made_and_what_was_left_out() -> None:
     _, text = written(found, "method=self_instruct")
     assert "| too similar | 3 |" in text
     assert "| unsafe | 3 |\n| – hate | 2 |\n| – fraud \\| theft | 1 |" in text
-    assert "Of 26 candidates\n20 were accepted" in text
-    assert "each request showed 6 seed tasks and up to 2 generated tasks" in text
+    assert "Of 26 candidates 20 were accepted" in " ".join(text.split())
+    assert "Each request showed 6 seed tasks and up to 2 generated tasks" in " ".join(text.split())
     assert "20 classification" in text
     assert "Nobody has checked the generated rows" in text
     _, text = written(found, "suite.benchmarks=[]")
