@@ -27,8 +27,8 @@ from transformers import AutoTokenizer
 
 from benchmarks.provenance import provenance
 from eval.engine.certificate import Certificate
-from eval.engine.encoding import Encoder
-from eval.engine.plan import make_units
+from eval.engine.encoding import RequestEncoder
+from eval.engine.plan import plan_passes
 from eval.harness.results import SuiteResult, read_suite
 from pacos.files import read_json, write_json, write_jsonl
 from pacos.model.loading import model_directory
@@ -117,9 +117,9 @@ def tokens_of(result: SuiteResult) -> dict[str, int]:
         for sample in samples
         for one in sample["arguments"].values()
     ]
-    pairs = Encoder(tokenizer, tokenizer.eos_token_id).pairs(asked)
+    pairs = RequestEncoder(tokenizer, tokenizer.eos_token_id).pairs(asked)
     longest = read_json(Path(model) / "config.json")["max_position_embeddings"]
-    units = make_units(pairs, longest, BATCH_TOKENS)
+    units = plan_passes(pairs, longest, BATCH_TOKENS)
     distinct = {(*context, *choice[:-1]) for _, context, choice in pairs}
     planned = sum(len(one) for unit in units for one in unit)
     return {"pacos": planned, "harness": sum(map(len, distinct))}

@@ -18,15 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
 
 from benchmarks.provenance import provenance
 from eval.config import EvalConfig
 from eval.engine.certificate import Certificate
-from eval.engine.lm import SharedContextLM
+from eval.engine.lm import SharedPrefixLM
 from eval.engine.loading import build_lm
 from eval.harness.suites import build_suite, leaves
+from eval.lm_eval_api import HFLM, Instance
 from pacos.configs.shared import ClusterConfig, Device
 from pacos.configs.suite import SuiteConfig
 from pacos.files import write_json
@@ -74,7 +73,7 @@ def timed(
 
 
 def compared(
-    lm: SharedContextLM, harness: HFLM, parts: Sequence[Sequence[Instance]], tokens: Tokens
+    lm: SharedPrefixLM, harness: HFLM, parts: Sequence[Sequence[Instance]], tokens: Tokens
 ) -> dict[str, Any]:
     """Both sides on each part, one after the other, so that both meet the same machine."""
     sums: dict[str, dict[str, float]] = {"pacos": {}, "harness": {}}

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from eval.engine.lm import SharedContextLM
-from eval.engine.rank_workers import Team
+from eval.engine.lm import SharedPrefixLM
+from eval.engine.rank_workers import RankWorkers
 from eval.harness.results import SuiteResult, run_harness
 from eval.harness.suites import build_suite
 from pacos.configs.suite import SuiteConfig
@@ -59,16 +59,16 @@ class TrainingSuite:
         """
         self._suite, self._limit, self._seed = suite, limit, seed
         self._engine, self._world = engine, world
-        self._team = Team(world, stop)
+        self._workers = RankWorkers(world, stop)
         self._tasks = build_suite(suite).tasks if world.is_main else []
         own = copy.deepcopy(tokenizer)
         if prompt_format is not None:
             own.chat_template = FORMATS[prompt_format].exported()
         with untouched(engine):
-            self._lm = SharedContextLM(
+            self._lm = SharedPrefixLM(
                 engine.module,
                 own,
-                self._team,
+                self._workers,
                 batch_size=batch_size,
                 batch_tokens=batch_tokens,
                 seed=seed,
@@ -84,12 +84,12 @@ class TrainingSuite:
         """
         with untouched(self._engine):
             if not self._world.is_main:
-                self._team.serve()
+                self._workers.serve()
                 return {}
             try:
                 results = run_harness(self._lm, self._tasks, self._suite, self._limit, self._seed)
             finally:
-                self._team.dismiss()
+                self._workers.dismiss()
         return SuiteResult(results, results.pop("samples")).values()
 
 

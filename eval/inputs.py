@@ -1,4 +1,4 @@
-"""The files that an evaluation reads, and whether they are still what the run began with."""
+"""The files that an evaluation reads, and the check that they have not changed between lives."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MODEL_FILES = ("config.json", "*.safetensors", "*.bin", "tokenizer.json", "token
 
 
 def input_files(config: EvalConfig, suite: Mapping[str, Path]) -> dict[str, Path]:
-    """Every local file that the scores depend on, under a name for the manifest.
+    """Return every local file that the scores depend on, by its name in the manifest.
 
     Args:
-        config: of the evaluation.
+        config: config of the evaluation.
         suite: files of the suite's tasks.
     """
     files = dict(suite)
@@ -38,27 +38,30 @@ def input_files(config: EvalConfig, suite: Mapping[str, Path]) -> dict[str, Path
     for label, path in config.models().items():
         if path == ENDPOINT:
             continue
-        model = Path(load_directory(path))
-        found = [file for pattern in MODEL_FILES for file in sorted(model.glob(pattern))]
-        files |= {f"{label}/{file.name}": file for file in found}
+        folder = Path(load_directory(path))
+        files |= {
+            f"{label}/{file.name}": file
+            for pattern in MODEL_FILES
+            for file in sorted(folder.glob(pattern))
+        }
     return files
 
 
-def model_content(run: RunPaths, label: str) -> dict[str, str]:
-    """Digests of the files of a model, which are in the manifest; of a hub id there are none."""
+def model_digests(run: RunPaths, label: str) -> dict[str, str]:
+    """Return the sha256 of a model's files from the manifest; a hub id has none."""
     inputs = read_json(run.manifest)["inputs"]
     return {
-        name.removeprefix(f"{label}/"): each["sha256"]
-        for name, each in inputs.items()
+        name.removeprefix(f"{label}/"): recorded["sha256"]
+        for name, recorded in inputs.items()
         if name.startswith(f"{label}/")
     }
 
 
 def record_inputs(run: RunPaths, files: dict[str, Path]) -> None:
-    """Put digests of the files into the manifest.
+    """Record the digests of the files in the manifest.
 
     Raises:
-        UserError: finished parts of the run were made with other files.
+        UserError: a file differs from the one that finished parts of the run were made with.
     """
     recorded = read_json(run.manifest)["inputs"]
     digests = {name: sha256(path) for name, path in files.items() if name in recorded}
@@ -67,7 +70,7 @@ def record_inputs(run: RunPaths, files: dict[str, Path]) -> None:
         names = "\n".join(f"  {name}: {files[name]}" for name in changed)
         raise UserError(
             f"run.name = {run.path.name}: these files changed since the run began; choose another "
-            f"run.name, or put them back:\n{names}"
+            f"run.name, or restore them:\n{names}"
         )
     new = {name: path for name, path in files.items() if name not in recorded}
     if new:

@@ -1,4 +1,4 @@
-"""The program of `pacos review` for an evaluation that a judge scored.
+"""Human spot check of a judged evaluation: the program of `pacos review`.
 
 python -m eval.review RUN [--port N]
 """
@@ -23,10 +23,10 @@ from pacos.run_paths import JudgePaths, RunPaths
 
 
 def review(run: RunPaths, port: int | None) -> None:
-    """Serve the page, and put what came of it into the folder of the last judge.
+    """Serve the page, then write the findings into the folder of the latest judge.
 
     Raises:
-        UserError: nothing of the run is judged yet, or the port is taken.
+        UserError: no judge has scored the run yet, or the port is taken.
     """
     config = load_frozen(run.config, EvalConfig)
     folder = last_judge(run, config)
@@ -37,35 +37,35 @@ def review(run: RunPaths, port: int | None) -> None:
     serve(ReviewServer(title, check.items(), ratings, port))
     findings = check.findings(ratings.all())
     write_json(files.people, findings)
-    print(f"{findings['ratings']} ratings; what they say is in {files.people}")
-    for one in findings["corrected"]:
-        people = one["people"]
+    print(f"{findings['ratings']} ratings; the findings are in {files.people}")
+    for figure in findings["corrected"]:
+        people = figure["people"]
         print(
-            f"  {one['name']}: judge {one['judge']:.3f}, people {people['value']:.3f} "
+            f"  {figure['name']}: judge {figure['judge']:.3f}, people {people['value']:.3f} "
             f"({people['low']:.3f} to {people['high']:.3f})"
         )
 
 
 def last_judge(run: RunPaths, config: EvalConfig) -> Path:
-    """The folder of the judge that ended last.
+    """Return the folder of the judge that finished last.
 
     Raises:
-        UserError: there is none.
+        UserError: no judge has finished.
     """
     judge = JudgePaths.last_of(run.eval / config.suite.name)
     if judge is None:
         raise UserError(
-            f"{run.path}: no judge has scored this run yet; do that first: the command of the run "
-            "with judge=openai, say"
+            f"{run.path}: no judge has scored this run yet; run its command again with a judge, "
+            "such as judge=openai"
         )
     return judge.folder
 
 
 def read_spot_check(folder: Path, config: EvalConfig) -> SpotCheck:
-    """What lies in a judge's folder, and beside it the answers.
+    """Read a judge's scores and rubrics from its folder, and the answers from beside it.
 
     Raises:
-        UserError: a rubric is gone or broken.
+        UserError: a rubric is missing or broken.
     """
     try:
         rubrics = {name: read_rubric(folder / f"{name}.yaml") for name in config.suite.rubrics}

@@ -1,4 +1,4 @@
-"""The program of evaluation: every model on every part, then before against after.
+"""The evaluation program: measure every model on every part, compare, and conclude.
 
 python -m eval.run --config RUN/config.yaml
 """
@@ -8,13 +8,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from eval.config import ENDPOINT, HELDOUT, SCHEMAS, EvalConfig
-from eval.configs.humaneval import TASK as HUMANEVAL
+from eval.config import SCHEMAS, EvalConfig
 from pacos.console import set_up_logging
 from pacos.distributed import World
 from pacos.errors import ConfigError, UserError, exit_with
@@ -24,22 +22,18 @@ from pacos.run.stop import Stopped, StopRequest
 from pacos.run_paths import RunPaths
 
 if TYPE_CHECKING:
-    from eval.engine.lm import SharedContextLM
-    from eval.engine.rank_workers import Team
+    from eval.measures import Measure, ModelLoader
 
 log = logging.getLogger("eval.run")
 
-Score = Callable[[Any, Path], None]
-"""Measures one thing: takes a model, and the folder where the results are to appear."""
-
 
 def main(arguments: Sequence[str]) -> int:
-    """Evaluate from a command line; returns the exit code."""
+    """Evaluate from a command line; return the exit code."""
     world = World.from_env()
     if is_rank():
         end_with_parent()
     set_up_logging(is_main=world.is_main)
-    # The harness draws a bar for every task it builds; tqdm reads this when it is imported.
+    # lm_eval draws a bar for every task it builds. tqdm reads this when it is imported.
     os.environ.setdefault("TQDM_DISABLE", "1")
     try:
         config, run = _load(arguments, world)
@@ -57,144 +51,75 @@ def _load(arguments: Sequence[str], world: World) -> tuple[EvalConfig, RunPaths]
 
 
 def evaluate(config: EvalConfig, run: RunPaths, world: World) -> str | None:
-    """Have every rank do its part; returns why it stopped before the end, if it did."""
-    from eval.engine.rank_workers import Team, join_ranks
+    """Evaluate on all ranks. Rank 0 leads; the others compute shares of its work.
 
+    Returns:
+        On other ranks the reason to stop, None at the end. Rank 0 raises instead.
+
+    Raises:
+        Stopped: the run was asked to stop. Finished parts and answers so far are kept.
+    """
     stop = StopRequest(run.stop)
+    # Importing torch, transformers and lm_eval takes seconds: not before the config is checked and
+    # signals are handled.
+    from eval.conclude import conclude
+    from eval.engine.rank_workers import RankWorkers, join_ranks
+    from eval.geval.judging import judge_answers
+    from eval.measures import ModelLoader, build_measures
+
     join_ranks(world)
-    team = Team(world, stop.reason)
-    loader = Loader(config, team)
+    workers = RankWorkers(world, stop.reason)
+    loader = ModelLoader(config, run, workers, stop)
     if not world.is_main:
-        team.serve()
+        workers.serve()
         return stop.reason()
     try:
-        reason = _lead(config, run, loader, stop)
+        try:
+            measure_models(config, run, build_measures(config, run), loader, stop)
+        finally:
+            workers.dismiss()
+        if config.judge.endpoint is not None:
+            _raise_if(judge_answers(config, run, stop))
     except Stopped as stopped:
-        reason = _stopped(str(stopped))
-    finally:
-        team.dismiss()
-    return reason or _finish(config, run, stop)
-
-
-class Loader:
-    """Loads models on all ranks, one after another."""
-
-    def __init__(self, config: EvalConfig, team: Team) -> None:
-        self._config, self._team = config, team
-        self._lm: SharedContextLM | None = None
-        team.learn("load", self._load)
-
-    def load(self, path: str) -> SharedContextLM:
-        """On rank 0: load a model everywhere."""
-        for _ in self._team.do("load", [path] * self._team.size):
-            pass
-        assert self._lm is not None
-        return self._lm
-
-    def _load(self, path: str) -> Generator[list[Any], None, None]:
-        from eval.engine.loading import build_lm
-
-        self._lm = None  # The one before goes first: there may be no room for two.
-        self._lm = build_lm(path, self._config, self._team)
-        yield []
-
-
-def _lead(config: EvalConfig, run: RunPaths, loader: Loader, stop: StopRequest) -> str | None:
-    """Do the parts that are left; returns why it stopped before the last one, if it did."""
-    from eval.harness.endpoint import check_tasks
-    from eval.harness.suites import build_suite
-    from eval.inputs import input_files, record_inputs
-
-    suite = build_suite(config.suite)
-    record_inputs(run, input_files(config, suite.files))
-    if config.endpoint is not None:
-        check_tasks(config.endpoint, suite.tasks)
-    measures = _measures(config, run, suite.tasks)
-    for label in config.models():
-        left = {}
-        for name, score in measures.items():
-            folder = run.eval / name / label
-            if folder.is_dir():
-                log.info("%s: %s was finished before and is not repeated", label, name)
-            else:
-                left[folder] = score
-        reason = stop.reason(at_once=True) or _measure(config, label, left, run, loader, stop)
-        if reason is not None:
-            return _stopped(reason)
-    return None
-
-
-def _finish(config: EvalConfig, run: RunPaths, stop: StopRequest) -> str | None:
-    """Have a judge score answers, if there is one, and compare: no other rank is needed."""
-    from eval.conclude import conclude
-
-    if config.judge.endpoint is not None:
-        from eval.geval.judging import judge_answers
-
-        reason = judge_answers(config, run, stop)
-        if reason is not None:
-            return _stopped(reason)
+        log.info("%s: stopped; the same command goes on with what is left", stopped)
+        raise
     conclude(config, run)
     return None
 
 
-def _stopped(reason: str) -> str:
-    log.info("%s: stopped; the same command goes on with what is left", reason)
-    return reason
-
-
-def _measures(config: EvalConfig, run: RunPaths, tasks: list[Any]) -> dict[str, Score]:
-    """What every model is measured on, by the name of its folder."""
-    from eval.geval.answers import suite_prompts, write_answers
-    from eval.harness.heldout import read_rows, score_heldout
-    from eval.harness.results import score_suite
-    from eval.humaneval.task import build_humaneval
-    from eval.rubrics.rubric import read_rubrics
-
-    measures: dict[str, Score] = {}
-    if HUMANEVAL in config.suite.tasks:
-        kept = run.eval / config.suite.name / ".verdicts.jsonl"
-        tasks = [*tasks, build_humaneval(config, kept)]
-    if tasks:
-        measures[config.suite.name] = partial(score_suite, tasks=tasks, config=config)
-    if config.suite.rubrics:
-        prompts = suite_prompts(read_rubrics(config.suite), config.limit)
-        measures[config.suite.name] = partial(write_answers, prompts=prompts, config=config)
-    if config.heldout is not None:
-        rows = read_rows(Path(config.heldout).expanduser())
-        measures[HELDOUT] = partial(score_heldout, rows=rows, config=config)
-    return measures
-
-
-def _measure(
+def measure_models(
     config: EvalConfig,
-    label: str,
-    left: Mapping[Path, Score],
     run: RunPaths,
-    loader: Loader,
+    measures: Mapping[str, Measure],
+    loader: ModelLoader,
     stop: StopRequest,
-) -> str | None:
-    """Do one model's parts; returns why it stopped before the last one, if it did."""
-    if not left:
-        return None
-    from eval.harness.endpoint import EndpointLM
-    from eval.inputs import model_content
+) -> None:
+    """Make every measurement of every model that no earlier life has finished.
 
-    path = config.models()[label]
-    lm: Any
-    if path == ENDPOINT:
-        lm = EndpointLM(config, run.eval / ENDPOINT, stop)
-    else:
-        log.info("%s: loading %s", label, path)
-        lm = loader.load(path)
-        lm.content = model_content(run, label)
-    for folder, score in left.items():
-        reason = stop.reason(at_once=True)
-        if reason is not None:
-            return reason
-        log.info("%s: %s", label, folder.parent.name)
-        score(lm, folder)
-    return None
+    Raises:
+        Stopped: the run was asked to stop.
+    """
+    for label in config.models():
+        unfinished = {}
+        for name, measure in measures.items():
+            folder = run.eval / name / label
+            if folder.is_dir():
+                log.info("%s: %s was finished before and is not repeated", label, name)
+            else:
+                unfinished[folder] = measure
+        _raise_if(stop.reason(at_once=True))
+        if not unfinished:
+            continue
+        model = loader.load(label)
+        for folder, measure in unfinished.items():
+            _raise_if(stop.reason(at_once=True))
+            log.info("%s: %s", label, folder.parent.name)
+            measure(model, folder)
+
+
+def _raise_if(reason: str | None) -> None:
+    if reason is not None:
+        raise Stopped(reason)
 
 
 if __name__ == "__main__":

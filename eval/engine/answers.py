@@ -1,80 +1,81 @@
-"""What a model answered, on the disk as soon as it is known: a killed run asks nothing twice."""
+"""Answers of a model, on disk as soon as they are known: a killed run computes none twice."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter as Tally
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from lm_eval.api.instance import Instance
+from typing import TYPE_CHECKING, Any
 
 from pacos.files import append_jsonl, read_jsonl
 
+if TYPE_CHECKING:
+    from eval.lm_eval_api import Instance
 
-class Answers:
-    """An append-only file of answers under the key of what was asked of whom.
 
-    A key holds the model's content, the number format, the task, the seed of its examples and the
-    whole prompt, so that no other model's and no other config's answer can be taken for it.
+class AnswerLog:
+    """An append-only file of answers by a key of the request and of the model.
+
+    A key covers the model's content, its dtype, the task, the seed of its examples and the complete
+    prompt, so an answer of another model or config is never taken for this one's.
     """
 
-    def __init__(self, path: Path, asked_of: Mapping[str, Any]) -> None:
-        """Open a file, or begin one.
+    def __init__(self, path: Path, source: Mapping[str, Any]) -> None:
+        """Open a file or begin one.
 
         Args:
-            path: the file; a torn last line is no answer.
-            asked_of: what all answers depend on besides their request, for JSON.
+            path: the file; a torn last line is dropped.
+            source: what all answers depend on besides their request, as JSON values.
         """
         self._path = path
-        self._asked_of = json.dumps(asked_of, sort_keys=True)
-        self._known = {record["key"]: record["answer"] for record in read_jsonl(path)}
+        self._source = json.dumps(source, sort_keys=True)
+        self._answers = {record["key"]: record["answer"] for record in read_jsonl(path)}
 
-    def key(self, kind: str, task: str | None, arguments: Any, sample: int) -> str:
-        """The key of a request.
+    def key(self, kind: str, task: str | None, arguments: Any, repeat: int) -> str:
+        """Return the key of a request.
 
         Args:
-            kind: what is asked for: the name of the harness' request type.
-            task: that it belongs to.
-            arguments: of the request: prompt, continuation, settings of generation.
-            sample: tells apart draws from one prompt.
+            kind: lm_eval's request type.
+            task: name of the task.
+            arguments: the request's prompt, continuation and generation settings.
+            repeat: number of equal requests before this one.
         """
-        text = json.dumps([self._asked_of, kind, task, arguments, sample], sort_keys=True)
+        text = json.dumps([self._source, kind, task, arguments, repeat], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def get(self, key: str) -> Any:
-        """The answer; None if there is none yet."""
-        return self._known.get(key)
+        """Return the answer, or None if there is none yet."""
+        return self._answers.get(key)
 
     def add(self, answers: Iterable[tuple[str, Any]]) -> None:
-        """Keep answers; on return they are on the disk."""
+        """Append answers and fsync."""
         records = [{"key": key, "answer": answer} for key, answer in answers]
         append_jsonl(self._path, records)
-        self._known.update((record["key"], record["answer"]) for record in records)
+        self._answers.update((record["key"], record["answer"]) for record in records)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request of the harness, which repeats one of which it wants several answers."""
+class NumberedRequest:
+    """A request of lm_eval, which repeats a request to get several answers to it."""
 
     request: Instance
-    draw: int
-    """How often it came before."""
+    repeat: int
+    """Number of equal requests before this one."""
 
-    def key(self, kind: str, answers: Answers) -> str:
-        """Of its answer."""
-        return answers.key(kind, self.request.task_name, self.request.args, self.draw)
+    def key(self, kind: str, answers: AnswerLog) -> str:
+        """Return the key of its answer."""
+        return answers.key(kind, self.request.task_name, self.request.args, self.repeat)
 
 
-def numbered(requests: Sequence[Instance]) -> list[Asked]:
-    """Requests, of which those that are the same can be told apart."""
-    seen = Tally[str]()
-    asked = []
+def number_repeats(requests: Sequence[Instance]) -> list[NumberedRequest]:
+    """Number equal requests, so that each gets an answer and a seed of its own."""
+    seen = Counter[str]()
+    numbered = []
     for request in requests:
-        same = repr((request.task_name, request.args))
-        asked.append(Asked(request, seen[same]))
-        seen[same] += 1
-    return asked
+        identity = repr((request.task_name, request.args))
+        numbered.append(NumberedRequest(request, seen[identity]))
+        seen[identity] += 1
+    return numbered

@@ -1,4 +1,8 @@
-"""Attention of passes in which rows share trunks. The rest of the model sees one flat row."""
+"""Attention for packed passes, in which forks share prefixes.
+
+The rest of the model sees one flat sequence of tokens. Only attention has to know which tokens
+belong together, and it asks the pass (`PackedAttention`).
+"""
 
 from __future__ import annotations
 
@@ -10,27 +14,30 @@ import torch
 from torch.nn import functional
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from pacos.model.protocols import CausalLM
+
 NAME = "pacos_eval"
+"""Name of this attention in transformers' registry."""
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
-"""Types of transformers whose layers all see the whole context and add nothing to the scores.
-Others may scale them, or attend through a window."""
+"""Model types whose layers all see the whole context and use plain scaled dot products. Others
+soft-cap or scale the scores, or attend through a window, which `PackedAttention` does not do."""
 
 
-class Layout(Protocol):
-    """Where the tokens of a flat row belong."""
+class PackedAttention(Protocol):
+    """A packed pass that knows which of its tokens see which."""
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
     ) -> torch.Tensor:
-        """Attend in one layer.
+        """Compute attention in one layer.
 
         Args:
-            layer: its number.
+            layer: index of the layer.
             query: [T, heads, width].
             key: [T, key heads, width].
             value: [T, key heads, width].
-            scale: of the scores.
+            scale: factor of the scores.
 
         Returns:
             [T, heads, width].
@@ -38,16 +45,16 @@ class Layout(Protocol):
         ...
 
 
-def can_share(model: Any) -> bool:
-    """Whether a model attends in a way that can be computed by `Layout.attend`."""
+def supports_packed_attention(model: CausalLM) -> bool:
+    """Return True if `PackedAttention.attend` computes what the model's own attention does."""
     config = model.config
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    return config.model_type in ARCHITECTURES and kinds == {"full_attention"}
+    layer_types = set(getattr(config, "layer_types", None) or ["full_attention"])
+    return config.model_type in ARCHITECTURES and layer_types == {"full_attention"}
 
 
 @contextmanager
-def shared_attention(model: Any) -> Iterator[None]:
-    """Let a model take `layout=` in its calls; afterwards it attends as before."""
+def packed_attention(model: CausalLM) -> Iterator[None]:
+    """Make a model take `packed=` in its calls; restore its own attention at the end."""
     before = model.config._attn_implementation
     ALL_ATTENTION_FUNCTIONS.register(NAME, _attend)
     model.set_attn_implementation(NAME)
@@ -65,24 +72,27 @@ def _attend(
     attention_mask: torch.Tensor | None,
     *,
     scaling: float,
-    layout: Layout,
+    packed: PackedAttention,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """What transformers calls in each layer, with tensors [1, heads, T, width]."""
+    """Adapt transformers' attention interface, whose tensors are [1, heads, T, width].
+
+    `options` holds dropout and window arguments, which `supports_packed_attention` has ruled out.
+    """
     query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-    return layout.attend(module.layer_idx, query, key, value, scaling)[None], None
+    return packed.attend(module.layer_idx, query, key, value, scaling)[None], None
 
 
-def causal(
+def causal_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
 ) -> torch.Tensor:
-    """Each token sees itself and those before it.
+    """Attend from each token to itself and those before it.
 
     Args:
         query: [B, T, heads, width].
         key: [B, T, key heads, width].
         value: [B, T, key heads, width].
-        scale: of the scores.
+        scale: factor of the scores.
 
     Returns:
         [B, T, heads, width].
@@ -94,45 +104,46 @@ def causal(
     ).transpose(1, 2)
 
 
-def masked(
+def masked_attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     bias: torch.Tensor,
     scale: float,
 ) -> torch.Tensor:
-    """Each token sees what `bias` lets it see.
+    """Attend from each token to those that `bias` makes visible.
 
-    Heads that share a key are laid end to end, so that no key is copied.
+    Query heads of one key head are laid end to end along T, so that no key is copied: SDPA's
+    `enable_gqa` expands the keys wherever its kernel takes no mask with grouped heads.
 
     Args:
         query: [B, T, heads, width].
         key: [B, key heads, S, width].
         value: [B, key heads, S, width].
-        bias: [B, 1, heads a key * T, S], 0 where a token is seen and -inf elsewhere.
-        scale: of the scores.
+        bias: [B, 1, heads per key head * T, S], 0 where a token is visible and -inf elsewhere.
+        scale: factor of the scores.
 
     Returns:
         [B, T, heads, width].
     """
-    rows, length, heads, width = query.shape
-    together = heads // key.shape[1]
-    query = query.view(rows, length, -1, together, width).permute(0, 2, 3, 1, 4)
+    batch, length, heads, width = query.shape
+    group = heads // key.shape[1]
+    query = query.view(batch, length, -1, group, width).permute(0, 2, 3, 1, 4)
     out = functional.scaled_dot_product_attention(
-        query.reshape(rows, -1, together * length, width), key, value, attn_mask=bias, scale=scale
+        query.reshape(batch, -1, group * length, width), key, value, attn_mask=bias, scale=scale
     )
-    out = out.view(rows, -1, together, length, width).permute(0, 3, 1, 2, 4)
-    return out.reshape(rows, length, heads, width)
+    out = out.view(batch, -1, group, length, width).permute(0, 3, 1, 2, 4)
+    return out.reshape(batch, length, heads, width)
 
 
-def bias_of(visible: torch.Tensor, together: int, dtype: torch.dtype) -> torch.Tensor:
-    """From what each token sees, [B, T, S], to the bias of `masked`.
+def attention_bias(visible: torch.Tensor, group: int, dtype: torch.dtype) -> torch.Tensor:
+    """Turn the visibility of tokens, [B, T, S], into the bias of `masked_attention`.
 
     Args:
-        visible: true where a token is seen.
-        together: query heads a key head.
-        dtype: of the scores.
+        visible: True where a token is seen.
+        group: query heads per key head.
+        dtype: dtype of the scores.
     """
     bias = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
     bias.masked_fill_(~visible, float("-inf"))
-    return bias.repeat(1, together, 1)[:, None]
+    return bias.repeat(1, group, 1)[:, None]

@@ -1,4 +1,4 @@
-"""Answers to prompts, token by token: whenever one ends, the next prompt takes its place."""
+"""Continuous batching: generate answers token by token; when one ends, the next takes its slot."""
 
 from __future__ import annotations
 
@@ -6,234 +6,248 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
-from eval.engine.attention import bias_of, causal, masked
-from eval.engine.packed_pass import Runs
-from eval.engine.scoring import IDLE, Scorer, inside
+from eval.engine.attention import attention_bias, causal_attention, masked_attention
+from eval.engine.packed_pass import Segments
+from eval.engine.scoring import IDLE_PASS, Scorer, as_one_call
+from pacos.model.protocols import CausalLM, Tokenizer
 from pacos.model.sampling import draw
 
-ROUND_STEPS = 64
-"""Steps after which answers that are whole are handed on."""
+ROUND_PASSES = 64
+"""Forward passes between two hand-overs of finished answers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
-    """How tokens are drawn; the order of restrictions is that of transformers."""
+class TokenSampling:
+    """Settings of the draw of a token, applied in transformers' order."""
 
     temperature: float
     top_k: int = 0
-    """Likeliest tokens that are drawn from; 0 is all."""
+    """Number of likeliest tokens to draw from; 0 for all."""
     top_p: float = 1.0
-    """Probability that the likeliest tokens have to reach together; the others are not drawn."""
+    """Smallest total probability of the likeliest tokens to draw from."""
 
 
 @dataclass(slots=True)
-class Prompt:
-    """What is to be answered."""
+class GenerationRequest:
+    """A prompt to answer."""
 
-    number: int
+    index: int
     ids: list[int]
     max_tokens: int
     stops: list[str]
     """Texts that end the answer."""
-    draw: Draw | None = None
-    """None takes the likeliest token."""
+    sampling: TokenSampling | None = None
+    """None for greedy decoding."""
     seed: int = 0
-    """Of this answer's draws alone, so that it is the same whatever is answered beside it."""
+    """Seed of this answer alone, so that it does not depend on what is generated beside it."""
 
 
 @dataclass(slots=True)
-class _Answer:
-    """An answer that grows."""
+class _Generation:
+    """An answer in progress."""
 
-    prompt: Prompt
+    request: GenerationRequest
     ids: list[int] = field(default_factory=list)
     random: random.Random = field(default_factory=random.Random)
 
 
 class Decoder:
-    """Answers the prompts of this rank.
+    """Generates the answers of one rank.
 
     Args:
-        model: a causal language model that attends by `eval.engine.attention`.
-        device: that it computes on.
-        tokenizer: its own.
+        model: a causal language model under `eval.engine.attention.packed_attention`.
+        device: the device of the computation.
+        tokenizer: the model's tokenizer.
         end_ids: tokens that end an answer.
-        width: answers that grow at the same time.
-        batch_tokens: tokens of prompts that are read in one pass.
-        keep_step: told before each pass whether this rank has work; says whether there is a pass.
-            Ranks that share parameters take each one together.
+        batch_size: answers generated at the same time.
+        batch_tokens: prompt tokens read in one pass.
+        agree_on_pass: called before each pass with True if this rank has work; returns True if
+            there is a pass. Ranks that share parameters must make every pass together.
     """
 
     def __init__(
         self,
-        model: Any,
+        model: CausalLM,
         device: torch.device,
-        tokenizer: Any,
+        tokenizer: Tokenizer,
         end_ids: Collection[int],
-        width: int,
+        batch_size: int,
         batch_tokens: int,
-        keep_step: Callable[[bool], bool] = lambda is_busy: is_busy,
+        agree_on_pass: Callable[[bool], bool] = lambda has_work: has_work,
     ) -> None:
         self._model, self._device, self._tokenizer = model, device, tokenizer
         self._end_ids = end_ids
-        self._width, self._batch_tokens = width, batch_tokens
-        self._keep_step = keep_step
-        self._growing: list[_Answer] = []
+        self._batch_size, self._batch_tokens = batch_size, batch_tokens
+        self._agree_on_pass = agree_on_pass
+        self._running: list[_Generation] = []
 
-    def answer(
-        self, prompts: Sequence[Prompt]
+    def generate(
+        self, requests: Sequence[GenerationRequest]
     ) -> Generator[list[tuple[int, list[int]]], None, None]:
-        """Give, every so many steps, the answers that are whole: number and tokens.
+        """Yield finished answers every `ROUND_PASSES` passes: request index and tokens.
 
-        The token that ended an answer is not part of it; a text that did is.
+        An end token is not part of the answer; a stop text is.
         """
-        self._growing = []
-        waiting = sorted(prompts, key=lambda prompt: len(prompt.ids) + prompt.max_tokens)
+        self._running = []
+        # Longest first (popped from the end), so that no long answer runs alone at the end.
+        waiting = sorted(requests, key=lambda one: len(one.ids) + one.max_tokens)
         capacity = max((len(one.ids) + one.max_tokens for one in waiting), default=1)
-        width = min(self._width, max(1, len(waiting)))
-        cache = _Cache(self._model, self._device, width, capacity)
+        slots = min(self._batch_size, max(1, len(waiting)))
+        cache = _KVCache(self._model, self._device, slots, capacity)
         while True:
-            done: list[tuple[int, list[int]]] = []
-            for _ in range(ROUND_STEPS):
-                is_busy = bool(waiting or self._growing)
-                if not self._keep_step(is_busy):
-                    yield done
+            finished: list[tuple[int, list[int]]] = []
+            for _ in range(ROUND_PASSES):
+                has_work = bool(waiting or self._running)
+                if not self._agree_on_pass(has_work):
+                    yield finished
                     return
-                if is_busy:
-                    done += self._step(waiting, cache)
+                if has_work:
+                    finished += self._pass(waiting, cache)
                 else:
-                    self._idle()
-            yield done
+                    Scorer(self._model, self._device).score(IDLE_PASS)
+            yield finished
 
     @torch.no_grad()
-    def _step(self, waiting: list[Prompt], cache: _Cache) -> list[tuple[int, list[int]]]:
-        """One pass: the next token of each answer, and the first of new ones."""
-        new: list[_Answer] = []
+    def _pass(
+        self, waiting: list[GenerationRequest], cache: _KVCache
+    ) -> list[tuple[int, list[int]]]:
+        """Compute the next token of each running answer and the first one of new answers."""
+        new: list[_Generation] = []
         used = 0
-        while waiting and len(self._growing) + len(new) < cache.width:
+        while waiting and len(self._running) + len(new) < cache.slots:
             used += len(waiting[-1].ids)
             if new and used > self._batch_tokens:
                 break
-            prompt = waiting.pop()
-            new.append(_Answer(prompt, [], random.Random(prompt.seed)))
-        step = _Step(self._growing, new, cache, self._device)
+            request = waiting.pop()
+            new.append(_Generation(request, [], random.Random(request.seed)))
+        packed = _DecodingPass(self._running, new, cache, self._device)
 
-        def work(model: Any) -> torch.Tensor:
+        def compute(model: CausalLM) -> torch.Tensor:
             hidden = model.base_model(
-                input_ids=step.ids, position_ids=step.positions, use_cache=False, layout=step
-            ).last_hidden_state[0, step.places]
-            return model.get_output_embeddings()(hidden).float()
+                input_ids=packed.ids,
+                position_ids=packed.positions,
+                use_cache=False,
+                packed=packed,
+            ).last_hidden_state[0, packed.places]
+            logits: torch.Tensor = model.get_output_embeddings()(hidden).float()
+            return logits
 
-        self._growing += new
-        logits = inside(self._model, work)
-        done = []
-        for slot, token in reversed(list(enumerate(next_tokens(logits, self._growing)))):
-            answer = self._growing[slot]
+        self._running += new
+        logits = as_one_call(self._model, compute)
+        finished = []
+        # From the last slot down: a finished answer's slot is filled by the last one, which has
+        # its token of this pass already.
+        for slot, token in reversed(list(enumerate(next_tokens(logits, self._running)))):
+            answer = self._running[slot]
             if token not in self._end_ids:
                 answer.ids.append(token)
-            if token in self._end_ids or self._is_whole(answer):
-                done.append((answer.prompt.number, answer.ids))
-                last = self._growing.pop()
-                if slot < len(self._growing):
-                    self._growing[slot] = last
-                    cache.move(len(self._growing), slot)
-        return done
+            if token in self._end_ids or self._is_finished(answer):
+                finished.append((answer.request.index, answer.ids))
+                last = self._running.pop()
+                if slot < len(self._running):
+                    self._running[slot] = last
+                    cache.move(len(self._running), slot)
+        return finished
 
-    def _idle(self) -> None:
-        """Take part in a pass with nothing to do."""
-        Scorer(self._model, self._device).score(IDLE)
-
-    def _is_whole(self, answer: _Answer) -> bool:
-        prompt = answer.prompt
-        if len(answer.ids) >= prompt.max_tokens:
+    def _is_finished(self, answer: _Generation) -> bool:
+        request = answer.request
+        if len(answer.ids) >= request.max_tokens:
             return True
-        if not prompt.stops:
+        if not request.stops:
             return False
-        # A text of n bytes that ends in the last token began at most n tokens before it.
-        reach = max(len(stop.encode()) for stop in prompt.stops) + 4
+        # Every token has at least one byte, so a stop text of n bytes that ends in the last token
+        # began at most n tokens before; 4 more, because a character may span tokens.
+        reach = max(len(stop.encode()) for stop in request.stops) + 4
         tail = self._tokenizer.decode(answer.ids[-reach:], skip_special_tokens=False)
-        return any(stop in tail for stop in prompt.stops)
+        return any(stop in tail for stop in request.stops)
 
 
-class _Cache:
-    """Keys and values of all that each growing answer has read, one slot an answer."""
+class _KVCache:
+    """Keys and values of all that each running answer has read, one slot per answer."""
 
-    def __init__(self, model: Any, device: torch.device, width: int, capacity: int) -> None:
+    def __init__(self, model: CausalLM, device: torch.device, slots: int, capacity: int) -> None:
         config = model.config
-        head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        shape = (config.num_hidden_layers, 2, width, config.num_key_value_heads, capacity, head)
-        self.width = width
-        self.kept = torch.zeros(shape, dtype=model.dtype, device=device)
+        width = (
+            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        )
+        shape = (config.num_hidden_layers, 2, slots, config.num_key_value_heads, capacity, width)
+        self.slots = slots
+        self.tensor = torch.zeros(shape, dtype=model.dtype, device=device)
 
-    def move(self, source: int, slot: int) -> None:
-        self.kept[:, :, slot] = self.kept[:, :, source]
+    def move(self, source: int, target: int) -> None:
+        self.tensor[:, :, target] = self.tensor[:, :, source]
 
 
-class _Step:
-    """New prompts end to end, then a token of each answer that grew before, as one flat row."""
+class _DecodingPass:
+    """New prompts end to end, then one token of each running answer, as one flat sequence."""
 
     def __init__(
-        self, old: Sequence[_Answer], new: Sequence[_Answer], cache: _Cache, device: torch.device
+        self,
+        running: Sequence[_Generation],
+        new: Sequence[_Generation],
+        cache: _KVCache,
+        device: torch.device,
     ) -> None:
-        self._cache, self._old, self._new = cache, len(old), len(new)
-        prompts = [answer.prompt.ids for answer in new]
+        self._cache, self._num_running, self._num_new = cache, len(running), len(new)
+        prompts = [answer.request.ids for answer in new]
         lengths = [len(ids) for ids in prompts]
-        # The last token of an answer has been chosen, and not read yet.
-        read = [len(answer.prompt.ids) + len(answer.ids) - 1 for answer in old]
-        ids = [token for prompt in prompts for token in prompt] + [one.ids[-1] for one in old]
-        places = [place for length in lengths for place in range(length)] + read
+        # The last token of an answer has been chosen but not read yet.
+        read = [len(answer.request.ids) + len(answer.ids) - 1 for answer in running]
+        ids = [token for prompt in prompts for token in prompt] + [one.ids[-1] for one in running]
+        positions = [place for length in lengths for place in range(length)] + read
         self.ids = torch.tensor([ids], device=device)
-        self.positions = torch.tensor([places], device=device)
+        self.positions = torch.tensor([positions], device=device)
         ends = torch.tensor(lengths, dtype=torch.long).cumsum(0) - 1
         start = sum(lengths)
-        growing = torch.arange(start, start + len(old))
-        self.places = torch.cat([growing, ends]).to(device)
-        """Old answers, then new ones: the order of slots."""
-        self._prompts = Runs(lengths, 0, device) if new else None
+        answers = torch.arange(start, start + len(running))
+        self.places = torch.cat([answers, ends]).to(device)
+        """Positions of the next tokens, running answers before new ones: the order of slots."""
+        self._prompts = Segments(lengths, 0, device) if new else None
         self._start = start
-        if old:
+        if running:
             self._read = torch.tensor(read, device=device)
-            self._slots = torch.arange(len(old), device=device)
+            self._slots = torch.arange(len(running), device=device)
             self._longest = max(read) + 1
             visible = torch.arange(self._longest, device=device) <= self._read[:, None]
-            heads = cache.kept.shape[3]
-            self._visible = visible[:, None], heads
+            self._visible = visible[:, None]
+            self._key_heads = cache.tensor.shape[3]
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
     ) -> torch.Tensor:
-        """Prompts causally; each other token to all that its answer has read."""
-        kept = self._cache.kept[layer]
+        """Attend causally within prompts, and from each other token to all its answer has read."""
+        cached = self._cache.tensor[layer]
         outputs = []
         if self._prompts is not None:
-            q, k, v = (self._prompts.padded(tensor) for tensor in (query, key, value))
-            outputs.append(self._prompts.flat(causal(q, k, v, scale)))
-            slots = slice(self._old, self._old + self._new)
+            q, k, v = (self._prompts.pad(tensor) for tensor in (query, key, value))
+            outputs.append(self._prompts.unpad(causal_attention(q, k, v, scale)))
+            slots = slice(self._num_running, self._num_running + self._num_new)
             for place, part in enumerate((k, v)):
-                kept[place, slots, :, : part.shape[1]] = part.transpose(1, 2)
-        if self._old:
+                cached[place, slots, :, : part.shape[1]] = part.transpose(1, 2)
+        if self._num_running:
             for place, part in enumerate((key, value)):
-                kept[place, self._slots, :, self._read] = part[self._start :]
-            visible, heads = self._visible
-            bias = bias_of(visible, query.shape[1] // heads, query.dtype)
-            seen = kept[:, : self._old, :, : self._longest]
-            mine = query[self._start :, None]
-            outputs.append(masked(mine, seen[0], seen[1], bias, scale)[:, 0])
+                cached[place, self._slots, :, self._read] = part[self._start :]
+            group = query.shape[1] // self._key_heads
+            bias = attention_bias(self._visible, group, query.dtype)
+            keys, values = cached[:, : self._num_running, :, : self._longest]
+            attended = masked_attention(query[self._start :, None], keys, values, bias, scale)
+            outputs.append(attended[:, 0])
         return torch.cat(outputs)
 
 
-def next_tokens(logits: torch.Tensor, answers: Sequence[_Answer]) -> list[int]:
-    """The next token of each answer, from its logits [answers, V]."""
+def next_tokens(logits: torch.Tensor, answers: Sequence[_Generation]) -> list[int]:
+    """Choose the next token of each answer from its logits [answers, V]."""
     tokens = logits.argmax(-1)
-    groups: defaultdict[Draw, list[int]] = defaultdict(list)
+    by_sampling: defaultdict[TokenSampling, list[int]] = defaultdict(list)
     for row, answer in enumerate(answers):
-        if answer.prompt.draw is not None:
-            groups[answer.prompt.draw].append(row)
-    for way, rows in groups.items():
+        if answer.request.sampling is not None:
+            by_sampling[answer.request.sampling].append(row)
+    for sampling, rows in by_sampling.items():
         chances = [answers[row].random.random() for row in rows]
-        tokens[rows] = draw(logits[rows], way.temperature, way.top_p, chances, way.top_k)
+        tokens[rows] = draw(
+            logits[rows], sampling.temperature, sampling.top_p, chances, sampling.top_k
+        )
     return tokens.tolist()

@@ -1,94 +1,103 @@
-"""The harness's tokenisation, many texts at a time and each text once."""
+"""lm_eval's tokenisation, in large batches and each text once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from eval.engine.plan import Request
+from eval.engine.plan import TokenizedRequest
 from pacos.errors import UserError
+from pacos.model.protocols import Tokenizer
 
-TOGETHER = 4096
-"""Texts that are tokenised at once: the tokenizer shares them out to all cores."""
+BATCH_TEXTS = 4096
+"""Texts tokenised in one call: the fast tokenizer spreads them over all cores."""
 
-Pair = tuple[str, str]
+TextPair = tuple[str, str]
 """A context and its continuation."""
 
 
-class Encoder:
-    """Tokenises as the harness's HFLM does, token for token."""
+class RequestEncoder:
+    """Tokenises as lm_eval's HFLM does, token for token."""
 
-    def __init__(self, tokenizer: Any, prefix_id: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, prefix_id: int) -> None:
         """Take a tokenizer.
 
         Args:
-            tokenizer: of the model.
-            prefix_id: stands before a continuation that has no context.
+            tokenizer: the model's tokenizer.
+            prefix_id: token that precedes a continuation without context.
         """
         self._tokenizer = tokenizer
         self._prefix_id = prefix_id
         self._prefix = tokenizer.decode(prefix_id)
 
-    def pairs(self, pairs: Sequence[Pair]) -> list[Request]:
-        """Tokens of contexts and of continuations.
+    def pairs(self, pairs: Sequence[TextPair]) -> list[TokenizedRequest]:
+        """Tokenise contexts and continuations.
 
         Raises:
             UserError: a continuation has no token.
         """
-        found: list[Request] = []
+        encoded: list[TokenizedRequest] = []
         contexts: dict[str, list[int]] = {}
-        for start in range(0, len(pairs), TOGETHER):
-            given = pairs[start : start + TOGETHER]
-            moved = [_with_spaces_moved(pair) for pair in given]
+        for start in range(0, len(pairs), BATCH_TEXTS):
+            batch = pairs[start : start + BATCH_TEXTS]
+            moved = [move_spaces(pair) for pair in batch]
             missing = {context for context, _ in moved if context} - contexts.keys()
             contexts |= zip(missing, self.texts(missing), strict=True)
-            whole = self.texts([context + rest for context, rest in moved if context])
+            # As in lm_eval: the continuation's tokens are those of the joined text after the
+            # context's, because tokenising it alone may give other tokens.
+            joined = self.texts([context + rest for context, rest in moved if context])
             alone = self.texts([rest for context, rest in moved if not context], special=False)
-            of_context, of_nothing = iter(whole), iter(alone)
-            for pair, (context, _) in zip(given, moved, strict=True):
+            with_context, without_context = iter(joined), iter(alone)
+            for pair, (context, _) in zip(batch, moved, strict=True):
                 if context:
                     before = contexts[context]
-                    found.append((pair, before, next(of_context)[len(before) :]))
+                    encoded.append((pair, before, next(with_context)[len(before) :]))
                 else:
-                    found.append((pair, *self._without_context(next(of_nothing), pair)))
-        return found
+                    encoded.append((pair, *self._after_prefix(next(without_context), pair)))
+        return encoded
 
-    def _without_context(self, tokens: list[int], pair: Pair) -> tuple[list[int], list[int]]:
+    def _after_prefix(self, tokens: list[int], pair: TextPair) -> tuple[list[int], list[int]]:
         if not tokens:
-            raise UserError(f"{pair}: a continuation without tokens; change the task's choices")
+            raise UserError(f"{pair}: the continuation has no tokens; change the task's choices")
+        # The text may bring the prefix token itself.
         if tokens[0] == self._prefix_id:
             return tokens[:1], tokens[1:]
         return [self._prefix_id], tokens
 
     def prompts(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokens of prompts that are to be answered."""
+        """Tokenise prompts to answer."""
         return self._encode(texts, self._tokenizer.bos_token)
 
     def texts(self, texts: Iterable[str], special: bool | None = None) -> list[list[int]]:
-        """Tokens of texts.
+        """Tokenise complete texts.
 
         Args:
-            texts: whole texts.
-            special: whether the tokenizer adds what it adds to a text; None leaves it out where a
-                text begins with it.
+            texts: the texts.
+            special: True to add the tokenizer's special tokens, False not to; None adds them to
+                texts that do not begin with the prefix token already.
         """
-        given = list(texts)
+        batch = list(texts)
         if special is None:
-            return self._encode(given, self._prefix)
-        return self._tokenizer(given, add_special_tokens=special)["input_ids"] if given else []
+            return self._encode(batch, self._prefix)
+        return self._tokenizer(batch, add_special_tokens=special)["input_ids"] if batch else []
 
     def _encode(self, texts: Sequence[str], prefix: str | None) -> list[list[int]]:
-        bare = [bool(prefix) and text.startswith(str(prefix)) for text in texts]
-        kinds = {}
-        for is_bare in set(bare):
-            chosen = [text for text, own in zip(texts, bare, strict=True) if own == is_bare]
-            options = {"add_special_tokens": False} if is_bare else {}
-            kinds[is_bare] = iter(self._tokenizer(chosen, **options)["input_ids"])
-        return [next(kinds[is_bare]) for is_bare in bare]
+        has_prefix = [bool(prefix) and text.startswith(str(prefix)) for text in texts]
+        encoded = {}
+        for with_prefix in set(has_prefix):
+            chosen = [
+                text for text, has in zip(texts, has_prefix, strict=True) if has == with_prefix
+            ]
+            options = {"add_special_tokens": False} if with_prefix else {}
+            encoded[with_prefix] = iter(self._tokenizer(chosen, **options)["input_ids"])
+        return [next(encoded[with_prefix]) for with_prefix in has_prefix]
 
 
-def _with_spaces_moved(pair: Pair) -> Pair:
-    """Blanks at the end of a context belong to the first token of the continuation."""
+def move_spaces(pair: TextPair) -> TextPair:
+    """Move spaces at the end of a context to its continuation, as lm_eval does.
+
+    Most tokenizers attach a space to the word after it, so a context that ends in one would be
+    tokenised unlike any text of the training data.
+    """
     context, continuation = pair
     kept = context.rstrip()
     return kept, context[len(kept) :] + continuation

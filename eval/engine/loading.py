@@ -1,14 +1,16 @@
-"""From the path of a model to what the harness can ask."""
+"""Load a model for evaluation."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import cast
 
 import torch
 
 from eval.config import EvalConfig, Precision
-from eval.engine.lm import SharedContextLM
-from eval.engine.rank_workers import Team
+from eval.engine.generation import end_token_ids
+from eval.engine.lm import SharedPrefixLM
+from eval.engine.rank_workers import RankWorkers
 from pacos.configs.shared import Device
 from pacos.distributed import World
 from pacos.errors import UserError, first_line
@@ -16,22 +18,29 @@ from pacos.model.formats import PromptFormat
 from pacos.model.loading import model_directory
 from pacos.model.paths import exported_model
 from pacos.model.prompts import FORMATS, stop_token_id
+from pacos.model.protocols import CausalLM, Tokenizer
 
 DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16}
 
 
 def load_directory(path: str) -> str:
-    """What transformers can load of a target: of a run, its exported model."""
+    """Return what transformers can load for a target: for a run, its exported model."""
     return str(exported_model(path) or model_directory(path, key="target"))
 
 
-def build_lm(path: str, config: EvalConfig, team: Team | None = None) -> SharedContextLM:
+def build_lm(
+    path: str,
+    config: EvalConfig,
+    workers: RankWorkers | None = None,
+    digests: Mapping[str, str] | None = None,
+) -> SharedPrefixLM:
     """Load a model and its tokenizer.
 
     Args:
         path: a model directory, a run, a hub id or an embedded model.
-        config: number format, prompt format, sizes.
-        team: all ranks, which load the same model; None for this process alone.
+        config: precision, prompt format, batch sizes.
+        workers: all ranks, each of which loads the model; None for this process alone.
+        digests: sha256 of the model's files, if they are known.
 
     Raises:
         UserError: there is no such model or GPU, or its tokenizer lacks a template or stop token.
@@ -44,25 +53,33 @@ def build_lm(path: str, config: EvalConfig, team: Team | None = None) -> SharedC
     world = World.from_env()
     device = _device(config.cluster.device, world)
     try:
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            load_directory(path),
-            dtype=DTYPES[config.precision],
-            attn_implementation="sdpa",
-            trust_remote_code=False,
+        model = cast(
+            "CausalLM",
+            transformers.AutoModelForCausalLM.from_pretrained(
+                load_directory(path),
+                dtype=DTYPES[config.precision],
+                # HFLM's own code, which the certificate compares with, runs on this attention.
+                attn_implementation="sdpa",
+                trust_remote_code=False,
+            ),
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            load_directory(path), trust_remote_code=False
+        tokenizer = cast(
+            "Tokenizer",
+            transformers.AutoTokenizer.from_pretrained(
+                load_directory(path), trust_remote_code=False
+            ),
         )
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be loaded: {first_line(error)}") from error
     _set_format(model, tokenizer, path, config)
-    return SharedContextLM(
+    return SharedPrefixLM(
         model.to(device),
         tokenizer,
-        team or Team(world),
+        workers or RankWorkers(world),
         batch_size=config.batch_size,
         batch_tokens=config.batch_tokens,
         seed=config.seed,
+        digests=digests,
     )
 
 
@@ -73,8 +90,8 @@ def _device(wanted: Device, world: World) -> torch.device:
     return torch.device("cuda", world.local_rank) if use_cuda else torch.device("cpu")
 
 
-def _set_format(model: Any, tokenizer: Any, path: str, config: EvalConfig) -> None:
-    """Write prompts out in the format that is asked for, and end generation at its stop token."""
+def _set_format(model: CausalLM, tokenizer: Tokenizer, path: str, config: EvalConfig) -> None:
+    """Render prompts in the configured format, and end generation at its stop token."""
     if config.prompt_format is None:
         if config.suite.chat_template and tokenizer.chat_template is None:
             formats = ", ".join(PromptFormat.__members__)
@@ -84,8 +101,6 @@ def _set_format(model: Any, tokenizer: Any, path: str, config: EvalConfig) -> No
             )
         return
     tokenizer.chat_template = FORMATS[config.prompt_format].exported()
-    # A base model's own config does not name the format's stop token.
-    known = model.generation_config.eos_token_id
-    known = known if isinstance(known, list) else [known]
+    # A base model's generation config does not name the stop token of the format.
     stop = stop_token_id(tokenizer, config.prompt_format)
-    model.generation_config.eos_token_id = sorted({stop, *known} - {None})
+    model.generation_config.eos_token_id = sorted({stop, *end_token_ids(model)})

@@ -1,9 +1,14 @@
-"""From tokenised requests to forward passes in which nothing that requests share is computed twice.
+"""Plan forward passes so that nothing that requests have in common is computed twice.
 
-A *row* is the end of a context with all its continuations. A *trunk* is the beginning that the
-contexts of several rows have in common, such as the examples before every question of a subject.
-A *pass* runs trunks and rows together, a *unit* is passes in a row of which the later ones use the
-trunk of the first. The plan depends on the requests alone, never on the number of ranks.
+Requests of one task begin alike: with the few-shot examples of a subject, then with the question
+that stands before each of its choices. The plan factors both out:
+
+- a *fork* is the end of a context and the continuations that branch from it;
+- a *shared prefix* is the beginning that the contexts of several forks have in common;
+- a *forward pass* computes shared prefixes together with their forks;
+- a *pass chain* is the passes over one large prefix: the first computes it, the others reuse it.
+
+The plan depends on the requests alone, never on the number of ranks, and so do the scores.
 """
 
 from __future__ import annotations
@@ -16,179 +21,192 @@ import numpy as np
 
 from pacos.errors import UserError
 
-Request = tuple[tuple[str, str] | None, list[int], list[int]]
-"""The harness's tokenised request: its texts, the context's tokens, the continuation's tokens."""
+TokenizedRequest = tuple[tuple[str, str] | None, list[int], list[int]]
+"""lm_eval's tokenised request: its two texts, tokens of the context, tokens of the continuation."""
 
-WORTH = 1 / 8
-"""A trunk is shared if it is at least this part of what each row has to itself: attention within a
-row costs twice that of a trunk, because it goes through a mask."""
+MIN_PREFIX_SHARE = 1 / 8
+"""Smallest ratio of prefix tokens to a fork's own tokens at which a prefix is shared. A fork that
+shares none has its whole context as its prefix, where attention is causal; tokens of a fork go
+through a mask, which costs twice as much."""
 
-ROW_TOKENS = 2048
-"""A row with more tokens of continuations is divided: its mask grows with their square."""
+MAX_FORK_TOKENS = 2048
+"""Continuation tokens above which a fork is split: the memory of its mask grows with the square."""
 
-UNIT_PASSES = 8
-"""Passes after which a trunk is computed again, so that ranks can share a large subject."""
+MAX_CHAIN_PASSES = 8
+"""Passes after which a prefix is computed again, so that several ranks can share one subject."""
 
 
 @dataclass(slots=True)
-class Row:
-    """The end of a context, and continuations that each see it and not each other."""
+class Fork:
+    """The end of a context, and continuations that each see it but not one another."""
 
     context: list[int]
-    """At least the last token, which predicts the first one of each continuation."""
+    """At least the last token, which predicts the first token of each continuation."""
     continuations: list[list[int]] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)
-    """Place of each continuation among the requests."""
+    request_indices: list[int] = field(default_factory=list)
+    """Index of each continuation's request."""
 
     def __len__(self) -> int:
+        """Return the number of tokens to compute."""
         # The last token of a continuation is predicted, never read.
         return len(self.context) + sum(len(tokens) - 1 for tokens in self.continuations)
 
 
 @dataclass(slots=True)
-class Group:
-    """A trunk and the rows that begin with it."""
+class PrefixGroup:
+    """A shared prefix and the forks that continue it."""
 
-    trunk: list[int]
-    rows: list[Row]
+    prefix: list[int]
+    forks: list[Fork]
 
     def __len__(self) -> int:
-        return len(self.trunk) + sum(map(len, self.rows))
+        return len(self.prefix) + sum(map(len, self.forks))
 
 
 @dataclass(slots=True)
-class Pass:
-    """What one forward pass computes."""
+class ForwardPass:
+    """The content of one forward pass."""
 
-    groups: list[Group]
-    is_resumed: bool = False
-    """The trunk of the only group was computed by the pass before."""
-    is_continued: bool = False
-    """The pass after needs the trunk."""
+    groups: list[PrefixGroup]
+    reuses_prefix: bool = False
+    """True if the pass before computed the prefix of the only group."""
+    keeps_prefix: bool = False
+    """True if the next pass needs the prefix."""
 
     def __len__(self) -> int:
-        """Tokens that are computed."""
-        resumed = len(self.groups[0].trunk) if self.is_resumed else 0
-        return sum(map(len, self.groups)) - resumed
+        """Return the number of tokens to compute."""
+        reused = len(self.groups[0].prefix) if self.reuses_prefix else 0
+        return sum(map(len, self.groups)) - reused
 
-    def numbers(self) -> list[int]:
-        """The requests that it answers, in order."""
-        return [number for group in self.groups for row in group.rows for number in row.numbers]
+    def request_indices(self) -> list[int]:
+        """Return the indices of the requests that the pass answers, in its own order."""
+        return [
+            index for group in self.groups for fork in group.forks for index in fork.request_indices
+        ]
 
 
-Unit = list[Pass]
+PassChain = list[ForwardPass]
 
 
-def make_units(requests: Sequence[Request], max_length: int, batch_tokens: int) -> list[Unit]:
-    """Plan requests.
+def plan_passes(
+    requests: Sequence[TokenizedRequest], max_length: int, batch_tokens: int
+) -> list[PassChain]:
+    """Plan the forward passes of requests. Chains may run in any order and on any rank.
 
     Args:
-        requests: tokenised.
-        max_length: tokens that the model reads; what is longer loses its left end.
-        batch_tokens: tokens a pass, as far as rows and trunks can be divided.
+        requests: tokenised requests.
+        max_length: tokens that the model reads; a longer request loses its left end.
+        batch_tokens: tokens per pass; a single fork or prefix may exceed it.
 
     Raises:
         UserError: a continuation has no token of its own, or leaves no room for a context.
     """
-    groups = make_groups(make_rows(requests, max_length))
+    groups = group_by_prefix(make_forks(requests, max_length))
     small = [group for group in groups if len(group) <= batch_tokens]
     large = [group for group in groups if len(group) > batch_tokens]
-    units = [unit for group in large for unit in _divide(group, batch_tokens)]
-    # Attention pads trunks to the longest of a pass.
-    small.sort(key=lambda group: len(group.trunk), reverse=True)
-    return [*units, *([one] for one in _gather(small, batch_tokens))]
+    chains = [chain for group in large for chain in _split_group(group, batch_tokens)]
+    # Attention pads prefixes to the longest of a pass, so passes hold prefixes of like length.
+    small.sort(key=lambda group: len(group.prefix), reverse=True)
+    return [*chains, *([one] for one in _pack_groups(small, batch_tokens))]
 
 
-def make_rows(requests: Sequence[Request], max_length: int) -> list[Row]:
-    """Put continuations of one context together, cut from the left as the harness cuts."""
-    rows: list[Row] = []
-    of_context: dict[tuple[int, ...], Row] = {}
-    for number, (texts, context, continuation) in enumerate(requests):
+def make_forks(requests: Sequence[TokenizedRequest], max_length: int) -> list[Fork]:
+    """Collect the continuations of each context, truncated on the left as lm_eval does."""
+    forks: list[Fork] = []
+    by_context: dict[tuple[int, ...], Fork] = {}
+    for index, (texts, context, continuation) in enumerate(requests):
         if not 0 < len(continuation) <= max_length:
             raise UserError(
-                f"{texts}: the continuation has {len(continuation)} tokens of its own, which must "
-                f"be 1 to {max_length}; change the task's doc_to_choice or target_delimiter"
+                f"{texts}: the continuation has {len(continuation)} tokens of its own, but must "
+                f"have 1 to {max_length}; change the task's doc_to_choice or target_delimiter"
             )
+        # One more token than the model reads: the last one is only predicted.
         kept = tuple(context[-(max_length + 1 - len(continuation)) :])
-        row = of_context.get(kept)
-        if row is None or len(row) - len(kept) + len(continuation) > ROW_TOKENS:
-            row = of_context[kept] = Row(list(kept))
-            rows.append(row)
-        row.continuations.append(continuation)
-        row.numbers.append(number)
-    return rows
+        fork = by_context.get(kept)
+        if fork is None or len(fork) - len(kept) + len(continuation) > MAX_FORK_TOKENS:
+            fork = by_context[kept] = Fork(list(kept))
+            forks.append(fork)
+        fork.continuations.append(continuation)
+        fork.request_indices.append(index)
+    return forks
 
 
-def make_groups(rows: Sequence[Row]) -> list[Group]:
-    """Give rows the trunks that save most tokens; a row that shares none has one of its own."""
-    arrays = [np.array(row.context, dtype=np.int32) for row in rows]
-    # Big-endian bytes sort as the numbers do, and fast.
-    order = sorted(range(len(rows)), key=lambda number: arrays[number].astype(">i4").tobytes())
-    lengths = [len(arrays[number]) for number in order]
-    shared = [_common(arrays[one], arrays[other]) for one, other in pairwise(order)]
+def group_by_prefix(forks: Sequence[Fork]) -> list[PrefixGroup]:
+    """Share the prefixes that save the most tokens. A fork that shares none is its own group."""
+    arrays = [np.array(fork.context, dtype=np.int32) for fork in forks]
+    # Big-endian bytes sort in the order of the numbers, and far faster than lists of them.
+    order = sorted(range(len(forks)), key=lambda index: arrays[index].astype(">i4").tobytes())
+    lengths = [len(arrays[index]) for index in order]
+    shared = [_shared_length(arrays[left], arrays[right]) for left, right in pairwise(order)]
     groups = []
-    for first, end, depth in _best_trunks(lengths, shared):
-        members = [rows[order[place]] for place in range(first, end)]
-        trunk = members[0].context[:depth]
-        own = [Row(row.context[depth:], row.continuations, row.numbers) for row in members]
-        groups.append(Group(trunk, sorted(own, key=len)))
+    for first, end, depth in _best_prefixes(lengths, shared):
+        members = [forks[order[place]] for place in range(first, end)]
+        prefix = members[0].context[:depth]
+        rest = [
+            Fork(fork.context[depth:], fork.continuations, fork.request_indices) for fork in members
+        ]
+        groups.append(PrefixGroup(prefix, sorted(rest, key=len)))
     return groups
 
 
-def _common(one: np.ndarray, other: np.ndarray) -> int:
-    """Tokens that two contexts begin with, short of the last of either."""
-    size = min(len(one), len(other)) - 1
-    different = one[:size] != other[:size]
+def _shared_length(left: np.ndarray, right: np.ndarray) -> int:
+    """Return the number of tokens that two contexts begin with alike, short of either's last."""
+    size = min(len(left), len(right)) - 1
+    different = left[:size] != right[:size]
     return int(different.argmax()) if different.any() else size
 
 
 @dataclass(slots=True)
 class _Span:
-    """Rows, in order of their contexts, that begin with the same `depth` tokens."""
+    """Forks, in the order of their contexts, that begin with the same `depth` tokens."""
 
     depth: int
     first: int
     end: int
     saved: int = 0
-    """Tokens that need not be computed if the parts are divided as well as they can be."""
+    """Tokens saved by the best division of the span."""
     cuts: list[tuple[int, int, int]] = field(default_factory=list)
-    """That division: first row, row after the last, tokens of the trunk."""
+    """That division: first fork, end (exclusive), tokens of the prefix."""
 
     def add(self, part: _Span) -> None:
         self.end = part.end
         self.saved += part.saved
         self.cuts += part.cuts
 
-    def settle(self, before: Sequence[int]) -> _Span:
-        """Take one trunk for all rows if that saves more than the parts do."""
-        rows = self.end - self.first
-        own = before[self.end] - before[self.first] - rows * self.depth
-        saved = (rows - 1) * self.depth
-        if saved >= self.saved and self.depth * rows >= WORTH * own:
+    def settle(self, cumulative: Sequence[int]) -> _Span:
+        """Give all forks one prefix if that saves at least as much as the parts do."""
+        forks = self.end - self.first
+        own = cumulative[self.end] - cumulative[self.first] - forks * self.depth
+        saved = (forks - 1) * self.depth
+        if saved >= self.saved and self.depth * forks >= MIN_PREFIX_SHARE * own:
             self.saved, self.cuts = saved, [(self.first, self.end, self.depth)]
         return self
 
 
-def _best_trunks(lengths: Sequence[int], shared: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Divide sorted rows into spans with one trunk each.
+def _best_prefixes(lengths: Sequence[int], shared: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Divide sorted forks into spans with one prefix each, so that most tokens are saved.
 
-    Every beginning that rows share is a node of their prefix trie, which the common lengths of
-    neighbours describe; a stack holds the nodes from the root to the present row.
+    Every beginning that forks share is a node of their prefix trie. The shared lengths of
+    neighbours describe that trie without building it, as an LCP array does for a suffix tree; the
+    stack holds the nodes from the root to the current fork.
 
     Args:
         lengths: tokens of each context.
-        shared: tokens that each and the next begin with.
+        shared: tokens that each context and the next one begin with alike.
+
+    Returns:
+        For each span the first fork, the end (exclusive) and the tokens of the prefix.
     """
-    before = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).tolist()
+    cumulative = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).tolist()
     open_spans: list[_Span] = []
     done = _Span(0, 0, 0)
-    for row, length in enumerate(lengths):
-        depth = shared[row] if row < len(shared) else -1
-        done = _Span(length - 1, row, row + 1, 0, [(row, row + 1, length - 1)])
+    for place, length in enumerate(lengths):
+        depth = shared[place] if place < len(shared) else -1
+        done = _Span(length - 1, place, place + 1, 0, [(place, place + 1, length - 1)])
         while open_spans and open_spans[-1].depth > depth:
             span = open_spans.pop()
             span.add(done)
-            done = span.settle(before)
+            done = span.settle(cumulative)
         if open_spans and open_spans[-1].depth == depth:
             open_spans[-1].add(done)
         elif depth >= 0:
@@ -198,39 +216,40 @@ def _best_trunks(lengths: Sequence[int], shared: Sequence[int]) -> list[tuple[in
     return done.cuts
 
 
-def _divide(group: Group, batch_tokens: int) -> Iterator[Unit]:
-    """Passes of a group that one does not hold."""
-    unit: Unit = []
-    rows: list[Row] = []
-    used = len(group.trunk)
-    for row in group.rows:
-        if rows and used + len(row) > batch_tokens:
-            unit.append(Pass([Group(group.trunk, rows)], is_resumed=bool(unit)))
-            rows, used = [], 0
-            if len(unit) == UNIT_PASSES:
-                yield _linked(unit)
-                unit, used = [], len(group.trunk)
-        rows.append(row)
-        used += len(row)
-    unit.append(Pass([Group(group.trunk, rows)], is_resumed=bool(unit)))
-    yield _linked(unit)
+def _split_group(group: PrefixGroup, batch_tokens: int) -> Iterator[PassChain]:
+    """Yield the chains of a group that does not fit into one pass."""
+    chain: PassChain = []
+    forks: list[Fork] = []
+    used = len(group.prefix)
+    for fork in group.forks:
+        if forks and used + len(fork) > batch_tokens:
+            chain.append(ForwardPass([PrefixGroup(group.prefix, forks)], reuses_prefix=bool(chain)))
+            # The next pass of the chain finds the prefix computed.
+            forks, used = [], 0
+            if len(chain) == MAX_CHAIN_PASSES:
+                yield _linked(chain)
+                chain, used = [], len(group.prefix)
+        forks.append(fork)
+        used += len(fork)
+    chain.append(ForwardPass([PrefixGroup(group.prefix, forks)], reuses_prefix=bool(chain)))
+    yield _linked(chain)
 
 
-def _linked(unit: Unit) -> Unit:
-    for one in unit[:-1]:
-        one.is_continued = True
-    return unit
+def _linked(chain: PassChain) -> PassChain:
+    for forward_pass in chain[:-1]:
+        forward_pass.keeps_prefix = True
+    return chain
 
 
-def _gather(groups: Sequence[Group], batch_tokens: int) -> Iterator[Pass]:
-    """Passes of as many whole groups as they hold."""
-    members: list[Group] = []
+def _pack_groups(groups: Sequence[PrefixGroup], batch_tokens: int) -> Iterator[ForwardPass]:
+    """Yield passes that each hold as many complete groups as fit."""
+    members: list[PrefixGroup] = []
     used = 0
     for group in groups:
         if members and used + len(group) > batch_tokens:
-            yield Pass(members)
+            yield ForwardPass(members)
             members, used = [], 0
         members.append(group)
         used += len(group)
     if members:
-        yield Pass(members)
+        yield ForwardPass(members)

@@ -1,7 +1,7 @@
-"""All ranks at work for the harness, which runs on rank 0 alone and sees one process.
+"""Let all ranks compute for lm_eval, which runs on rank 0 alone and sees a single process.
 
-Rank 0 builds the prompts in the harness' order, so that they are the same on any number of ranks,
-plans what to compute and divides it. Every rank does its share and rank 0 gathers what comes of it.
+Rank 0 builds the prompts in lm_eval's order, so they are the same on any number of ranks, plans the
+work and divides it. Every rank computes its share, and rank 0 gathers the results.
 """
 
 from __future__ import annotations
@@ -17,77 +17,82 @@ from pacos.distributed import World
 from pacos.run.stop import Stopped
 
 Work = Callable[[Any], Generator[list[Any], None, None]]
-"""Does a share; gives what it has found, bit by bit."""
+"""Computes a share and yields its results in batches."""
 
-PATIENCE = datetime.timedelta(hours=2)
-"""Other ranks wait this long while rank 0 builds prompts or computes metrics."""
+RANK_TIMEOUT = datetime.timedelta(hours=2)
+"""Time that other ranks wait while rank 0 builds prompts or computes metrics. lm_eval waits 52
+weeks, so that a real hang never ends."""
 
 
 def join_ranks(world: World) -> None:
-    """Form the group of all ranks, of all nodes, that the launcher prepared."""
+    """Form the process group of all ranks of all nodes that the launcher started."""
     if world.size > 1:
-        torch.distributed.init_process_group("gloo", timeout=PATIENCE)
+        torch.distributed.init_process_group("gloo", timeout=RANK_TIMEOUT)
 
 
-class Team:
-    """The ranks of one model. All make it at the same time; rank 0 leads and the others serve.
+class RankWorkers:
+    """The ranks of one model. All must construct it at the same time; rank 0 leads, others serve.
 
     Args:
         world: this rank.
-        stop: why to stop, on any rank; None to go on.
+        stop: returns the reason to stop, on any rank; None to go on.
     """
 
     def __init__(self, world: World, stop: Callable[[], str | None] = lambda: None) -> None:
         self._world, self._stop = world, stop
         self._work: dict[str, Work] = {}
-        self._is_at_work = False
-        # Over gloo on every device: what is told is Python objects, and waiting takes no GPU.
+        self._is_in_rounds = False
+        # gloo on every device: shares are Python objects, and waiting must not occupy a GPU.
         self._group = (
-            torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
+            torch.distributed.new_group(backend="gloo", timeout=RANK_TIMEOUT)
             if world.size > 1
             else None
         )
 
     @property
     def size(self) -> int:
-        """Ranks."""
+        """Number of ranks."""
         return self._world.size
 
     @property
     def is_main(self) -> bool:
-        """Whether this is rank 0."""
+        """True on rank 0."""
         return self._world.is_main
 
-    def learn(self, name: str, work: Work) -> None:
-        """Every rank learns what can be asked of it, under the same name."""
+    def register(self, name: str, work: Work) -> None:
+        """Give work a name. Every rank must register the same names."""
         self._work[name] = work
 
-    def do(self, name: str, shares: Sequence[Any]) -> Iterator[list[Any]]:
-        """On rank 0: have each rank do its share; gives what all found, as it comes.
+    def run(self, name: str, shares: Sequence[Any]) -> Iterator[list[Any]]:
+        """On rank 0: let each rank compute its share; yield the results of all as they come.
 
         Raises:
-            Stopped: after what was found has been given.
+            Stopped: after all results so far have been yielded.
         """
         yield from self._rounds(self._hand_out([(name, share) for share in shares]))
 
     def serve(self) -> None:
-        """On other ranks: do shares until rank 0 has no more."""
+        """On other ranks: compute shares until rank 0 dismisses them."""
         while (task := self._hand_out(None)) is not None:
             for _ in self._rounds(task):
                 pass
 
     def dismiss(self) -> None:
-        """On rank 0: let the others go, unless a share broke off: then they wait for its rest."""
-        if self.size > 1 and not self._is_at_work:
+        """On rank 0: end `serve` on the others.
+
+        Not after a share that broke off on rank 0: the others are then waiting inside its rounds
+        for a collective, and would take this one for it. The launcher ends them.
+        """
+        if self.size > 1 and not self._is_in_rounds:
             self._hand_out([None] * self.size)
 
-    def any(self, *flags: bool) -> list[bool]:
-        """Whether each flag is set on any rank; every rank asks."""
+    def any_rank(self, *flags: bool) -> list[bool]:
+        """Return for each flag True if any rank has set it. Collective: all ranks must call."""
         if self._group is None:
             return list(flags)
-        told = torch.tensor(flags, dtype=torch.int32)
-        torch.distributed.all_reduce(told, group=self._group)
-        return [bool(flag) for flag in told]
+        counts = torch.tensor(flags, dtype=torch.int32)
+        torch.distributed.all_reduce(counts, group=self._group)
+        return [bool(count) for count in counts]
 
     def _hand_out(self, tasks: list[Any] | None) -> Any:
         if self._group is None:
@@ -98,25 +103,31 @@ class Team:
         return mine[0]
 
     def _rounds(self, task: tuple[str, Any]) -> Iterator[list[Any]]:
+        """Compute this rank's share in rounds that all ranks end together.
+
+        A rank whose share is done takes part until the last one is done: each round has two
+        collectives, which every rank must reach.
+        """
         name, share = task
         rounds = self._work[name](share)
-        self._is_at_work = True
-        goes_on, is_stopped = True, False
-        while goes_on and not is_stopped:
-            found = next(rounds, None)
-            goes_on, is_stopped = self.any(found is not None, self._stop() is not None)
-            if goes_on:
-                yield [one for part in self._gather(found or []) for one in part]
+        self._is_in_rounds = True
+        has_more, is_stopped = True, False
+        while has_more and not is_stopped:
+            results = next(rounds, None)
+            has_more, is_stopped = self.any_rank(results is not None, self._stop() is not None)
+            if has_more:
+                yield [one for part in self._gather(results or []) for one in part]
+        # Work that was stopped midway restores the model's own attention now, not when collected.
         rounds.close()
-        self._is_at_work = False
+        self._is_in_rounds = False
         if is_stopped and self.is_main:
             raise Stopped(self._stop() or "another rank was asked to stop")
 
-    def _gather(self, found: list[Any]) -> list[list[Any]]:
+    def _gather(self, results: list[Any]) -> list[list[Any]]:
         if self._group is None:
-            return [found]
+            return [results]
         parts: list[Any] = [None] * self.size
         torch.distributed.gather_object(
-            found, parts if self.is_main else None, dst=0, group=self._group
+            results, parts if self.is_main else None, dst=0, group=self._group
         )
         return parts if self.is_main else []

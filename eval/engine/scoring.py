@@ -1,92 +1,99 @@
-"""Passes run on a model: log-likelihoods of continuations."""
+"""Run the plan's passes on a model: log-likelihoods of continuations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
-from eval.engine.packed_pass import PassLayout, Store
-from eval.engine.plan import Group, Pass, Row
+from eval.engine.packed_pass import PackedPass, PrefixCache
+from eval.engine.plan import Fork, ForwardPass, PrefixGroup
+from pacos.model.protocols import CausalLM
 
 T = TypeVar("T")
 
-Score = tuple[float, bool]
-"""Log-likelihood of a continuation in nats, and whether greedy decoding gives it."""
+LogLikelihood = tuple[float, bool]
+"""Log-likelihood of a continuation in nats; True if greedy decoding generates it."""
 
 HEAD_POSITIONS = 1024
-"""Positions that go through the output head at once: bounds the memory for their logits."""
+"""Positions that go through the output head at once. Their fp32 logits take 0.5 GiB for a
+vocabulary of 128k, where all positions of a pass would take several."""
 
-
-IDLE = Pass([Group([], [Row([0], [[0]], [0])])])
-"""What a rank computes that has nothing to do, where ranks share the parameters."""
+IDLE_PASS = ForwardPass([PrefixGroup([], [Fork([0], [[0]], [0])])])
+"""One token, computed by a rank without work while the ranks share the parameters (ZeRO-3): each
+forward pass gathers them, so every rank has to make it."""
 
 
 class Scorer:
-    """Scores the passes of one unit after another."""
+    """Scores passes; those of one chain must come in their order."""
 
-    def __init__(self, model: Any, device: torch.device) -> None:
+    def __init__(self, model: CausalLM, device: torch.device) -> None:
         self._model, self._device = model, device
-        self._store: Store = {}
+        self._prefix_cache: PrefixCache = {}
 
     @torch.no_grad()
-    def score(self, one: Pass) -> list[tuple[int, Score]]:
-        """Answer the requests of a pass, each with its number."""
-        if not one.is_resumed:
-            self._store.clear()
-        laid = PassLayout(one, self._model, self._device, self._store)
+    def score(self, forward_pass: ForwardPass) -> list[tuple[int, LogLikelihood]]:
+        """Return the score of each request of a pass, with the request's index."""
+        if not forward_pass.reuses_prefix:
+            self._prefix_cache.clear()
+        packed = PackedPass(forward_pass, self._model, self._device, self._prefix_cache)
 
-        def work(model: Any) -> list[Score]:
+        def compute(model: CausalLM) -> list[LogLikelihood]:
             hidden = model.base_model(
-                input_ids=laid.ids, position_ids=laid.positions, use_cache=False, layout=laid
-            ).last_hidden_state[0, laid.places]
+                input_ids=packed.ids,
+                position_ids=packed.positions,
+                use_cache=False,
+                packed=packed,
+            ).last_hidden_state[0, packed.places]
             head = model.get_output_embeddings()
-            return scores_at(head, hidden, laid.scored, laid.targets, laid.spans)
+            return score_spans(head, hidden, packed.scored, packed.targets, packed.spans)
 
-        return list(zip(one.numbers(), inside(self._model, work), strict=True))
+        scores = as_one_call(self._model, compute)
+        return list(zip(forward_pass.request_indices(), scores, strict=True))
 
 
-def scores_at(
-    head: Any,
+def score_spans(
+    head: Callable[[torch.Tensor], torch.Tensor],
     hidden: torch.Tensor,
     scored: torch.Tensor,
     targets: torch.Tensor,
     spans: Sequence[int],
-) -> list[Score]:
-    """Scores of continuations, softmax in fp32.
+) -> list[LogLikelihood]:
+    """Score continuations, with the softmax in fp32.
 
     Args:
-        head: from hidden states to logits.
-        hidden: [S, H], where something is predicted.
-        scored: [K], the row of `hidden` that predicts each scored token; not falling by more than
-            what one continuation has.
+        head: maps hidden states to logits.
+        hidden: [S, H], hidden states that predict a scored token.
+        scored: [K], for each scored token the row of `hidden` that predicts it.
         targets: [K], the scored tokens.
-        spans: scored tokens of each continuation.
+        spans: number of scored tokens of each continuation.
     """
     scores = hidden.new_empty(len(targets), dtype=torch.float32)
     greedy = hidden.new_empty(len(targets), dtype=torch.bool)
-    for at in range(0, len(hidden), HEAD_POSITIONS):
-        logits = head(hidden[at : at + HEAD_POSITIONS]).float()
-        # By log_softmax, as the harness: on CPUs logsumexp is nearer to the truth, by 6e-6 a token.
+    for start in range(0, len(hidden), HEAD_POSITIONS):
+        logits = head(hidden[start : start + HEAD_POSITIONS]).float()
+        # log_softmax, because lm_eval uses it: on CPUs logsumexp differs by 6e-6 per token.
         logprobs = logits.log_softmax(-1)
-        here = ((scored >= at) & (scored < at + HEAD_POSITIONS)).nonzero().squeeze(1)
-        places, wanted = scored[here] - at, targets[here]
-        scores[here] = logprobs[places, wanted]
-        greedy[here] = logits.argmax(-1)[places] == wanted
+        chunk = ((scored >= start) & (scored < start + HEAD_POSITIONS)).nonzero().squeeze(1)
+        rows, wanted = scored[chunk] - start, targets[chunk]
+        scores[chunk] = logprobs[rows, wanted]
+        greedy[chunk] = logits.argmax(-1)[rows] == wanted
     sums = [float(part.sum()) for part in scores.cpu().split(list(spans))]
     exact = [bool(part.all()) for part in greedy.cpu().split(list(spans))]
     return list(zip(sums, exact, strict=True))
 
 
-def inside(model: Any, work: Callable[[Any], T]) -> T:
-    """Do what calls parts of a model as one call of the whole.
+def as_one_call(model: CausalLM, compute: Callable[[CausalLM], T]) -> T:
+    """Run `compute`, which calls parts of a model, within one call of the model itself.
 
-    ZeRO-3 gathers the parameters of a part when it is called, in the order that it has learnt; that
-    order begins and ends with a call of the whole.
+    ZeRO-3 gathers the parameters of a module when it is called, and prefetches them in the order it
+    has recorded. That order begins and ends with a call of the whole model: calling its parts alone
+    would invalidate the record.
     """
+    # A model in training has a forward of its own instance, which computes the loss.
     own = model.__dict__.get("forward")
-    model.forward = lambda: work(model)
+    model.forward = lambda: compute(model)
     try:
         return model()
     finally:

@@ -1,4 +1,4 @@
-"""Before against after on the same items: differences, how sure they are, and what they mean."""
+"""Compare two models on the same items: differences, their intervals, and verdicts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 from eval.config import HELDOUT
 from eval.findings.standard_error import clusters_of, standard_error, sums
@@ -23,14 +24,15 @@ NLL = f"{HELDOUT}/nll"
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
-BLOCK_CELLS = 4_000_000
-"""Numbers drawn at once: bounds memory on large suites."""
+"""Resamples of the bootstrap and of the sign-flip test. The smallest p is then 1e-4."""
+BATCH_CELLS = 4_000_000
+"""Numbers drawn at once: 32 MB of indices, however many items a suite has."""
 
 Floats = NDArray[np.float64]
 
 
-class Verdict(Enum):
-    """What a difference says about the model after."""
+class ComparisonVerdict(Enum):
+    """Meaning of a difference for the second model."""
 
     better = "better"
     worse = "worse"
@@ -39,7 +41,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One figure of both models on the same items."""
+    """One figure of two models on the same items."""
 
     name: str
     """task/metric."""
@@ -48,12 +50,12 @@ class Difference:
     before: float
     after: float
     interval: tuple[float, float]
-    """95 % of after - before, by paired bootstrap over the items, or over the clusters of those
+    """95 % interval of after - before, by a paired bootstrap over items, or over clusters of items
     that share a passage."""
     p: float
-    """Chance of a difference this large if swapping before and after changed nothing."""
+    """Probability of a difference this large if swapping before and after changed nothing."""
     corrected_p: float | None = None
-    """Of a line among several: the same after Holm's correction for their number."""
+    """p after Holm's correction for the number of lines; None for a line that stands alone."""
 
     @property
     def difference(self) -> float:
@@ -62,16 +64,20 @@ class Difference:
 
     @property
     def deciding_p(self) -> float:
-        """The p that the verdict goes by: of a line among several, the corrected one."""
+        """The p that the verdict uses: the corrected one where there is one."""
         return self.p if self.corrected_p is None else self.corrected_p
 
     @property
-    def verdict(self) -> Verdict:
-        """Both must agree: of few items the bootstrap alone is too sure."""
+    def verdict(self) -> ComparisonVerdict:
+        """The verdict. It needs the interval and p to agree.
+
+        On few items the bootstrap alone is overconfident: it cannot draw an item that is not there.
+        """
         low, high = self.interval
         if low <= 0 <= high or self.deciding_p > 1 - CONFIDENCE:
-            return Verdict.cannot_tell
-        return Verdict.better if (self.difference > 0) == self.higher_is_better else Verdict.worse
+            return ComparisonVerdict.cannot_tell
+        is_better = (self.difference > 0) == self.higher_is_better
+        return ComparisonVerdict.better if is_better else ComparisonVerdict.worse
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -101,30 +107,36 @@ def paired(
     """Compare Σ values / Σ weights of two models whose items are in the same order.
 
     Args:
-        name: task/metric; also separates the random draws of one comparison from another's.
-        before: one value an item.
-        after: likewise.
-        weights: one an item, such as its tokens; without it the figure is the mean.
-        higher_is_better: what the sign means.
+        name: task/metric. It also separates the random draws of one comparison from another's.
+        before: one value per item.
+        after: one value per item.
+        weights: one per item, such as its tokens; None for a plain mean.
+        higher_is_better: meaning of the sign.
         seed: seed of the run.
-        clusters: number of each item's cluster; None: items are independent.
+        clusters: index of each item's cluster; None if items are independent.
     """
     old, new = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
     scale = np.ones_like(old) if weights is None else np.asarray(weights, dtype=float)
     random = np.random.default_rng(derived_seed(seed, "compare", name))
+    # Clusters are exchangeable, items within one are not: both methods work on sums by cluster.
+    differences = sums(new - old, clusters)
     return Difference(
         name=name,
         items=len(old),
         higher_is_better=higher_is_better,
         before=float(old.sum() / scale.sum()),
         after=float(new.sum() / scale.sum()),
-        interval=bootstrap_interval(sums(new - old, clusters), sums(scale, clusters), random),
-        p=sign_flip_p(sums(new - old, clusters), random),
+        interval=bootstrap_interval(differences, sums(scale, clusters), random),
+        p=sign_flip_p(differences, random),
     )
 
 
 def holm(differences: Sequence[Difference]) -> list[Difference]:
-    """Correct the p of lines that are looked at together (Holm 1979), in their order."""
+    """Correct the p of lines that are looked at together (Holm 1979). The order stays.
+
+    scipy has no Holm: its false_discovery_control bounds the share of wrong verdicts, not the
+    probability of any.
+    """
     corrected = [0.0] * len(differences)
     highest = 0.0
     for rank, place in enumerate(
@@ -138,45 +150,69 @@ def holm(differences: Sequence[Difference]) -> list[Difference]:
 def bootstrap_interval(
     differences: Floats, weights: Floats, random: np.random.Generator
 ) -> tuple[float, float]:
-    """Percentile interval of Σ differences / Σ weights over items drawn with replacement."""
-    items, ratios = len(differences), []
-    for size in _blocks(items):
-        drawn = random.integers(0, items, (size, items))
-        ratios.append(differences[drawn].sum(1) / weights[drawn].sum(1))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(np.concatenate(ratios), [tail, 1 - tail])
-    return float(low), float(high)
+    """Return the percentile interval of Σ differences / Σ weights over resampled items."""
+    if len(differences) < 2:  # scipy refuses a single item, which every resample repeats.
+        ratio = float(differences.sum() / weights.sum())
+        return ratio, ratio
+
+    def ratio_of_sums(drawn: Floats, scale: Floats, axis: int) -> Floats:
+        return drawn.sum(axis) / scale.sum(axis)
+
+    interval = stats.bootstrap(
+        (differences, weights),
+        ratio_of_sums,
+        paired=True,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=_batch(len(differences)),
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=random,
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
 def sign_flip_p(differences: Floats, random: np.random.Generator) -> float:
-    """Two-sided p of the sum, against random signs of the items' differences."""
-    moved = differences[differences != 0]
-    observed, reached = abs(moved.sum()), 0
-    for size in _blocks(len(moved)):
-        signs = random.integers(0, 2, (size, len(moved))) * 2 - 1
-        # Sums that differ only by rounding are equal.
-        reached += int((np.abs(signs @ moved) >= observed * (1 - 1e-9)).sum())
-    return (reached + 1) / (RESAMPLES + 1)
+    """Return the two-sided p of the sum, against random signs of the items' differences.
+
+    It is exact for up to 13 items that differ, whose 2^13 sign patterns are enumerated.
+    """
+    changed = differences[differences != 0]
+    if len(changed) < 2:  # scipy refuses a single item, whose absolute sum no sign changes.
+        return 1.0
+
+    def absolute_sum(signed: Floats, axis: int) -> Floats:
+        return np.abs(signed.sum(axis))
+
+    test = stats.permutation_test(
+        (changed,),
+        absolute_sum,
+        permutation_type="samples",  # For a single sample: flip signs.
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=_batch(len(changed)),
+        alternative="greater",  # The absolute value makes it two-sided.
+        rng=random,
+    )
+    return float(test.pvalue)
 
 
-def _blocks(items: int) -> list[int]:
-    """RESAMPLES in pieces that fit into memory."""
-    size = max(1, BLOCK_CELLS // max(1, items))
-    return [min(size, RESAMPLES - start) for start in range(0, RESAMPLES, size)]
+def _batch(items: int) -> int:
+    return max(1, BATCH_CELLS // items)
 
 
 def compare_suites(
     suite: str, before: SuiteResult, after: SuiteResult, seed: int
 ) -> list[Difference]:
-    """Compare every metric that is a mean over items: by task, and over all that share it.
+    """Compare every metric that is a mean over items: by task, and pooled over all tasks with it.
 
-    Lines of tasks are corrected for their number. What stands for all of a metric's tasks is not:
-    it is one figure, and the first to look at.
+    Lines of tasks are corrected for their number. A pooled line is not: it is one figure, and the
+    first to look at.
 
     Raises:
-        UserError: the two were not scored on the same items.
+        UserError: the two models were not scored on the same items.
     """
-    found: list[Difference] = []
+    lines: list[Difference] = []
     pooled: dict[tuple[str, bool], list[tuple[Floats, Floats, list[int]]]] = defaultdict(list)
     for task, samples in after.samples.items():
         _check_same_items(task, before.samples.get(task, []), samples)
@@ -193,9 +229,9 @@ def compare_suites(
                 seed=seed,
                 clusters=clusters,
             )
-            found.append(line)
+            lines.append(line)
             pooled[metric, higher].append((old, new, clusters))
-    found = holm(found)
+    lines = holm(lines)
     for (metric, higher), parts in pooled.items():
         if len(parts) > 1:
             old, new = (np.concatenate(side) for side in list(zip(*parts, strict=True))[:2])
@@ -206,12 +242,12 @@ def compare_suites(
                 seed=seed,
                 clusters=_joined([clusters for *_, clusters in parts]),
             )
-            found.append(line)
-    return found
+            lines.append(line)
+    return lines
 
 
 def _joined(parts: Sequence[Sequence[int]]) -> list[int]:
-    """Clusters of several tasks, none in two of them."""
+    """Renumber the clusters of several tasks so that no two tasks share one."""
     joined: list[int] = []
     for part in parts:
         start = max(joined, default=-1) + 1
@@ -220,25 +256,30 @@ def _joined(parts: Sequence[Sequence[int]]) -> list[int]:
 
 
 def standard_errors(result: SuiteResult) -> dict[str, float]:
-    """Of each metric that is a mean over items, under task/metric names."""
-    found = {}
+    """Return the standard error of each metric that is a mean over items, by task/metric."""
+    errors = {}
     for task in result.samples:
         for key in filter(is_score, result.results["results"][task]):
             values = item_values(result, task, key)
             if values is not None and len(values) > 1:
                 clusters = clusters_of(item_docs(result, task, key))
-                found[f"{task}/{metric_name(result, task, key)}"] = standard_error(values, clusters)
-    return found
+                errors[f"{task}/{metric_name(result, task, key)}"] = standard_error(
+                    values, clusters
+                )
+    return errors
 
 
 def item_docs(result: SuiteResult, task: str, key: str) -> list[Mapping[str, Any]]:
-    """The documents that a metric, with its filter, was measured on."""
+    """Return the documents that a metric, with its filter, was measured on."""
     used = key.partition(",")[2]
     return [line.get("doc", {}) for line in result.samples[task] if line["filter"] == used]
 
 
 def item_values(result: SuiteResult, task: str, key: str) -> Floats | None:
-    """A metric's value for each item; None where the score is not their mean."""
+    """Return a metric's value for each item; None if the score is not their mean.
+
+    Perplexities and F1 over a corpus, say, are not: an interval over items would not be theirs.
+    """
     metric, _, used = key.partition(",")
     values = [line.get(metric) for line in result.samples[task] if line["filter"] == used]
     if not all(isinstance(value, int | float) for value in values):
@@ -262,7 +303,7 @@ def _check_same_items(
 def compare_heldout(
     before: Sequence[RowScore], after: Sequence[RowScore], seed: int
 ) -> Difference | None:
-    """Compare token NLL; None where the tokenizers cut the answers differently."""
+    """Compare token NLL. Return None if the tokenizers split the answers differently."""
     if [(row.id, row.tokens) for row in before] != [(row.id, row.tokens) for row in after]:
         return None
     return paired(

@@ -1,7 +1,7 @@
-"""Which items of a suite the model's own training data give away, and the scores without them.
+"""Find items of a suite in the target's own training data, and give the scores without them.
 
-The search is that of data generation (docs/decontamination.md): a row that it would have kept out
-flags an item here.
+The search is the one of data generation (docs/decontamination.md): a row that it would have
+rejected flags an item here.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from itertools import chain, islice
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from eval.findings.compare import item_docs, item_values, paired
+from eval.findings.compare import Floats, item_docs, item_values, paired
 from eval.findings.standard_error import PASSAGES, clusters_of
 from eval.findings.training_rows import TrainingRow, identity, training_rows
 from eval.harness.results import SuiteResult, is_score, metric_name
@@ -23,47 +24,48 @@ from pacos.benchmarks.items import CodeProblem, Item, MultipleChoice, OpenQuesti
 from pacos.contamination.index import ContaminationIndex
 from pacos.data.sources import Source
 
-TOGETHER = 2000
-"""Rows that are searched at once."""
+BATCH_ROWS = 2000
+"""Training rows searched at once: bounds memory on data sets of millions of rows."""
 
 QUESTIONS = ("question", "query", "prompt", "problem", "instruction", "goal", "ctx", "sentence")
-"""Fields of documents that ask something, the first that is there."""
+"""Fields of documents that hold the question, in order of preference."""
 
 CHOICES = ("choices", "endings", "options", "mc1_targets")
 CHOICE = re.compile(r"(?:ans|answer|choice|option|sol|ending)_?\d|[A-E]")
-"""Fields that hold choices: lists of them, or one each."""
+"""Fields that hold choices: a list of all of them, or one field per choice."""
 
 ANSWERS = ("answer", "answers", "solution", "output", "best_answer", "correct_answers")
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A training row that gives an item away."""
+    """A training row that contains an item."""
 
     row: str
-    """Where the row is."""
+    """Place of the row: file and line."""
     sign: str
-    """13-gram, whole, 8-gram or code."""
+    """Kind of overlap: 13-gram, whole, 8-gram or code."""
     score: float
     words: str
+    """The words in common."""
 
     def to_json(self) -> dict[str, Any]:
         return {"row": self.row, "sign": self.sign, "score": self.score, "words": self.words}
 
 
 Leaks = Mapping[str, Mapping[int, list[Leak]]]
-"""By task and number of the document."""
+"""Leaks by task and document id."""
 
 
 def report_contamination(
     results: Mapping[str, SuiteResult], sources: Sequence[Source], seed: int
 ) -> dict[str, Any]:
-    """The content of contamination.json.
+    """Return the content of contamination.json.
 
     Args:
-        results: of each model on the same items.
-        sources: what the target was trained on.
-        seed: of the bootstrap.
+        results: results of each model on the same items.
+        sources: the target's training data.
+        seed: seed of the bootstrap.
     """
     target = results["target"]
     rows = chain.from_iterable(map(training_rows, sources))
@@ -75,35 +77,38 @@ def report_contamination(
         "items": items,
         "flagged": sum(map(len, leaks.values())),
         "leaks": {
-            task: {number: [leak.to_json() for leak in found] for number, found in of_task.items()}
-            for task, of_task in leaks.items()
+            task: {doc_id: [leak.to_json() for leak in of_doc] for doc_id, of_doc in docs.items()}
+            for task, docs in leaks.items()
         },
         "scores": {label: clean_scores(result, leaks, seed) for label, result in results.items()},
     }
 
 
-def in_words(report: Mapping[str, Any]) -> list[str]:
-    """What a person has to know of a report, in lines."""
+def summarize(report: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a report that a person should see."""
     lines = [
-        f"contamination: {report['flagged']} of {report['items']} items are given away by the "
+        f"contamination: {report['flagged']} of {report['items']} items overlap with the "
         f"{report['rows']} rows of the target's training data"
     ]
-    for name, found in report["scores"]["target"].items():
-        if found["flagged"] and found["clean"] is not None:
-            difference = found["clean"] - found["all"]
+    for name, score in report["scores"]["target"].items():
+        if score["flagged"] and score["clean"] is not None:
+            difference = score["clean"] - score["all"]
             lines.append(
-                f"  {name}: {found['all']:.3f} on all, {found['clean']:.3f} ({difference:+.3f}) "
-                f"without the {found['flagged']}"
+                f"  {name}: {score['all']:.3f} on all items, {score['clean']:.3f} "
+                f"({difference:+.3f}) without the {score['flagged']} of them"
             )
     return lines
 
 
 def find_leaks(result: SuiteResult, rows: Iterable[TrainingRow]) -> tuple[Leaks, int]:
-    """Search rows for the items of a suite; returns what they give away, and their number.
+    """Search training rows for the items of a suite.
 
     Args:
-        result: of the harness, which holds each item's document.
-        rows: of the training data.
+        result: lm_eval's results, whose samples hold each item's document.
+        rows: the training rows.
+
+    Returns:
+        The leaks, and the number of rows.
     """
     docs = {
         task: {line["doc_id"]: line["doc"] for line in lines}
@@ -112,24 +117,27 @@ def find_leaks(result: SuiteResult, rows: Iterable[TrainingRow]) -> tuple[Leaks,
     items = [
         item
         for task, of_task in docs.items()
-        for number, doc in of_task.items()
-        if (item := item_of(task, str(number), doc)) is not None
+        for doc_id, doc in of_task.items()
+        if (item := item_of(task, str(doc_id), doc)) is not None
     ]
     index = ContaminationIndex(items)
-    found: dict[str, dict[int, list[Leak]]] = defaultdict(lambda: defaultdict(list))
-    count, waiting = 0, iter(rows)
-    while some := list(islice(waiting, TOGETHER)):
-        count += len(some)
-        for row, overlaps in zip(some, index.overlaps(some), strict=True):
+    leaks: dict[str, dict[int, list[Leak]]] = defaultdict(lambda: defaultdict(list))
+    count, remaining = 0, iter(rows)
+    while batch := list(islice(remaining, BATCH_ROWS)):
+        count += len(batch)
+        for row, overlaps in zip(batch, index.overlaps(batch), strict=True):
             for overlap in overlaps:
                 leak = Leak(row.place, overlap.kind.value, round(overlap.score, 3), overlap.words)
-                found[overlap.benchmark][int(overlap.item)].append(leak)
-    return found, count
+                leaks[overlap.benchmark][int(overlap.item)].append(leak)
+    return leaks, count
 
 
-def item_of(task: str, number: str, doc: Mapping[str, Any]) -> Item | None:
-    """What a document asks, as the search takes it; None where it is of no known form."""
-    facts = {"benchmark": task, "id": number}
+def item_of(task: str, doc_id: str, doc: Mapping[str, Any]) -> Item | None:
+    """Read a document as an item of the search. Return None if its form is unknown.
+
+    lm_eval has no common schema: every task names its columns as its data set does.
+    """
+    facts = {"benchmark": task, "id": doc_id}
     if "sent_more" in doc and "sent_less" in doc:
         return SentencePair(**facts, stereotypical=doc["sent_more"], other=doc["sent_less"])
     if "canonical_solution" in doc and "prompt" in doc:
@@ -174,40 +182,49 @@ def _answers(doc: Mapping[str, Any]) -> Iterator[str]:
 
 
 def clean_scores(result: SuiteResult, leaks: Leaks, seed: int) -> dict[str, dict[str, Any]]:
-    """Each metric that is a mean over items: on all of them, and on those that nothing gives away.
+    """Return each metric that is a mean over items: on all items, and on those without a leak.
 
     Args:
-        result: of one model.
-        leaks: of the same items.
-        seed: of the bootstrap.
+        result: results of one model.
+        leaks: leaks of the same items.
+        seed: seed of the bootstrap.
     """
-    found = {}
+    scores = {}
     for task, lines in result.samples.items():
         for key in filter(is_score, result.results["results"][task]):
             values = item_values(result, task, key)
             if values is None:
                 continue
             used = key.partition(",")[2]
-            numbers = [line["doc_id"] for line in lines if line["filter"] == used]
-            clean = np.array([number not in leaks.get(task, {}) for number in numbers])
+            doc_ids = [line["doc_id"] for line in lines if line["filter"] == used]
+            clean = np.array([doc_id not in leaks.get(task, {}) for doc_id in doc_ids])
             name = f"{task}/{metric_name(result, task, key)}"
-            found[name] = {
+            scores[name] = {
                 "items": len(values),
                 "flagged": int((~clean).sum()),
                 "all": float(values.mean()),
                 "clean": float(values[clean].mean()) if clean.any() else None,
                 "interval": _interval(result, task, key, values, clean, seed),
             }
-    return found
+    return scores
 
 
 def _interval(
-    result: SuiteResult, task: str, key: str, values: Any, clean: Any, seed: int
+    result: SuiteResult,
+    task: str,
+    key: str,
+    values: Floats,
+    clean: NDArray[np.bool_],
+    seed: int,
 ) -> list[float] | None:
-    """95 % of clean - all, by bootstrap over items; None where all are clean, or none."""
+    """Return the 95 % interval of clean - all by a bootstrap over items.
+
+    None if all items are clean, or none is.
+    """
     if clean.all() or not clean.any():
         return None
-    # Clean minus all is the mean over items of what each adds to it.
+    # Σ clean·value / Σ clean - mean(values) is the mean over items of
+    # (value - mean) * (clean / mean(clean) - 1): a mean, which `paired` can resample.
     share = clean / clean.mean() - 1
     line = paired(
         f"{task}/{key}/clean",

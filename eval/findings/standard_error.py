@@ -1,7 +1,7 @@
-"""How sure a score is: standard errors, clustered where items share a passage.
+"""Standard errors of scores, clustered where items share a passage.
 
-Questions about one passage are not independent draws; taken for such, they make a score look surer
-than it is (Miller 2024, arXiv 2411.00640, eq. 4).
+Questions about one passage are not independent draws. Counted as such, they make a score look more
+certain than it is (Miller 2024, arXiv 2411.00640, eq. 4).
 """
 
 from __future__ import annotations
@@ -12,29 +12,27 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.cluster.hierarchy import DisjointSet
 
 PASSAGES = ("passage", "context", "paragraph", "article", "story")
-"""Fields of documents that hold what several questions may be about."""
+"""Fields of documents that hold a text which several questions may be about."""
 
 LONG = 200
-"""Characters that no two questions begin with by chance, but with one excerpt for both."""
+"""Characters that no two questions begin with by chance, but only because of a common excerpt."""
 
 
 def clusters_of(docs: Sequence[Mapping[str, Any]]) -> list[int]:
-    """For each document the number of its cluster, from 0 in order of appearance."""
-    roots = list(range(len(docs)))
+    """Return the cluster index of each document, from 0 in the order of appearance.
 
-    def root(number: int) -> int:
-        while roots[number] != number:
-            roots[number] = number = roots[roots[number]]
-        return number
-
+    Documents that share a text belong together, directly or through others.
+    """
+    linked = DisjointSet(range(len(docs)))
     first: dict[str, int] = {}
-    for number, doc in enumerate(docs):
+    for index, doc in enumerate(docs):
         for text in _shared_texts(doc):
-            roots[root(number)] = root(first.setdefault(text, number))
+            linked.merge(index, first.setdefault(text, index))
     numbers: dict[int, int] = {}
-    return [numbers.setdefault(root(number), len(numbers)) for number in range(len(docs))]
+    return [numbers.setdefault(linked[index], len(numbers)) for index in range(len(docs))]
 
 
 def _shared_texts(doc: Mapping[str, Any]) -> list[str]:
@@ -44,20 +42,21 @@ def _shared_texts(doc: Mapping[str, Any]) -> list[str]:
 
 
 def sums(values: ArrayLike, clusters: Sequence[int] | None) -> np.ndarray:
-    """Sums by cluster; the values themselves where there are none."""
+    """Return sums by cluster; the values themselves without clusters."""
     array = np.asarray(values, dtype=float)
     return array if clusters is None else np.bincount(clusters, weights=array)
 
 
 def standard_error(values: ArrayLike, clusters: Sequence[int] | None = None) -> float:
-    """Standard error of the mean; NaN for fewer than two clusters.
+    """Return the standard error of the mean; NaN for fewer than two clusters.
 
     Args:
-        values: one an item.
-        clusters: of each item; None: items are independent.
+        values: one per item.
+        clusters: cluster index of each item; None if items are independent.
     """
     array = np.asarray(values, dtype=float)
     parts = sums(array - array.mean(), clusters)
     if len(parts) < 2:
         return math.nan
+    # n / (n - 1) makes it the usual standard error where every cluster is one item.
     return float(np.sqrt((parts**2).sum() * len(parts) / (len(parts) - 1)) / len(array))

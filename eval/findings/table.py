@@ -1,4 +1,4 @@
-"""The comparison as a table for a person."""
+"""Tables of the results for a person."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from eval.findings.compare import Difference, Verdict
+from eval.findings.compare import ComparisonVerdict, Difference
 
-STYLES = {Verdict.better: "green", Verdict.worse: "red", Verdict.cannot_tell: "dim"}
+STYLES = {
+    ComparisonVerdict.better: "green",
+    ComparisonVerdict.worse: "red",
+    ComparisonVerdict.cannot_tell: "dim",
+}
 
 WIDTH = 100
-"""Characters of a line where the table does not go to a terminal."""
+"""Characters per line where the output is not a terminal."""
 
 
 def comparison_table(differences: Sequence[Difference], caption: str) -> Table:
-    """Every figure before and after, and what the difference means."""
+    """Build the table of every figure before and after, with its verdict."""
     table = Table(caption=caption, caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.padding = (0, 1, 0, 0)
     table.add_column("metric (items)", overflow="fold")
@@ -27,35 +31,34 @@ def comparison_table(differences: Sequence[Difference], caption: str) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     last = None
-    for found in differences:
-        task, _, metric = found.name.rpartition("/")
+    for line in differences:
+        task, _, metric = line.name.rpartition("/")
         if task != last:
             table.add_row(task, style="bold")
             last = task
-        low, high = found.interval
+        low, high = line.interval
         table.add_row(
-            f"  {metric} {'↑' if found.higher_is_better else '↓'} ({found.items})",
-            f"{found.before:.3f}",
-            f"{found.after:.3f}",
-            f"{found.difference:+.3f}",
+            f"  {metric} {'↑' if line.higher_is_better else '↓'} ({line.items})",
+            f"{line.before:.3f}",
+            f"{line.after:.3f}",
+            f"{line.difference:+.3f}",
             f"{low:+.3f} … {high:+.3f}",
-            _shown_p(found),
-            found.verdict.value,
-            style=STYLES[found.verdict],
+            _format_p(line.deciding_p),
+            line.verdict.value,
+            style=STYLES[line.verdict],
         )
     return table
 
 
-def _shown_p(found: Difference) -> str:
-    p = found.deciding_p
+def _format_p(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
 def score_table(scores: Mapping[str, float], errors: Mapping[str, float]) -> Table:
-    """The figures of one model, where there is none to compare with.
+    """Build the table of one model's figures.
 
     Args:
-        scores: under task/metric names.
+        scores: figures by task/metric.
         errors: standard errors of those that have one.
     """
     table = Table("metric", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -68,14 +71,14 @@ def score_table(scores: Mapping[str, float], errors: Mapping[str, float]) -> Tab
 
 
 def as_text(table: Table) -> str:
-    """The table without colours."""
+    """Render a table without colours, in lines of at most WIDTH characters."""
     text = io.StringIO()
     Console(file=text, width=WIDTH).print(table)
     return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 
 def show(table: Table) -> None:
-    """Print to a terminal in its width, and elsewhere in ours."""
+    """Print a table, in the width of the terminal if the output is one."""
     console = Console()
     if console.is_terminal:
         console.print(table)

@@ -1,4 +1,4 @@
-"""The rows that a model was trained on, as far as its run tells."""
+"""The rows that a model was trained on, as far as its run records them."""
 
 from __future__ import annotations
 
@@ -22,51 +22,54 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TrainingRow:
-    """What a row asks and answers, as the search for benchmark items takes it."""
+    """Request and answer of a row, in the form of the search for benchmark items."""
 
     place: str
-    """File and line, or file and number."""
+    """File and line, or file and row number."""
     instruction: str
     input: str
     output: str
 
 
 def training_sources(target: str, given: str | None) -> list[Source]:
-    """Data sets that a model was trained on; none if nobody knows.
+    """Return the data sets that a model was trained on; none if they are unknown.
 
     Args:
-        target: the model; a run of pacos sft names its data itself.
-        given: a data set that the config of the evaluation names instead.
+        target: the model. The config of an sft run names its data.
+        given: `EvalConfig.training_data`, which takes precedence.
+
+    Raises:
+        UserError: the given data set cannot be opened. Data of a run may be gone, which is logged.
     """
     model = exported_model(target)
     run = Path(target).expanduser() if model is None else model.parent
     paths = [given] if given is not None else _paths_of_run(run)
-    found = []
+    sources = []
     for path in paths:
         try:
-            found.append(open_source(path))
+            sources.append(open_source(path))
         except UserError as error:
             if given is not None:
                 raise
-            log.warning("%s was trained on %s, which is not to be had: %s", target, path, error)
-    return found
+            log.warning("%s was trained on %s, which cannot be opened: %s", target, path, error)
+    return sources
 
 
-def _paths_of_run(folder: Path) -> list[str]:
-    run = RunPaths(folder)
+def _paths_of_run(run_path: Path) -> list[str]:
+    run = RunPaths(run_path)
     if not run.manifest.is_file():
         return []
     data = yaml.safe_load(run.config.read_text(encoding="utf-8")).get("data")
     if not isinstance(data, Mapping) or "path" not in data:
         return []
-    # Its relative paths start from where its command was typed.
-    began_in = Path(read_json(run.manifest)["folder"])
+    # Relative paths of the run start from the folder in which its command was typed.
+    folder = Path(read_json(run.manifest)["folder"])
     paths = [str(data["path"]), *map(str, data.get("mix") or {})]
-    return [str(began_in / path) if (began_in / path).exists() else path for path in paths]
+    return [str(folder / path) if (folder / path).exists() else path for path in paths]
 
 
 def training_rows(source: Source) -> Iterator[TrainingRow]:
-    """All rows of a data set; what cannot be read was not trained on either."""
+    """Yield all rows of a data set. Rows that cannot be read were not trained on either."""
     for number, record in source.records():
         reader = reader_for(record.keys()) if isinstance(record, dict) else None
         if reader is None:
@@ -90,5 +93,5 @@ def _texts(messages: Sequence[Mapping[str, str]], key: str) -> str:
 
 
 def identity(source: Source) -> dict[str, Any]:
-    """What says exactly which data set it was."""
+    """Return the path and the digest of a data set."""
     return {"path": source.path, "sha256": source.digest()}

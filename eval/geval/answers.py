@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from eval.config import EvalConfig
 from eval.geval.judge.judge_prompts import JudgedText
-from eval.harness.parts import whole_folder
+from eval.harness.model import EvaluatedModel, publish_results
 from eval.rubrics.prompts import RubricPrompt, read_prompts
 from eval.rubrics.rubric import Rubric
 from pacos.errors import UserError
 from pacos.files import read_jsonl, write_json, write_jsonl
-
-if TYPE_CHECKING:
-    from lm_eval.api.model import LM
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +51,21 @@ def suite_prompts(
 
 
 def write_answers(
-    lm: LM, folder: Path, *, prompts: Sequence[tuple[Rubric, RubricPrompt]], config: EvalConfig
+    lm: EvaluatedModel,
+    folder: Path,
+    *,
+    prompts: Sequence[tuple[Rubric, RubricPrompt]],
+    config: EvalConfig,
 ) -> None:
     """Generate a model's answers and write answers.jsonl and answering.json.
 
     Args:
-        lm: the model, behind the harness's interface.
+        lm: the model.
         folder: created when all answers are complete.
         prompts: result of `suite_prompts`.
         config: sets temperature and length of the answers.
     """
-    from lm_eval.api.instance import Instance
-
-    from eval.harness.results import keeping_answers
+    from eval.lm_eval_api import Instance
 
     is_sampled = config.geval.temperature > 0
     settings = {
@@ -87,7 +85,7 @@ def write_answers(
         for number, (rubric, prompt) in enumerate(prompts)
     ]
     facts = {"model": config.models()[folder.name], "precision": config.precision.name, **settings}
-    with keeping_answers(lm, folder, config), whole_folder(folder) as partial:
+    with publish_results(lm, folder, config.seed) as partial:
         outputs = lm.generate_until(requests)
         answers = [
             ModelAnswer(
@@ -104,12 +102,11 @@ def read_answers(folder: Path) -> list[ModelAnswer]:
     return [ModelAnswer(**record) for record in read_jsonl(folder / "answers.jsonl")]
 
 
-def _prompt_text(lm: LM, rubric: Rubric, prompt: RubricPrompt) -> str:
+def _prompt_text(lm: EvaluatedModel, rubric: Rubric, prompt: RubricPrompt) -> str:
     try:
-        text: str = lm.apply_chat_template(prompt.messages(), add_generation_prompt=True)
+        return lm.apply_chat_template(prompt.messages(), add_generation_prompt=True)
     except Exception as error:  # Jinja templates raise arbitrary exceptions
         raise UserError(
             f"rubric {rubric.name}, prompt {prompt.id}: the model's chat template rejects the "
             f"conversation ({error}); choose a prompt_format"
         ) from error
-    return text

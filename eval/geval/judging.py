@@ -21,8 +21,8 @@ from eval.geval.records import (
     RatedTextScore,
 )
 from eval.geval.workload import Workload, quote
-from eval.harness.asking import all_of, unless_stopped
 from eval.harness.parts import whole_folder
+from eval.harness.service_calls import await_or_stop, gather_all
 from eval.rubrics.rubric import Rubric, write_rubric
 from pacos.console import Counter, progress
 from pacos.files import write_json, write_jsonl
@@ -60,10 +60,10 @@ async def _judge(config: EvalConfig, folder: Path, workload: Workload, stop: Sto
     async with open_service(endpoint, folder.with_name("judging")) as service:
         log.info("quote: %s", quote(config, endpoint, workload, service.spent))
         judge = Judge(endpoint, service, config.geval)
-        rubrics = await unless_stopped(_with_steps(judge, workload), stop, "writing steps")
+        rubrics = await await_or_stop(_with_steps(judge, workload), stop, "writing steps")
         with progress("judging", total, "judgements") as bar:
             session = JudgingSession(judge, rubrics, _counting(bar, service))
-            results = await unless_stopped(session.judge(workload), stop, "judging")
+            results = await await_or_stop(session.judge(workload), stop, "judging")
             # With fewer than `PATIENCE` replies, nothing has checked the judge yet.
             judge.check_usable()
     with whole_folder(folder) as partial:
@@ -79,7 +79,7 @@ async def _judge(config: EvalConfig, folder: Path, workload: Workload, stop: Sto
 async def _with_steps(judge: Judge, workload: Workload) -> dict[str, Rubric]:
     missing = sum(len(rubric.criteria_without_steps()) for rubric in workload.rubrics.values())
     with progress("writing steps", missing, "criteria", visible=missing > 0) as bar:
-        rubrics = await all_of(
+        rubrics = await gather_all(
             [judge.with_steps(rubric, bar.advance) for rubric in workload.rubrics.values()]
         )
     return {rubric.name: rubric for rubric in rubrics}
@@ -117,7 +117,7 @@ class JudgingSession:
     async def judge(self, workload: Workload) -> JudgeResults:
         """Judge everything concurrently; the service's own limits set the pace."""
         scores, rated, pairs = await asyncio.gather(
-            all_of(
+            gather_all(
                 [
                     self._answer_score(label, answer, criterion.name)
                     for label, answers in workload.answers.items()
@@ -125,7 +125,7 @@ class JudgingSession:
                     for criterion in self._rubrics[answer.rubric].criteria
                 ]
             ),
-            all_of(
+            gather_all(
                 [
                     self._rated_text_score(name, text, criterion)
                     for name, texts in workload.rated.items()
@@ -133,7 +133,7 @@ class JudgingSession:
                     for criterion in text.ratings
                 ]
             ),
-            all_of([self._pair(target, baseline) for target, baseline in workload.pairs()]),
+            gather_all([self._pair(target, baseline) for target, baseline in workload.pairs()]),
         )
         return JudgeResults(scores, pairs, rated)
 

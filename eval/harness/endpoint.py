@@ -1,8 +1,8 @@
-"""A model behind a service that speaks OpenAI's API, as the harness sees it.
+"""A model behind a service that speaks OpenAI's API, as lm_eval sees it.
 
-Choices are scored by the log-probabilities of a prompt that is sent back (`echo`). Where the choice
-begins is told by the tokens that the service counts for the context alone, as the harness counts
-them, so that no tokenizer is needed here.
+A choice is scored by the log-probabilities of a prompt that the service sends back (`echo`). The
+choice begins after as many tokens as the service counts for the context alone, which is how lm_eval
+splits them too, so no tokenizer is needed here.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lm_eval.api.instance import Instance
-from lm_eval.api.model import LM
-from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
-
 from eval.config import EvalConfig
-from eval.engine.answers import Asked, numbered
-from eval.harness.asking import all_of, unless_stopped
+from eval.engine.answers import NumberedRequest, number_repeats
+from eval.engine.encoding import move_spaces
+from eval.harness.service_calls import await_or_stop, gather_all
 from eval.harness.suites import leaves
+from eval.lm_eval_api import LM, Instance, cut_at_stops, generation_settings
 from pacos.console import progress
 from pacos.errors import UserError
 from pacos.llm.budget import BudgetReached
@@ -35,54 +33,53 @@ from pacos.seeds import derived_seed
 
 log = logging.getLogger("eval.harness.endpoint")
 
-MAX_TOKENS = 256
-"""Tokens of an answer where the task names none, as in the harness."""
+DEFAULT_MAX_TOKENS = 256
+"""Tokens of an answer if the task names no limit; lm_eval's default."""
 
-MOST_STOPS = 4
-"""Stop texts that OpenAI's API takes; answers are cut at all of a task's in any case."""
+MAX_STOPS = 4
+"""Stop texts that OpenAI's API accepts. Answers are cut at all of a task's in any case."""
 
-SENT_SETTINGS = {"until", "max_gen_toks", "do_sample", "temperature", "top_p"}
-"""Settings of generation that the API has."""
+SUPPORTED_SETTINGS = {"until", "max_gen_toks", "do_sample", "temperature", "top_p"}
+"""Generation settings that the API has."""
 
 PROBE = "1, 2, 3, 4, 5, 6, 7,"
-"""A text whose continuation every model is sure of."""
+"""A text whose continuation every language model is sure of."""
 
-COUNTED = Sampling(max_tokens=1, temperature=0.0)
-SCORED = Sampling(max_tokens=1, temperature=0.0, top_logprobs=1, echo=True)
-"""One token is the least that all services write."""
+# Services refuse max_tokens=0, so both generate a token that nobody reads.
+COUNT_TOKENS = Sampling(max_tokens=1, temperature=0.0)
+SCORE_PROMPT = Sampling(max_tokens=1, temperature=0.0, top_logprobs=1, echo=True)
 
-REMEDY = "use a service that gives them, as vLLM does, a model directory, or tasks that generate"
+REMEDY = "use a service that gives them, such as vLLM, a model directory, or tasks that generate"
 
 
 def check_tasks(endpoint: EndpointConfig, tasks: Sequence[Any]) -> None:
-    """See that an endpoint can be asked what tasks ask.
+    """Check that an endpoint can answer the requests of tasks.
 
     Raises:
-        UserError: it answers conversations alone, and a task scores texts.
+        UserError: its API takes conversations only, and a task scores given texts.
     """
     scored = [
         task.task_name for task in leaves(list(tasks)) if task.OUTPUT_TYPE != "generate_until"
     ]
     if scored and endpoint.api.takes_messages:
+        names = ", ".join(scored[:4]) + (" …" if len(scored) > 4 else "")
         raise UserError(
-            f"endpoint.api = {endpoint.api.name}: conversations have no scores of given texts, as "
-            f"tasks need: {', '.join(scored[:4])}{' …' if len(scored) > 4 else ''}; use "
-            "endpoint.api=completions, or tasks that generate"
+            f"endpoint.api = {endpoint.api.name}: it does not score given texts, which these tasks "
+            f"need: {names}; use endpoint.api=completions, or tasks that generate"
         )
 
 
 class EndpointLM(LM):  # type: ignore[misc]
-    """The harness's three kinds of requests, put to a service once and for all.
+    """lm_eval's three request types, sent to a service, each request once.
 
     Args:
-        config: its endpoint is asked.
-        folder: of the ledger.
-        stop: looked at meanwhile.
+        config: its endpoint is the service.
+        folder: folder of the ledger.
+        stop: polled while requests are in flight.
     """
 
     model_source = "endpoint"
     batch_size = None
-    certificate = None
 
     def __init__(self, config: EvalConfig, folder: Path, stop: StopRequest) -> None:
         super().__init__()
@@ -90,47 +87,48 @@ class EndpointLM(LM):  # type: ignore[misc]
         self._endpoint, self._seed = config.endpoint, config.seed
         self._folder, self._stop = folder, stop
         self._conversations: dict[str, tuple[Message, ...]] = {}
+        # A replayed ledger reaches no service that could be probed.
         self._is_probed = config.endpoint.mode is Mode.replay
 
     @property
     def model_args(self) -> dict[str, str]:
-        """What the harness's results say of the model."""
+        """Facts about the model for lm_eval's results."""
         return {"model": self._endpoint.model, "base_url": self._endpoint.url}
 
     @property
     def tokenizer_name(self) -> str:
-        """The service has its own."""
+        """Name of the service's own tokenizer: that of its model."""
         return self._endpoint.model
 
-    def certify(self) -> None:
-        """A service has one way of computing: there is none to compare it with."""
+    def keep_answers(self, path: Path, seed: int) -> None:
+        """Do nothing: the ledger keeps every reply."""
 
-    def known_as(self) -> None:
-        """The ledger keeps all replies: no other file of answers is needed."""
+    def start_certificate(self) -> None:
+        """Return None: a service computes in one way only."""
 
     def apply_chat_template(
         self, chat_history: list[Message], add_generation_prompt: bool = True
     ) -> str:
-        """The conversation as JSON: the service writes it out itself."""
+        """Return the conversation as JSON: the service applies its own template to it."""
         text = json.dumps(chat_history, ensure_ascii=False)
         self._conversations[text] = tuple(chat_history)
         return text
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Answer each prompt; one that the service will not answer has an empty answer."""
-        asked = numbered(requests)
-        settings = [_settings(one.request) for one in asked]
-        sent = [self._generation(one, each) for one, each in zip(asked, settings, strict=True)]
+        """Answer each prompt. A prompt that the service refuses gets an empty answer."""
+        numbered = number_repeats(requests)
+        settings = [_settings(one.request) for one in numbered]
+        sent = [self._generation(one, own) for one, own in zip(numbered, settings, strict=True)]
         replies = self._replies("generating answers", sent)
         refused = [reply for reply in replies if reply.error is not None]
         if refused:
             log.warning(
-                "%d of %d prompts are refused by the service, which counts as an empty answer: %s",
+                "%d of %d prompts were refused by the service and count as empty answers: %s",
                 *(len(refused), len(replies), refused[0].error),
             )
         return [
-            postprocess_generated_text(reply.text, each["until"], None)
-            for reply, each in zip(replies, settings, strict=True)
+            cut_at_stops(reply.text, own["until"])
+            for reply, own in zip(replies, settings, strict=True)
         ]
 
     def loglikelihood(
@@ -142,15 +140,17 @@ class EndpointLM(LM):  # type: ignore[misc]
             UserError: the service gives no log-probabilities of a prompt, or refuses one.
         """
         self._probe()
-        pairs = [_split(*request.args) for request in requests]
+        pairs = [move_spaces(request.args) for request in requests]
         contexts = [context for context in dict.fromkeys(one for one, _ in pairs) if context]
         replies = self._replies(
             "scoring choices",
-            [self._endpoint.request(context, COUNTED) for context in contexts]
-            + [self._endpoint.request(context + choice, SCORED) for context, choice in pairs],
+            [self._endpoint.request(context, COUNT_TOKENS) for context in contexts]
+            + [self._endpoint.request(context + choice, SCORE_PROMPT) for context, choice in pairs],
         )
-        known = zip(contexts, replies[: len(contexts)], strict=True)
-        lengths = {"": 0} | {context: self._whole(reply).prompt_tokens for context, reply in known}
+        counted = zip(contexts, replies[: len(contexts)], strict=True)
+        lengths = {"": 0} | {
+            context: self._accepted(reply).prompt_tokens for context, reply in counted
+        }
         return [
             self._score(reply, lengths[context], choice)
             for (context, choice), reply in zip(pairs, replies[len(contexts) :], strict=True)
@@ -159,36 +159,36 @@ class EndpointLM(LM):  # type: ignore[misc]
     def loglikelihood_rolling(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[float]:
-        """Score whole texts; a first token that nothing precedes has no score."""
+        """Score complete texts. The first token has no score, because nothing precedes it."""
         self._probe()
         texts = [str(request.args[0]) for request in requests]
-        sent = [self._endpoint.request(text, SCORED) for text in texts]
+        sent = [self._endpoint.request(text, SCORE_PROMPT) for text in texts]
         replies = self._replies("scoring texts", sent)
         return [self._score(reply, 0, text)[0] for reply, text in zip(replies, texts, strict=True)]
 
-    def _generation(self, asked: Asked, settings: dict[str, Any]) -> Request:
-        context, sampled = asked.request.args[0], settings["do_sample"]
+    def _generation(self, numbered: NumberedRequest, settings: dict[str, Any]) -> Request:
+        context, sampled = numbered.request.args[0], settings["do_sample"]
         # llama.cpp's seeds have 31 bits.
-        seed = derived_seed(self._seed, "generate", context, asked.draw) % 2**31
+        seed = derived_seed(self._seed, "generate", context, numbered.repeat) % 2**31
         sampling = Sampling(
             max_tokens=settings["max_gen_toks"],
             temperature=(settings.get("temperature") or 1.0) if sampled else 0.0,
             top_p=(settings.get("top_p") or 1.0) if sampled else 1.0,
-            stop=tuple(settings["until"][:MOST_STOPS]),
+            stop=tuple(settings["until"][:MAX_STOPS]),
             seed=seed if sampled else None,
         )
         prompt: str | tuple[Message, ...] = context
         if self._endpoint.api.takes_messages:
-            alone: Message = {"role": "user", "content": context}
-            prompt = self._conversations.get(context, (alone,))
-        return self._endpoint.request(prompt, sampling, sample=asked.draw)
+            single_turn: Message = {"role": "user", "content": context}
+            prompt = self._conversations.get(context, (single_turn,))
+        return self._endpoint.request(prompt, sampling, sample=numbered.repeat)
 
     def _replies(self, doing: str, requests: Sequence[Request]) -> list[Reply]:
-        """The reply to each request, of which none is bought twice.
+        """Return the reply to each request, from the ledger if it is there.
 
         Raises:
-            Stopped: somebody asked for it, or the budget is spent.
-            UserError: the service cannot be asked.
+            Stopped: the run was asked to stop, or the budget is spent.
+            UserError: the service cannot be reached or used.
         """
         try:
             return asyncio.run(self._ask(doing, requests))
@@ -204,77 +204,89 @@ class EndpointLM(LM):  # type: ignore[misc]
                     counter.advance(1)
                     return reply
 
-                work = all_of([ask(request) for request in requests])
-                return await unless_stopped(work, self._stop, doing)
+                calls = gather_all([ask(request) for request in requests])
+                return await await_or_stop(calls, self._stop, doing)
 
-    def _whole(self, reply: Reply) -> Reply:
-        """The reply, if it is one.
+    def _accepted(self, reply: Reply) -> Reply:
+        """Return the reply.
 
         Raises:
-            UserError: the service refuses the prompt.
+            UserError: the service refused the prompt.
         """
         if reply.error is not None:
             raise UserError(
                 f"{self._name}: refuses a prompt whose text is to be scored: {reply.error}; if it "
-                "is too long, ask for fewer examples (suite.num_fewshot); what was answered is kept"
+                "is too long, ask for fewer examples (suite.num_fewshot); earlier replies are kept"
             )
         return reply
 
-    def _score(self, reply: Reply, before: int, text: str) -> tuple[float, bool]:
-        """Log-probability of a prompt's tokens after the first `before`, and if all are likeliest.
+    def _score(self, reply: Reply, context_tokens: int, text: str) -> tuple[float, bool]:
+        """Return the log-probability of a prompt's tokens after its context.
 
-        Counted from the end: some services leave a first special token out of what they send back.
+        Tokens are counted from the end, because some services leave a first special token out of
+        what they send back.
+
+        Returns:
+            The sum in nats; True if each token is the likeliest one.
         """
-        end = len(self._whole(reply).tokens) - reply.completion_tokens
-        own = reply.prompt_tokens - before
-        if own < 1 or (before and own > end):
+        end = len(self._accepted(reply).tokens) - reply.completion_tokens
+        own = reply.prompt_tokens - context_tokens
+        if own < 1 or (context_tokens and own > end):
             raise UserError(
                 f"{self._name}: {text!r} has no tokens of its own after its context; change the "
                 "task's doc_to_choice or target_delimiter"
             )
         places = range(max(0, end - own), end)
-        scored = [(reply.tokens[at], found) for at in places if (found := reply.logprobs[at])]
-        is_likeliest = all(found[token] >= max(found.values()) for token, found in scored)
-        return sum(found[token] for token, found in scored), is_likeliest
+        # The first token of a prompt has no log-probability.
+        scored = [
+            (reply.tokens[place], logprobs)
+            for place in places
+            if (logprobs := reply.logprobs[place])
+        ]
+        is_likeliest = all(logprobs[token] >= max(logprobs.values()) for token, logprobs in scored)
+        return sum(logprobs[token] for token, logprobs in scored), is_likeliest
 
     def _probe(self) -> None:
-        """See that what the service writes is what its own log-probabilities call the likeliest.
+        """Check that the service's log-probabilities belong to the tokens it sends with them.
 
-        It is not where they are of other tokens: llama-cpp-python's are one place off for models
-        without a token at the beginning. Not in the ledger: a service can be put right.
+        What it generates greedily must be the likeliest by its own log-probabilities of the same
+        text as a prompt. llama-cpp-python's are off by one for models without a BOS token. The
+        probe is not in the ledger: a service can be repaired.
 
         Raises:
             UserError: there are no log-probabilities of a prompt, or they are of other tokens.
         """
         if self._is_probed:
             return
-        written, reply = asyncio.run(self._probed())
+        written, reply = asyncio.run(self._ask_probe())
         for one in (written, reply):
-            self._whole(one)
+            self._accepted(one)
         if not reply.tokens:
             raise UserError(
-                f"{self._name}: gives no log-probabilities of a prompt (echo with logprobs), by "
-                f"which choices are scored; {REMEDY}"
+                f"{self._name}: gives no log-probabilities of a prompt (echo with logprobs), which "
+                f"scoring choices needs; {REMEDY}"
             )
         end = len(reply.tokens) - reply.completion_tokens
         places = range(max(1, end - (reply.prompt_tokens - written.prompt_tokens)), end)
         likeliest = [
-            reply.logprobs[at][reply.tokens[at]] >= max(reply.logprobs[at].values())
-            for at in places
+            reply.logprobs[place][reply.tokens[place]] >= max(reply.logprobs[place].values())
+            for place in places
         ]
+        # Half, not all: quantised or batched services move near-ties.
         if sum(likeliest) * 2 < len(likeliest) or not likeliest:
             raise UserError(
                 f"{self._name}: its log-probabilities of a prompt are not those of its tokens: of "
-                f"{len(likeliest)} that it wrote itself after {PROBE!r}, {sum(likeliest)} are the "
-                f"likeliest by them; {REMEDY}"
+                f"{len(likeliest)} tokens that it generated after {PROBE!r}, they make only "
+                f"{sum(likeliest)} the likeliest; {REMEDY}"
             )
         self._is_probed = True
 
-    async def _probed(self) -> tuple[Reply, Reply]:
+    async def _ask_probe(self) -> tuple[Reply, Reply]:
         async with HttpClient(self._endpoint) as client:
             sampling = Sampling(max_tokens=8, temperature=0.0)
             written = await client.ask(self._endpoint.request(PROBE, sampling))
-            return written, await client.ask(self._endpoint.request(PROBE + written.text, SCORED))
+            text = PROBE + written.text
+            return written, await client.ask(self._endpoint.request(text, SCORE_PROMPT))
 
     @property
     def _name(self) -> str:
@@ -282,22 +294,16 @@ class EndpointLM(LM):  # type: ignore[misc]
 
 
 def _settings(request: Instance) -> dict[str, Any]:
-    """How a prompt is to be answered.
+    """Return the generation settings of a request.
 
     Raises:
-        UserError: the task wants what the API does not have.
+        UserError: the task wants a setting that the API does not have.
     """
-    found = dict(normalize_gen_kwargs(request.args[1], MAX_TOKENS))
-    unknown = set(found) - SENT_SETTINGS
+    settings = generation_settings(request, DEFAULT_MAX_TOKENS)
+    unknown = set(settings) - SUPPORTED_SETTINGS
     if unknown:
         raise UserError(
             f"task {request.task_name}: generation_kwargs has {', '.join(sorted(unknown))}, which "
-            "the API of an endpoint does not have; leave it out"
+            "the API of an endpoint does not have; remove it"
         )
-    return {**found, "until": [stop for stop in found["until"] if stop]}
-
-
-def _split(context: str, choice: str) -> tuple[str, str]:
-    """Spaces at the end of the context belong to the choice's first token, as in the harness."""
-    kept = context.rstrip()
-    return kept, context[len(kept) :] + choice
+    return {**settings, "until": [stop for stop in settings["until"] if stop]}

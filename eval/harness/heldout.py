@@ -1,4 +1,4 @@
-"""Token NLL of held-out answers: how well a model predicts answers that no training saw."""
+"""Token NLL of held-out answers: how well a model predicts answers that no training has seen."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from eval.config import EvalConfig
+from eval.engine.lm import SharedPrefixLM
+from eval.harness.model import EvaluatedModel
 from eval.harness.parts import whole_folder
 from pacos.console import progress
 from pacos.errors import UserError
 from pacos.files import read_jsonl, write_json, write_jsonl
 from pacos.model.formats import PromptFormat
 from pacos.model.prompts import IGNORE, TokenizedRow, encode
+from pacos.model.protocols import CausalLM
 from pacos.schemas import Row
 
 
 @dataclass(frozen=True, slots=True)
 class RowScore:
-    """How one answer was predicted."""
+    """Score of one held-out answer."""
 
     id: str
     nll: float
-    """Nats over all tokens of the answer and its stop token."""
+    """Nats, summed over all tokens of the answer and its stop token."""
     tokens: int
 
 
@@ -34,7 +36,7 @@ def read_rows(path: Path) -> list[Row]:
     """Read held-out rows.
 
     Raises:
-        UserError: the file has no row, or a line is none.
+        UserError: the file has no row, or a line is not a row.
     """
     try:
         records = list(read_jsonl(path))
@@ -45,24 +47,25 @@ def read_rows(path: Path) -> list[Row]:
     return [Row.from_json(record, f"{path}:{n}") for n, record in enumerate(records, 1)]
 
 
-def score_heldout(lm: Any, folder: Path, *, rows: list[Row], config: EvalConfig) -> None:
-    """Score held-out answers with a model, and write results.json and samples.jsonl to `folder`.
+def score_heldout(lm: EvaluatedModel, folder: Path, *, rows: list[Row], config: EvalConfig) -> None:
+    """Score held-out answers with a model, and publish results.json and samples.jsonl in `folder`.
 
     Args:
-        lm: the model as the harness sees it.
-        folder: appears when all is written.
+        lm: a model whose weights are loaded here.
+        folder: appears when everything is written.
         rows: the held-out rows.
-        config: its prompt format is what both models see.
+        config: prompt format, which both models share, and batch size.
     """
-    assert config.prompt_format is not None, "EvalConfig.problems() asks for one"
+    assert isinstance(lm, SharedPrefixLM), "EvalConfig.problems() refuses an endpoint"
+    assert config.prompt_format is not None, "EvalConfig.problems() requires one"
     encoded = _encoded(lm, rows, config.prompt_format)
     with progress("predicting answers", len(rows), "rows") as counter:
         nlls = answer_nlls(lm.model, encoded, config.batch_size, counter.advance)
     for row, nll in zip(rows, nlls, strict=True):
         if not math.isfinite(nll):
             raise UserError(
-                f"heldout: row {row.id} has the NLL {nll}: the weights of "
-                f"{lm.model.name_or_path} are broken, or diverged in training"
+                f"heldout: the NLL of row {row.id} is {nll}: the weights of "
+                f"{lm.model.name_or_path} are broken or diverged in training"
             )
     scores = [
         RowScore(row.id, nll, tokenized.num_supervised)
@@ -80,7 +83,7 @@ def score_heldout(lm: Any, folder: Path, *, rows: list[Row], config: EvalConfig)
 
 
 def summary(scores: Sequence[RowScore]) -> dict[str, float]:
-    """Figures over all rows; every token counts the same."""
+    """Return the figures over all rows. Every token has the same weight, as in training."""
     nll, tokens = math.fsum(score.nll for score in scores), sum(score.tokens for score in scores)
     return {"rows": len(scores), "tokens": tokens, "nll": nll / tokens}
 
@@ -90,52 +93,55 @@ def read_heldout(folder: Path) -> list[RowScore]:
     return [RowScore(**record) for record in read_jsonl(folder / "samples.jsonl")]
 
 
-def _encoded(lm: Any, rows: list[Row], prompt_format: PromptFormat) -> list[TokenizedRow]:
+def _encoded(
+    lm: SharedPrefixLM, rows: list[Row], prompt_format: PromptFormat
+) -> list[TokenizedRow]:
     encoded = encode(lm.tokenizer, prompt_format, [row.messages() for row in rows])
     for row, tokenized in zip(rows, encoded, strict=True):
         if len(tokenized.ids) > lm.max_length:
             raise UserError(
-                f"heldout: row {row.id} has {len(tokenized.ids)} tokens, the model reads "
-                f"{lm.max_length}; leave the row out"
+                f"heldout: row {row.id} has {len(tokenized.ids)} tokens, but the model reads "
+                f"{lm.max_length}; remove the row"
             )
     return encoded
 
 
 @torch.inference_mode()
 def answer_nlls(
-    model: Any,
+    model: CausalLM,
     rows: Sequence[TokenizedRow],
     batch_size: int,
     done: Callable[[int], None] = lambda count: None,
 ) -> list[float]:
-    """Summed NLL of the supervised tokens of each row, softmax in fp32.
+    """Return the summed NLL of the supervised tokens of each row, with the softmax in fp32.
 
     Args:
         model: a causal language model of transformers.
-        rows: tokens, and labels where they carry loss.
-        batch_size: rows a forward pass; rows of like length share one.
-        done: told how many rows each pass did.
+        rows: tokens and labels.
+        batch_size: rows per forward pass; rows of like length share one.
+        done: called after each pass with its number of rows.
     """
-    order = sorted(range(len(rows)), key=lambda number: -len(rows[number].ids))
+    order = sorted(range(len(rows)), key=lambda index: -len(rows[index].ids))
     nlls = [0.0] * len(rows)
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
         shape = (len(batch), len(rows[batch[0]].ids))
         ids, labels = torch.zeros(shape, dtype=torch.long), torch.full(shape, IGNORE)
-        for line, number in enumerate(batch):
-            length = len(rows[number].ids)
-            ids[line, :length] = torch.tensor(rows[number].ids)
-            labels[line, :length] = torch.tensor(rows[number].labels)
-        for number, nll in zip(batch, _batch_nlls(model, ids, labels), strict=True):
-            nlls[number] = nll
+        for line, index in enumerate(batch):
+            length = len(rows[index].ids)
+            ids[line, :length] = torch.tensor(rows[index].ids)
+            labels[line, :length] = torch.tensor(rows[index].labels)
+        for index, nll in zip(batch, _batch_nlls(model, ids, labels), strict=True):
+            nlls[index] = nll
         done(len(batch))
     return nlls
 
 
-def _batch_nlls(model: Any, ids: torch.Tensor, labels: torch.Tensor) -> list[float]:
-    """Padding is on the right, where no real token attends to it, so there is no mask."""
+def _batch_nlls(model: CausalLM, ids: torch.Tensor, labels: torch.Tensor) -> list[float]:
+    # Padding is on the right, where no real token attends to it, so there is no mask.
     targets = labels[:, 1:].to(model.device)
-    # The output head runs only on positions that some row of the batch is scored at.
+    # The output head runs only at positions where some row of the batch is scored: its logits are
+    # the largest tensor by far.
     scored = (targets != IGNORE).any(0).nonzero().squeeze(1)
     logits = model(input_ids=ids.to(model.device), use_cache=False, logits_to_keep=scored).logits
     targets = targets[:, scored]

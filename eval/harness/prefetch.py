@@ -1,4 +1,4 @@
-"""The program that downloads the data of a suite's tasks, started by pacos prefetch.
+"""Download the data of a suite's tasks: the program that `pacos prefetch eval` starts.
 
 python -m eval.harness.prefetch --config FILE
 """
@@ -15,7 +15,7 @@ from pacos.errors import EXIT_DONE, UserError, exit_with
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make the tasks of a frozen config once: their data is then on disk; returns the exit code."""
+    """Build the tasks of a frozen config, which caches their data; return the exit code."""
     from eval.harness.suites import build_suite, leaves
 
     try:

@@ -15,6 +15,7 @@ import yaml
 
 from eval.configs.humaneval import TASK as HUMANEVAL
 from eval.harness.local_data import FILE_FORMATS, LocalData, instead_of_hub
+from eval.lm_eval_api import TASKS_FOLDER, TaskManager, load_task_yaml
 from pacos.configs.suite import SuiteConfig
 from pacos.errors import UserError
 
@@ -87,10 +88,8 @@ def _own_files(suite: SuiteConfig, name: str) -> list[Path]:
 
 
 def _read(path: Path) -> TaskConfig:
-    from lm_eval.tasks._yaml_loader import load_yaml
-
     try:
-        task = load_yaml(path)
+        task = load_task_yaml(path)
     except (yaml.YAMLError, ValueError, OSError, ImportError, AttributeError) as error:
         raise UserError(f"{path}: cannot be read as a task of the harness: {error}") from error
     if not isinstance(task.get("task"), str):
@@ -125,29 +124,21 @@ def _of_harness(names: list[str], suite: SuiteConfig) -> list[Any]:
 
 def _manager(folders: list[Path] | None = None) -> Any:
     """Knows the tasks of some folders: to list all 14,000 files of the harness takes seconds."""
-    from lm_eval.tasks import TaskManager
-
     return TaskManager(include_defaults=False, include_path=folders)
-
-
-def _harness_folder() -> Path:
-    import lm_eval.tasks
-
-    return Path(lm_eval.tasks.__file__).parent
 
 
 def _folders_of(names: list[str]) -> list[Path]:
     """Folders of the harness whose names tasks begin with, where they usually are."""
     return [
         folder
-        for folder in sorted(_harness_folder().iterdir())
+        for folder in sorted(TASKS_FOLDER.iterdir())
         if folder.is_dir() and any(name.startswith(folder.name) for name in names)
     ]
 
 
 def _names_in_harness() -> dict[str, set[Path]]:
     """Every name of a task, a group or a tag, and the folders that speak of it."""
-    root = _harness_folder()
+    root = TASKS_FOLDER
     found: defaultdict[str, set[Path]] = defaultdict(set)
     for file in root.glob("*/**/*.yaml"):
         for words in NAMED.findall(file.read_text(encoding="utf-8", errors="replace")):

@@ -33,7 +33,7 @@ def build_humaneval(config: EvalConfig, path: Path) -> ConfigurableTask:
         UserError: a line of the benchmark's file is invalid, or a reference solution fails.
         SandboxError: programs cannot be isolated here.
     """
-    from lm_eval.api.task import ConfigurableTask
+    from eval.lm_eval_api import ConfigurableTask
 
     items = list(read_benchmarks([TASK], config.suite.data_folder()))[: config.limit]
     problems = [item for item in items if isinstance(item, CodeProblem)]

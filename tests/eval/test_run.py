@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from eval import measures
 from eval.config import EvalConfig
-from eval.harness import results
 from eval.run import main
 from pacos.configs.suite import SuiteConfig
 from pacos.errors import EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
@@ -72,7 +72,7 @@ def test_a_run_of_two_models_ends_in_a_comparison(
     table = (run.eval / "comparison.txt").read_text()
     assert table in printed
     assert max(map(len, table.splitlines())) <= 100
-    assert "Only 4 items a task" in " ".join(table.split())
+    assert "Only 4 items per task" in " ".join(table.split())
 
 
 def test_equal_models_are_not_told_apart(config: EvalConfig) -> None:
@@ -105,14 +105,14 @@ def test_a_stopped_run_goes_on_with_what_is_left(
 ) -> None:
     run = start(both)
     scored: list[Path] = []
-    score = results.score_suite
+    score = measures.score_suite
 
     def stop_after(lm: Any, folder: Path, **given: Any) -> None:
         score(lm, folder, **given)
         scored.append(folder)
         run.stop.touch()
 
-    monkeypatch.setattr(results, "score_suite", stop_after)
+    monkeypatch.setattr(measures, "score_suite", stop_after)
     assert go_on(run) == EXIT_SAVED
     assert Lives(run).state() is State.saved
     assert scored == [run.eval / "smoke" / "baseline"]
@@ -137,7 +137,7 @@ def test_a_rank_ends_with_0_when_it_saved(
     config: EvalConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = start(config)
-    monkeypatch.setattr(results, "score_suite", lambda lm, folder, **given: run.stop.touch())
+    monkeypatch.setattr(measures, "score_suite", lambda lm, folder, **given: run.stop.touch())
     for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1")):
         monkeypatch.setenv(name, value)
     assert go_on(run) == EXIT_DONE
@@ -171,7 +171,7 @@ def test_a_crash_is_recorded(config: EvalConfig, monkeypatch: pytest.MonkeyPatch
         raise RuntimeError("out of memory")
 
     run = start(config)
-    monkeypatch.setattr(results, "score_suite", crash)
+    monkeypatch.setattr(measures, "score_suite", crash)
     with pytest.raises(RuntimeError, match="out of memory"):
         go_on(run)
     assert Lives(run).state() is State.failed
@@ -199,6 +199,6 @@ def test_the_program_is_quiet_and_takes_overrides(
         "target: smoke",
         "target: heldout",
     ]
-    assert certificate.startswith("1 item scored again the plain way")
+    assert certificate.startswith("1 item scored again by the harness's own code")
     status = json.loads((tmp_path / "typed" / "status.json").read_text())
     assert status["state"] == "done"

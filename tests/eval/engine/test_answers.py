@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from eval.config import EvalConfig
-from eval.engine.answers import Answers
-from eval.engine.plan import Pass
+from eval.engine.answers import AnswerLog
+from eval.engine.plan import ForwardPass
 from eval.engine.scoring import Scorer
 from eval.harness.results import read_suite
 from eval.run import main
@@ -27,10 +27,10 @@ ASKED = ("loglikelihood", "task", ("context", " choice"), 0)
 
 def test_answers_are_there_for_the_next_life(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
-    first = Answers(path, {"model": "a"})
+    first = AnswerLog(path, {"model": "a"})
     first.add([(first.key(*ASKED), (-1.25, True))])
     path.write_bytes(path.read_bytes() + b'{"key": "torn')
-    later = Answers(path, {"model": "a"})
+    later = AnswerLog(path, {"model": "a"})
     assert later.get(later.key(*ASKED)) == [-1.25, True]
     later.add([("other", "text")])
     assert [record["answer"] for record in read_jsonl(path)] == [[-1.25, True], "text"]
@@ -46,13 +46,16 @@ def test_answers_are_there_for_the_next_life(tmp_path: Path) -> None:
     ],
 )
 def test_another_request_has_another_key(tmp_path: Path, changed: Any) -> None:
-    answers = Answers(tmp_path / "x", {"model": "a"})
+    answers = AnswerLog(tmp_path / "x", {"model": "a"})
     assert answers.key(*ASKED) != answers.key(*changed)
 
 
 @pytest.mark.parametrize("other", [{"model": "b"}, {"model": "a", "seed": 2}])
 def test_another_model_or_seed_has_another_key(tmp_path: Path, other: dict[str, Any]) -> None:
-    one, two = Answers(tmp_path / "x", {"model": "a", "seed": 1}), Answers(tmp_path / "x", other)
+    one, two = (
+        AnswerLog(tmp_path / "x", {"model": "a", "seed": 1}),
+        AnswerLog(tmp_path / "x", other),
+    )
     assert one.key(*ASKED) != two.key(*ASKED)
 
 
@@ -66,8 +69,8 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     passes: list[int] = []
     score = Scorer.score
 
-    def spy(self: Scorer, one: Pass) -> Any:
-        passes.append(len(one.numbers()))
+    def spy(self: Scorer, one: ForwardPass) -> Any:
+        passes.append(len(one.request_indices()))
         return score(self, one)
 
     monkeypatch.setattr(Scorer, "score", spy)
@@ -121,13 +124,13 @@ def test_a_run_that_is_stopped_in_the_middle_keeps_its_answers(
     config: EvalConfig, scored: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = opened(config, "stopped")
-    add = Answers.add
+    add = AnswerLog.add
 
-    def stop_after(self: Answers, answers: Any) -> None:
+    def stop_after(self: AnswerLog, answers: Any) -> None:
         add(self, answers)
         run.stop.touch()
 
-    monkeypatch.setattr(Answers, "add", stop_after)
+    monkeypatch.setattr(AnswerLog, "add", stop_after)
     assert go_on(run) == EXIT_SAVED
     kept = list(read_jsonl(run.eval / "smoke" / ".target.answers.jsonl"))
     assert len(kept) == sum(scored) > 0

@@ -6,7 +6,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from eval.config import EvalConfig
-from eval.engine.lm import SharedContextLM
+from eval.engine.lm import SharedPrefixLM
 from eval.engine.loading import build_lm
 from pacos.configs.shared import ClusterConfig, Device
 
@@ -30,7 +30,7 @@ def asked(texts: list[str], **settings: Any) -> list[Instance]:
 
 
 @pytest.fixture(scope="module")
-def lm(tiny: Path) -> SharedContextLM:
+def lm(tiny: Path) -> SharedPrefixLM:
     return build_lm(
         str(tiny),
         EvalConfig(
@@ -42,18 +42,18 @@ def lm(tiny: Path) -> SharedContextLM:
     )
 
 
-def answers(lm: SharedContextLM, requests: list[Instance]) -> list[str]:
+def answers(lm: SharedPrefixLM, requests: list[Instance]) -> list[str]:
     return lm.generate_until(requests, disable_tqdm=True)
 
 
-def test_answers_equal_the_harness(lm: SharedContextLM) -> None:
+def test_answers_equal_the_harness(lm: SharedPrefixLM) -> None:
     harness = HFLM(pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=1)
     expected = harness.generate_until(asked(TEXTS), disable_tqdm=True)
     assert len(set(expected)) > 4
     assert answers(lm, asked(TEXTS)) == expected
 
 
-def test_answers_end_before_a_stop_text(lm: SharedContextLM) -> None:
+def test_answers_end_before_a_stop_text(lm: SharedPrefixLM) -> None:
     whole = answers(lm, asked(TEXTS))
     stop = whole[0][len(whole[0]) // 2 :][:3]
     harness = HFLM(pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=1)
@@ -63,21 +63,21 @@ def test_answers_end_before_a_stop_text(lm: SharedContextLM) -> None:
     assert got[0] == whole[0].split(stop)[0]
 
 
-def test_a_prompt_beyond_the_model_loses_its_left_end(lm: SharedContextLM) -> None:
+def test_a_prompt_beyond_the_model_loses_its_left_end(lm: SharedPrefixLM) -> None:
     texts = ["word " * 600, "Water is"]
     harness = HFLM(pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=1)
     expected = harness.generate_until(asked(texts), disable_tqdm=True)
     assert answers(lm, asked(texts)) == expected
 
 
-def test_settings_that_only_transformers_knows_are_left_to_it(lm: SharedContextLM) -> None:
+def test_settings_that_only_transformers_knows_are_left_to_it(lm: SharedPrefixLM) -> None:
     harness = HFLM(pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=1)
     given = {"repetition_penalty": 1.5}
     expected = harness.generate_until(asked(TEXTS[:3], **given), disable_tqdm=True)
     assert answers(lm, asked(TEXTS[:3], **given)) == expected
 
 
-def test_a_draw_is_the_same_whatever_is_beside_it(lm: SharedContextLM) -> None:
+def test_a_draw_is_the_same_whatever_is_beside_it(lm: SharedPrefixLM) -> None:
     given = {"do_sample": True, "temperature": 1.0}
     together = answers(lm, asked(TEXTS, **given))
     alone = [answers(lm, asked([text], **given))[0] for text in TEXTS]
@@ -85,6 +85,6 @@ def test_a_draw_is_the_same_whatever_is_beside_it(lm: SharedContextLM) -> None:
     assert together != answers(lm, asked(TEXTS))
 
 
-def test_repeated_prompts_get_different_draws(lm: SharedContextLM) -> None:
+def test_repeated_prompts_get_different_draws(lm: SharedPrefixLM) -> None:
     (one,) = asked(["Water is"], do_sample=True, temperature=1.0)
     assert len(set(answers(lm, [one] * 8))) > 4

@@ -9,7 +9,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from eval.config import EvalConfig
-from eval.engine.lm import SharedContextLM
+from eval.engine.lm import SharedPrefixLM
 from eval.engine.loading import build_lm, load_directory
 from pacos.configs.shared import ClusterConfig, Device
 from pacos.errors import UserError
@@ -34,14 +34,14 @@ CHOICES = [
 
 
 @pytest.fixture(scope="module")
-def lm(tiny: Path) -> SharedContextLM:
+def lm(tiny: Path) -> SharedPrefixLM:
     return build_lm(
         str(tiny),
         EvalConfig(target=str(tiny), batch_size=3, cluster=ClusterConfig(device=Device.cpu)),
     )
 
 
-def direct(lm: SharedContextLM, context: str, continuation: str) -> tuple[float, bool]:
+def direct(lm: SharedPrefixLM, context: str, continuation: str) -> tuple[float, bool]:
     """One request alone, by the definition."""
     if context:
         prompt, answer = lm._encode_pair(context, continuation)
@@ -57,7 +57,7 @@ def direct(lm: SharedContextLM, context: str, continuation: str) -> tuple[float,
     return total, greedy
 
 
-def test_scores_equal_direct_log_softmax_sums(lm: SharedContextLM) -> None:
+def test_scores_equal_direct_log_softmax_sums(lm: SharedPrefixLM) -> None:
     got = lm.loglikelihood(CHOICES, disable_tqdm=True)
     for one, (score, greedy) in zip(CHOICES, got, strict=True):
         expected, expected_greedy = direct(lm, *one.args)
@@ -65,7 +65,7 @@ def test_scores_equal_direct_log_softmax_sums(lm: SharedContextLM) -> None:
         assert greedy == expected_greedy
 
 
-def test_scores_equal_the_harness(lm: SharedContextLM) -> None:
+def test_scores_equal_the_harness(lm: SharedPrefixLM) -> None:
     harness = HFLM(pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=3)
     expected = harness.loglikelihood(CHOICES, disable_tqdm=True)
     got = lm.loglikelihood(CHOICES, disable_tqdm=True)
@@ -73,7 +73,7 @@ def test_scores_equal_the_harness(lm: SharedContextLM) -> None:
     assert [greedy for _, greedy in got] == [greedy for _, greedy in expected]
 
 
-def test_a_greedy_continuation_is_found(lm: SharedContextLM) -> None:
+def test_a_greedy_continuation_is_found(lm: SharedPrefixLM) -> None:
     context = lm.tok_encode("Once upon")
     with torch.no_grad():
         grown = torch.tensor([context])
@@ -89,7 +89,7 @@ def test_a_greedy_continuation_is_found(lm: SharedContextLM) -> None:
     assert flags == [True, False]
 
 
-def test_too_long_contexts_are_cut_as_the_harness_does(lm: SharedContextLM) -> None:
+def test_too_long_contexts_are_cut_as_the_harness_does(lm: SharedPrefixLM) -> None:
     harness = HFLM(pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=2)
     long = "one two three four five six seven eight nine ten " * 60
     requests = [request(long, " eleven"), request(long, " eleven of them all"), CHOICES[0]]
@@ -98,7 +98,7 @@ def test_too_long_contexts_are_cut_as_the_harness_does(lm: SharedContextLM) -> N
     assert [score for score, _ in got] == pytest.approx([score for score, _ in expected], abs=1e-4)
 
 
-def test_rolling_loglikelihood_equals_the_harness(lm: SharedContextLM) -> None:
+def test_rolling_loglikelihood_equals_the_harness(lm: SharedPrefixLM) -> None:
     harness = HFLM(pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=2)
     requests = [request("A short text."), request("A text beyond the window. " * 150)]
     expected = harness.loglikelihood_rolling(requests, disable_tqdm=True)

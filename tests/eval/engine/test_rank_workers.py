@@ -88,7 +88,7 @@ def measured(config: EvalConfig, name: str, ranks: int) -> tuple[RunPaths, dict[
 def test_any_number_of_ranks_gives_the_same(
     config: EvalConfig, suite: SuiteConfig, ranks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(certificate, "SHARE_OF_FEW", 1)
+    monkeypatch.setattr(certificate, "ITEMS_PER_SMALL_SAMPLE", 1)
     config = replace(config, suite=suite, limit=None)
     run, expected = measured(config, "one", 1)
     hashes = {line["prompt_hash"] for lines in expected.values() for line in lines}

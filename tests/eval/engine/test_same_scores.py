@@ -7,7 +7,7 @@ from lm_eval.models.huggingface import HFLM
 
 from eval.config import EvalConfig
 from eval.engine.certificate import TOLERANCE, Certificate
-from eval.engine.lm import SharedContextLM
+from eval.engine.lm import SharedPrefixLM
 from eval.engine.loading import build_lm
 from eval.harness.suites import build_suite, leaves
 from pacos.configs.shared import ClusterConfig, Device
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def lm() -> SharedContextLM:
+def lm() -> SharedPrefixLM:
     config = EvalConfig(target=EMBEDDED, cluster=ClusterConfig(device=Device.cpu))
     return build_lm(EMBEDDED, config)
 
@@ -34,7 +34,7 @@ def lm() -> SharedContextLM:
     ],
 )
 def test_scores_are_the_harness_own(
-    lm: SharedContextLM, shared_data: Path, task: str, shots: int, items: int
+    lm: SharedPrefixLM, shared_data: Path, task: str, shots: int, items: int
 ) -> None:
     suite = SuiteConfig(
         name="smoke", tasks=[task], num_fewshot={task: shots}, data_dir=str(shared_data)
@@ -55,7 +55,7 @@ def test_scores_are_the_harness_own(
     assert found.greedy_flips == 0
 
 
-def test_answers_are_the_harness_own(lm: SharedContextLM, shared_data: Path) -> None:
+def test_answers_are_the_harness_own(lm: SharedPrefixLM, shared_data: Path) -> None:
     """TyDiQA in Korean: a Korean task, with passages of all lengths."""
     suite = SuiteConfig(name="x", tasks=["tydiqa_goldp_ko"], data_dir=str(shared_data))
     (built,) = build_suite(suite).tasks

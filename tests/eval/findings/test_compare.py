@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from eval.findings.compare import (
+    ComparisonVerdict,
     Difference,
-    Verdict,
     bootstrap_interval,
     compare_heldout,
     compare_suites,
@@ -41,7 +41,7 @@ def test_a_weighted_figure_counts_every_token_the_same() -> None:
     assert (found.before, found.after, found.difference) == (2.75, 1.75, -1.0)
     # Both rows gain one nat a token, so every resample does.
     assert found.interval == pytest.approx((-1.0, -1.0))
-    assert found.verdict is Verdict.cannot_tell, "two rows prove nothing"
+    assert found.verdict is ComparisonVerdict.cannot_tell, "two rows prove nothing"
 
 
 def test_lower_nll_is_better() -> None:
@@ -49,10 +49,10 @@ def test_lower_nll_is_better() -> None:
     after = [RowScore(str(n), 2.5 + n, 2) for n in range(20)]
     found = compare_heldout(before, after, seed=1)
     assert found is not None
-    assert found.verdict is Verdict.better
+    assert found.verdict is ComparisonVerdict.better
     worse = compare_heldout(after, before, seed=1)
     assert worse is not None
-    assert worse.verdict is Verdict.worse
+    assert worse.verdict is ComparisonVerdict.worse
 
 
 def test_other_tokens_are_not_compared() -> None:
@@ -63,7 +63,7 @@ def test_equal_models_differ_by_nothing() -> None:
     found = accuracy([0, 1, 1], [0, 1, 1])
     assert found.interval == (0.0, 0.0)
     assert found.p == 1.0
-    assert found.verdict is Verdict.cannot_tell
+    assert found.verdict is ComparisonVerdict.cannot_tell
 
 
 def test_the_interval_agrees_with_normal_theory() -> None:
@@ -85,12 +85,12 @@ def test_a_few_changed_items_are_no_verdict() -> None:
     found = accuracy([0] * 18, [1] * 4 + [0] * 14)
     assert found.interval[0] > 0
     assert found.p == pytest.approx(0.125, abs=0.02)
-    assert found.verdict is Verdict.cannot_tell
+    assert found.verdict is ComparisonVerdict.cannot_tell
 
 
 def test_many_changed_items_are_a_verdict() -> None:
-    assert accuracy([0] * 18, [1] * 9 + [0] * 9).verdict is Verdict.better
-    assert accuracy([1] * 9 + [0] * 9, [0] * 18).verdict is Verdict.worse
+    assert accuracy([0] * 18, [1] * 9 + [0] * 9).verdict is ComparisonVerdict.better
+    assert accuracy([1] * 9 + [0] * 9, [0] * 18).verdict is ComparisonVerdict.worse
 
 
 def test_verdicts_without_a_true_change_are_rare() -> None:
@@ -98,7 +98,7 @@ def test_verdicts_without_a_true_change_are_rare() -> None:
     for seed in range(200):
         draws = np.random.default_rng(seed).integers(0, 2, (2, 15))
         found = paired(f"{seed}/acc", draws[0], draws[1], higher_is_better=True, seed=seed)
-        wrong += found.verdict is not Verdict.cannot_tell
+        wrong += found.verdict is not ComparisonVerdict.cannot_tell
     assert wrong <= 16, "5 % of 200 and some luck"
 
 
@@ -146,8 +146,8 @@ def test_lines_of_tasks_are_corrected_for_their_number() -> None:
 
 def test_a_corrected_line_may_no_longer_tell() -> None:
     found = accuracy([0] * 18, [1] * 9 + [0] * 9)
-    assert found.verdict is Verdict.better
-    assert holm([found] * 20)[0].verdict is Verdict.cannot_tell
+    assert found.verdict is ComparisonVerdict.better
+    assert holm([found] * 20)[0].verdict is ComparisonVerdict.cannot_tell
 
 
 def test_questions_about_one_passage_are_one_draw() -> None:
@@ -155,8 +155,8 @@ def test_questions_about_one_passage_are_one_draw() -> None:
     alone = paired("t/acc", before, after, higher_is_better=True, seed=1)
     passages = [number // 10 for number in range(20)]
     together = paired("t/acc", before, after, higher_is_better=True, seed=1, clusters=passages)
-    assert alone.verdict is Verdict.better
-    assert together.verdict is Verdict.cannot_tell
+    assert alone.verdict is ComparisonVerdict.better
+    assert together.verdict is ComparisonVerdict.cannot_tell
     assert together.interval == (0.0, 1.0)
 
 

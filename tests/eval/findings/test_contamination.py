@@ -127,4 +127,4 @@ def test_a_planted_leak_is_reported_with_the_scores(
     assert (report["rows"], report["items"], report["flagged"]) == (2, 4, 1)
     assert list(report["leaks"]["smoke_choice_en"]) == ["1"]
     assert set(report["scores"]) == {"baseline", "target"}
-    assert "1 of 4 items are given away by the 2 rows" in capsys.readouterr().out
+    assert "1 of 4 items overlap with the 2 rows" in capsys.readouterr().out

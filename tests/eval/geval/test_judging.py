@@ -12,7 +12,7 @@ import pytest
 
 from eval.config import EvalConfig
 from eval.configs.geval import Scoring
-from eval.engine.answers import Answers
+from eval.engine.answers import AnswerLog
 from eval.geval.answers import read_answers
 from eval.geval.judge import judge
 from eval.geval.records import JudgeResults, read_judge_results
@@ -257,15 +257,15 @@ def test_answers_that_were_stopped_go_on(
     config.geval.temperature, config.geval.answer_tokens = 0.8, 40
     run = open_run(config)
     kept: list[str] = []
-    add = Answers.add
+    add = AnswerLog.add
 
-    def stop_after(self: Answers, answers: Any) -> None:
+    def stop_after(self: AnswerLog, answers: Any) -> None:
         found = list(answers)
         kept.extend(key for key, _ in found)
         add(self, found)
         run.stop.touch()
 
-    monkeypatch.setattr(Answers, "add", stop_after)
+    monkeypatch.setattr(AnswerLog, "add", stop_after)
     assert live(config)[1] == EXIT_SAVED
     assert 1 <= len(kept) < 6
     assert not (run.eval / "geval" / "target").exists()
@@ -274,7 +274,7 @@ def test_answers_that_were_stopped_go_on(
     assert len(kept) == len(set(kept)) == 6, "each answer was drawn once"
     stopped = read_answers(run.eval / "geval" / "target")
 
-    monkeypatch.setattr(Answers, "add", add)
+    monkeypatch.setattr(AnswerLog, "add", add)
     config.run.name = "whole"
     whole, code = live(config)
     assert code == EXIT_DONE

@@ -118,7 +118,7 @@ def test_conversations_are_sent_as_such(
 
     scored = replace(chat, suite=asked.suite, run=replace(asked.run, name="scored"))
     assert main(["--config", str(open_run(scored).config)]) == EXIT_USER_ERROR
-    assert "endpoint.api = chat: conversations have no scores" in capsys.readouterr().err
+    assert "endpoint.api = chat: it does not score given texts" in capsys.readouterr().err
 
 
 def test_a_refused_prompt_has_no_answer_and_is_told(
@@ -129,7 +129,7 @@ def test_a_refused_prompt_has_no_answer_and_is_told(
     prompts = ["Say it.", "This is too long."]
     wanted = [request(text, {"until": ["\n"], "max_gen_toks": 4}) for text in prompts]
     assert lm.generate_until(wanted)[1] == ""
-    assert "1 of 2 prompts are refused" in caplog.text
+    assert "1 of 2 prompts were refused" in caplog.text
     with pytest.raises(UserError, match=r"maximum context length .* fewer examples"):
         lm.loglikelihood([request("This is too long.", " Yes")])
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from eval.config import EvalConfig
-from eval.engine.lm import SharedContextLM
+from eval.engine.lm import SharedPrefixLM
 from eval.engine.loading import build_lm
 from eval.harness.heldout import (
     RowScore,
@@ -22,7 +22,7 @@ from pacos.model.formats import PromptFormat
 from pacos.model.prompts import IGNORE, TokenizedRow, encode
 
 
-def naive(lm: SharedContextLM, row: TokenizedRow) -> float:
+def naive(lm: SharedPrefixLM, row: TokenizedRow) -> float:
     """One row alone, by the definition."""
     with torch.no_grad():
         logits = lm.model(torch.tensor([row.ids])).logits[0].double().log_softmax(-1)
@@ -30,7 +30,7 @@ def naive(lm: SharedContextLM, row: TokenizedRow) -> float:
     return -math.fsum(logits[place - 1, row.labels[place]].item() for place in places)
 
 
-def encoded(lm: SharedContextLM, heldout: Path, prompt_format: PromptFormat) -> list[TokenizedRow]:
+def encoded(lm: SharedPrefixLM, heldout: Path, prompt_format: PromptFormat) -> list[TokenizedRow]:
     return encode(lm.tokenizer, prompt_format, [row.messages() for row in read_rows(heldout)])
 
 
@@ -78,7 +78,7 @@ def test_a_row_beyond_the_model_is_named(config: EvalConfig, tmp_path: Path) -> 
     path = tmp_path / "long.jsonl"
     path.write_text(json.dumps({"id": "x", "instruction": "Go.", "output": "on and " * 400}) + "\n")
     lm = build_lm(config.target, config)
-    with pytest.raises(UserError, match=r"row x has \d+ tokens, the model reads 512"):
+    with pytest.raises(UserError, match=r"row x has \d+ tokens, but the model reads 512"):
         score_heldout(lm, tmp_path / "out", rows=read_rows(path), config=config)
     assert not (tmp_path / "out").exists()
 
@@ -86,7 +86,7 @@ def test_a_row_beyond_the_model_is_named(config: EvalConfig, tmp_path: Path) -> 
 def test_broken_weights_are_an_error(config: EvalConfig, heldout: Path, tmp_path: Path) -> None:
     lm = build_lm(config.target, config)
     torch.nn.init.constant_(lm.model.model.norm.weight, math.nan)
-    with pytest.raises(UserError, match="row a has the NLL nan"):
+    with pytest.raises(UserError, match="the NLL of row a is nan"):
         score_heldout(lm, tmp_path / "out", rows=read_rows(heldout), config=config)
 
 
