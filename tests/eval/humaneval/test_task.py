@@ -241,7 +241,7 @@ def test_answers_are_on_the_disk_before_one_is_run(problems_config: EvalConfig) 
         assert main(["--config", str(run.config)]) == EXIT_USER_ERROR
     assert answered == [6]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Decoder, "answer", asked)
+        patch.setattr(Decoder, "generate", asked)
         assert main(["--config", str(run.config)]) == EXIT_DONE
     assert not kept.exists()
 
