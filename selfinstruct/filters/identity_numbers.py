@@ -52,7 +52,7 @@ def may_be_registered(digits: str, *, is_marked: bool) -> bool:
     Args:
         digits: the whole number, birthday first.
         is_marked: the text writes it with a hyphen or names it. The check digit is then not
-            required: a real number with one digit altered still identifies a person.
+            required, since a number reissued after 2020 has none, whatever its birthday.
     """
     birthday = born(digits)
     if birthday is None or looks_invented(digits[6:]) or looks_invented(digits[7:]):
@@ -63,6 +63,7 @@ def may_be_registered(digits: str, *, is_marked: bool) -> bool:
 def may_be_social_security(digits: str) -> bool:
     """Return True if nine digits may be a US social security number: no part is a reserved one."""
     area, group, serial = digits[:3], digits[3:5], digits[5:]
+    # Parts that the Social Security Administration has never issued.
     if area in ("000", "666") or area[0] == "9" or group == "00" or serial == "0000":
         return False
     return not looks_invented(digits)

@@ -20,7 +20,7 @@ come, takes milliseconds."""
 
 
 class LocalGenerator:
-    """A model that transformers runs in this process, on a GPU if there is one.
+    """A `LanguageModel` that transformers runs in this process, on a GPU if there is one.
 
     Waiting requests are decoded together, at most `batch_size` of them.
     """

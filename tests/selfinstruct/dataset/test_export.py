@@ -19,7 +19,7 @@ from selfinstruct.dataset.export import conversation, export, seed_rows
 from selfinstruct.pool.novelty import Neighbour
 from selfinstruct.pool.pool import Pool
 from selfinstruct.screening.verdict import Place, Rejection, Verdict
-from selfinstruct.seeds.reader import read_seeds, seed_terms
+from selfinstruct.seeds.reader import read_seeds
 
 LINEAGE = {"lang": "en", "seeds": ["seed_001"], "teacher": "scripted", "terms": "MIT"}
 
@@ -163,14 +163,3 @@ def test_seeds_keep_what_is_known_of_them() -> None:
         assert {row.lineage["lang"] for row in rows} == {lang}
         flags = [row.lineage["is_classification"] for row in rows]
         assert flags == [task.is_classification for task in tasks]
-
-
-def test_a_file_of_the_user_is_told_apart_by_language(tmp_path: Path) -> None:
-    shipped = [path.read_text() for path in compose("lang=en_ko").seed_files().values()]
-    own = tmp_path / "own.jsonl"
-    own.write_text("".join(shipped))
-    config = compose("lang=en_ko", f"seeds.path={own}", "seeds.terms=CC-BY-4.0")
-    seeds = read_seeds(config)
-    assert {lang: len(tasks) for lang, tasks in seeds.items()} == {"en": 175, "ko": 175}
-    assert {row.lineage["terms"] for row in seed_rows(seeds["ko"], config)} == {"CC-BY-4.0"}
-    assert seed_terms(compose()) == "Apache-2.0 (pacos)"

@@ -13,7 +13,7 @@ from pacos.files import read_jsonl
 from pacos.schemas import SeedTask, read_seed_tasks
 from selfinstruct.config import SHIPPED_SEEDS
 from selfinstruct.pool.novelty import tokenize
-from tests.selfinstruct.test_seeds import TOO_CLOSE, score
+from tests.selfinstruct.seeds.test_english import TOO_CLOSE, score
 
 KO = SHIPPED_SEEDS / "ko.jsonl"
 HANGUL = re.compile(r"[가-힣ㄱ-ㅎㅏ-ㅣ]")
