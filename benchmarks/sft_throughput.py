@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.provenance import provenance
-from launch.environment import ALLOCATOR
+from launch.local import ALLOCATOR
 from pacos.data.sources import open_source
 from pacos.errors import UserError, exit_with
 from pacos.files import read_jsonl, write_json, write_jsonl

@@ -1,1 +1,1 @@
-"""The front door: compose, validate, freeze, dispatch. Free of torch."""
+"""The front end: composes, validates, freezes and starts runs. Free of torch."""

@@ -1,4 +1,4 @@
-"""Runs on this machine: the commands of the stages, and children that are ended cleanly."""
+"""Stages on this machine: their commands, their environment, and a child that stops cleanly."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from eval.config import EvalConfig
-from launch.environment import stage_environment
-from pacos.configs.shared import ClusterConfig, StageConfig
+from pacos.configs.shared import ClusterConfig, Device, StageConfig
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
 from pacos.rank import end_with_parent
 from pacos.run.lives import Lives, State
@@ -23,15 +22,21 @@ from pacos.run.stop import SIGNALS
 from pacos.run_paths import RunPaths
 from sft.config import SFTConfig
 
-STOP_POLL_SECONDS = 1.0
-"""How often the front looks for the STOP file of a pipeline."""
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
+"""glibc settings that keep freed tensors in the process. By default glibc returns every large block
+to the kernel and faults it in again page by page, a sixth of a training step on CPUs. Blocks of
+32 MB and more still go back: they are logits, whose size differs in each pass, and keeping them
+fragmented the heap (SmolLM2: from 3 to 8 GB in 35 steps)."""
 
-ENDING_SECONDS = 5.0
-"""For ranks whose launcher was killed: they end with it, but a moment later."""
+STOP_POLL_SECONDS = 1.0
+"""Interval at which the front end looks for a pipeline's STOP file."""
+
+RANK_EXIT_SECONDS = 5.0
+"""Grace period for ranks whose launcher was killed: the kernel ends them a moment after it."""
 
 
 def stage_command(config: StageConfig, run: RunPaths) -> list[str]:
-    """The command that does the work of a stage on this machine."""
+    """Return the command that runs a stage on this machine."""
     if isinstance(config, SFTConfig):
         return rank_command(config.cluster, "sft.train", run)
     if isinstance(config, EvalConfig) and config.cluster.ranks_per_node > 1:
@@ -40,7 +45,10 @@ def stage_command(config: StageConfig, run: RunPaths) -> list[str]:
 
 
 def rank_command(cluster: ClusterConfig, program: str, run: RunPaths) -> list[str]:
-    """`accelerate launch` of a program's ranks on this machine; it only starts them."""
+    """Return an `accelerate launch` command for a program's ranks on this machine.
+
+    Accelerate only starts the processes: DeepSpeed and the precision come from the run's config.
+    """
     return [
         *(sys.executable, "-m", "sft.engine.launcher"),
         *("--use_deepspeed", "--num_machines", "1", "--machine_rank", "0"),
@@ -57,27 +65,52 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def stage_environment(config: StageConfig) -> dict[str, str]:
+    """Return the variables that pacos sets for a stage's processes, here and in a job.
+
+    Allocator settings and PYTHONWARNINGS are defaults: a value that is already set wins.
+    """
+    defaults = {
+        **ALLOCATOR,
+        # Deprecation warnings from torch and DeepSpeed are nothing a pacos user can act on.
+        "PYTHONWARNINGS": "ignore::FutureWarning",
+    }
+    variables = {name: os.environ.get(name, value) for name, value in defaults.items()}
+    # Otherwise `-m sft.train` would import a folder called sft from the working directory.
+    variables["PYTHONSAFEPATH"] = "1"
+    variables["TOKENIZERS_PARALLELISM"] = "true"
+    if isinstance(config, SFTConfig | EvalConfig):
+        variables["OMP_NUM_THREADS"] = str(config.cluster.threads())
+        if config.cluster.device is Device.cpu:
+            variables["DS_ACCELERATOR"] = "cpu"
+    return variables
+
+
 def child_environment(config: StageConfig) -> dict[str, str]:
-    """The environment of a stage's processes."""
+    """Return the full environment of a stage's processes on this machine."""
+    # Children find ninja and others beside this Python even if the environment is not activated.
     scripts = str(Path(sys.executable).parent)
     path = f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"
     return {**os.environ, **stage_environment(config), "PATH": path}
 
 
 def is_done(config: StageConfig, run: RunPaths) -> bool:
-    """Whether nothing is left to do; a judge may be named when the answers are there."""
+    """Return True if the stage has nothing left to do.
+
+    A finished evaluation has work again when a judge is added whose verdicts are missing.
+    """
     if isinstance(config, EvalConfig) and config.lacks_verdicts(run.eval):
         return False
     return Lives(run).state() is State.done
 
 
-def run_here(config: StageConfig, run: RunPaths, stop: Path | None = None) -> int:
-    """Do a stage's work in a child and wait for it; returns the front's exit code.
+def run_here(config: StageConfig, run: RunPaths, pipeline_stop: Path | None = None) -> int:
+    """Run a stage in a child process, wait for it, and return the exit code of the front end.
 
     Args:
-        config: of the stage.
-        run: of the stage.
-        stop: STOP file of the pipeline that the stage belongs to.
+        config: the stage's config.
+        run: the stage's run.
+        pipeline_stop: STOP file of the pipeline that the stage belongs to.
     """
     if is_done(config, run):
         print(f"{config.STAGE}: already done in {run.path}")
@@ -86,29 +119,32 @@ def run_here(config: StageConfig, run: RunPaths, stop: Path | None = None) -> in
     before = lives.count()
     command = stage_command(config, run)
     print(f"{config.STAGE}: {run.path}\n  $ {shlex.join(command)}", flush=True)
-    returned = _wait(command, child_environment(config), run, stop)
-    patience = ENDING_SECONDS if returned < 0 else 0.0
-    lives.end_killed(f"ended without a word, exit code {returned}", patience)
+    returned = _wait(command, child_environment(config), run, pipeline_stop)
+    patience = RANK_EXIT_SECONDS if returned < 0 else 0.0
+    lives.end_killed(f"exited without recording a reason, exit code {returned}", patience)
     if returned == EXIT_USER_ERROR:
-        # Whoever refused has said why.
+        # The child has already explained the mistake.
         return EXIT_USER_ERROR
     code, reason = lives.end_of(before + 1) or (EXIT_CRASH, f"exit code {returned}")
-    words = {
-        EXIT_SAVED: f"{config.STAGE}: stopped and saved ({reason}); the same command goes on",
-        EXIT_CRASH: f"{config.STAGE}: crashed ({reason}); the same command goes on from what is "
-        f"safe in {run.path}",
+    messages = {
+        EXIT_SAVED: f"{config.STAGE}: stopped and saved ({reason}); run the same command again to "
+        "continue",
+        EXIT_CRASH: f"{config.STAGE}: crashed ({reason}); run the same command again to continue "
+        f"from what is saved in {run.path}",
     }
-    if code in words:
-        print(words[code], file=sys.stderr)
+    if code in messages:
+        print(messages[code], file=sys.stderr)
     return code
 
 
-def _wait(command: list[str], environment: dict[str, str], run: RunPaths, stop: Path | None) -> int:
-    """Run a child in a session of its own, so that Ctrl-C reaches only the front.
+def _wait(
+    command: list[str], environment: dict[str, str], run: RunPaths, pipeline_stop: Path | None
+) -> int:
+    """Run a child in its own session, so that Ctrl-C reaches only the front end.
 
-    The front turns the first signal into the STOP file, which every rank sees at its next step, and
-    the third into an end by force: ranks end with their launcher. If the front itself is killed,
-    the child is asked to stop.
+    The first signal becomes the run's STOP file, which every rank sees at its next step. The third
+    kills the launcher, and the ranks end with it. If the front end itself is killed, the kernel
+    sends the child SIGTERM.
     """
     child = subprocess.Popen(
         command,
@@ -123,18 +159,21 @@ def _wait(command: list[str], environment: dict[str, str], run: RunPaths, stop: 
         received += 1
         if received == 1:
             run.stop.touch()
-            print("\nstopping at the next safe point; twice more to end at once", file=sys.stderr)
+            print(
+                "\nstopping at the next safe point; press Ctrl-C twice more to kill it",
+                file=sys.stderr,
+            )
         elif received > 2:
             os.killpg(child.pid, signal.SIGKILL)
 
-    before = {number: signal.signal(number, on_signal) for number in SIGNALS}
+    handlers = {number: signal.signal(number, on_signal) for number in SIGNALS}
     try:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return child.wait(STOP_POLL_SECONDS)
-            # Again and again: the beginning of the child's life removes an old file.
-            if received or (stop is not None and stop.exists()):
+            # Repeated, because the child removes a stale STOP file when its life begins.
+            if received or (pipeline_stop is not None and pipeline_stop.exists()):
                 run.stop.touch()
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -1,7 +1,9 @@
-"""What a job script asks of pacos, on the node where it begins. Free of torch.
+"""The calls of a job script into pacos, on the first node of the job. Free of torch.
 
 python -m launch.on_node begin STAGE KEY=VALUE… | --config RUN/config.yaml
-python -m launch.on_node end RUN CODE SAID ASKED
+python -m launch.on_node end RUN CODE STDERR REQUEST
+
+Both print shell assignments that slurm/job.sh evaluates; messages for people go to stderr.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eval.config import EvalConfig
-from launch.config import JOB_STAGES, JobConfig
-from launch.environment import stage_environment
-from launch.jobs.blame import blamed_nodes
-from launch.local import is_done
+from launch.config import JOB_STAGES, SCHEMAS, JobConfig, PipelineConfig
+from launch.jobs.submit import blamed_nodes
+from launch.local import is_done, stage_environment
+from launch.pipeline.finish import finish
+from launch.pipeline.parts import read_parts
+from pacos.configs.compose import compose_checked
 from pacos.configs.frozen import load_frozen
 from pacos.errors import (
     EXIT_CRASH,
@@ -34,41 +38,44 @@ from pacos.run_paths import RunPaths
 from sft.config import SFTConfig
 
 FRUITLESS_LIVES = 3
-"""Crashes from one and the same checkpoint after which a job does not start its run again."""
-FIRST_TO_END = re.compile(r"^srun: error: (\S+): tasks? .*$", re.MULTILINE)
-"""What srun says of a task that failed; of the others, which it ends for that, later."""
+"""Lives in a row without a new checkpoint after which a job gives up. Applies to stages that set no
+limit of their own; sft has health.fruitless_lives."""
+FAILED_TASK = re.compile(r"^srun: error: (\S+): tasks? .*$", re.MULTILINE)
+"""Message of srun about a failed task. Only the first counts: it makes srun end the other tasks,
+which are reported as failed too, later."""
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Print words that the script evaluates."""
-    what, *words = arguments
+def main(args: Sequence[str]) -> int:
+    """Answer one call of the job script and return the exit code."""
+    call, *values = args
     try:
-        if what == "begin":
-            print(begin(words[0], words[1:]))
+        if call == "begin":
+            print(begin(values[0], values[1:]))
         else:
-            run, code, said, asked = words
-            print(end(RunPaths(Path(run)), int(code), Path(said), asked))
+            run, code, stderr, request = values
+            print(end(RunPaths(Path(run)), int(code), Path(stderr), request))
     except UserError as error:
         return exit_with(error)
     return EXIT_DONE
 
 
-def begin(stage: str, words: Sequence[str]) -> str:
-    """Take up a run: one that was frozen, or that of overrides typed by hand.
+def begin(stage: str, args: Sequence[str]) -> str:
+    """Open the run of a frozen config or of overrides, and return its settings for the script.
+
+    Args:
+        stage: name of the stage.
+        args: `--config FILE`, or the overrides of a script that was submitted by hand.
 
     Raises:
-        UserError: there is no such config.
+        UserError: the config is wrong, or the run directory belongs to another run.
     """
     schema = JOB_STAGES[stage]
-    if words[:1] == ["--config"]:
-        path = Path(words[1]).absolute()
+    if args[:1] == ["--config"]:
+        path = Path(args[1]).absolute()
         config: JobConfig = load_frozen(path, schema)
         run = RunPaths(path.parent)
     else:
-        from launch.config import SCHEMAS
-        from pacos.configs.compose import compose_checked
-
-        config = compose_checked(schema, SCHEMAS, [*_allocation(schema), *words])
+        config = compose_checked(schema, SCHEMAS, [*_allocation_overrides(schema), *args])
         run = open_run(config)
         path = Lives(run).next_config()
     if is_done(config, run):
@@ -85,83 +92,82 @@ def begin(stage: str, words: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _allocation(schema: type[JobConfig]) -> list[str]:
-    """Overrides that say what Slurm gave a job that was submitted by hand."""
+def _allocation_overrides(schema: type[JobConfig]) -> list[str]:
+    """Return overrides for the nodes and GPUs that Slurm gave a job submitted by hand."""
     gpus = os.environ.get("SLURM_GPUS_ON_NODE")
-    found = ["cluster.launcher=slurm", f"cluster.nodes={os.environ['SLURM_JOB_NUM_NODES']}"]
+    overrides = ["cluster.launcher=slurm", f"cluster.nodes={os.environ['SLURM_JOB_NUM_NODES']}"]
     if schema in (SFTConfig, EvalConfig):
-        found += [f"cluster.ranks_per_node={gpus or 1}"]
-    return found
+        overrides += [f"cluster.ranks_per_node={gpus or 1}"]
+    return overrides
 
 
-def end(run: RunPaths, code: int, said: Path, asked: str) -> str:
-    """What follows a life's end.
+def end(run: RunPaths, code: int, stderr: Path, request: str) -> str:
+    """Decide whether a job runs again, after a life of its run has ended.
 
     Args:
-        run: of the job.
-        code: exit code of srun. It cannot tell a run that saved from one that crashed.
-        said: file with srun's own messages.
-        asked: `again` if Slurm is about to end the job, `end` if a person cancelled it, else empty.
+        run: the job's run.
+        code: exit code of srun. It does not tell a run that saved from one that crashed, because
+            ranks that saved exit with 0 and a launcher turns other codes into 1.
+        stderr: file with srun's own messages.
+        request: `again` if Slurm is about to end the job, `end` if it was cancelled, else empty.
 
     Returns:
-        Values of `next` (again, end), `code` (of the job) and `exclude` (nodes, with commas).
+        Assignments of `next` (again or end), `code` (the job's exit code) and `exclude` (nodes to
+        avoid, separated by commas).
     """
     lives = Lives(run)
     life = lives.of_job(job_of_this_process())
     if life is None:
-        print("pacos: the ranks did not come to the run; see above", file=sys.stderr)
-        return _decision("again" if asked == "again" else "end", code or EXIT_CRASH)
+        print("pacos: the ranks never started the run; see the messages above", file=sys.stderr)
+        return _decision("again" if request == "again" else "end", code or EXIT_CRASH)
     if lives.end_of(life) is None:
-        _record_kill(lives, said)
+        _record_kill(lives, stderr)
     code, reason = lives.end_of(life) or (EXIT_CRASH, "")
     print(f"pacos: life {life} of {run.path}: {reason}", file=sys.stderr)
     if code == EXIT_DONE:
         _finish_pipeline(RunPaths(run.path.parent))
-    if code in (EXIT_DONE, EXIT_USER_ERROR) or asked == "end":
+    if code in (EXIT_DONE, EXIT_USER_ERROR) or request == "end":
         return _decision("end", code)
-    if code == EXIT_SAVED and not asked and not reason.startswith(TIME_IS_OVER):
+    # Saved without a signal: a person touched STOP, unless the run saw its own time limit coming.
+    if code == EXIT_SAVED and not request and not reason.startswith(TIME_IS_OVER):
         return _decision("end", code)
     fruitless = lives.fruitless()
     if fruitless and len(fruitless) >= (fruitless[-1]["fruitless_lives"] or FRUITLESS_LIVES):
         print(
-            f"pacos: {len(fruitless)} lives in a row came to no new checkpoint; the job ends",
+            f"pacos: {len(fruitless)} lives in a row ended without a new checkpoint; giving up",
             file=sys.stderr,
         )
         return _decision("end", code)
     return _decision("again", code, blamed_nodes(run) if code == EXIT_CRASH else ())
 
 
-def _finish_pipeline(whole: RunPaths) -> None:
-    """Write the report of the pipeline that a run belongs to, if that was its last one."""
-    if not whole.manifest.is_file():
+def _finish_pipeline(pipeline: RunPaths) -> None:
+    """Write the report of the pipeline that a run belongs to, if this was its last part."""
+    if not pipeline.manifest.is_file():
         return
-    from launch.config import PipelineConfig
-    from launch.pipeline.finish import finish
-    from launch.pipeline.parts import read_links
-
-    lives = Lives(whole)
+    lives = Lives(pipeline)
     config = load_frozen(lives.next_config(), PipelineConfig)
-    if not all(link.is_done for link in read_links(config, whole.path)):
+    if not all(part.is_done for part in read_parts(config, pipeline.path)):
         return
     try:
         lives.begin()
         finish(lives)
     except UserError:
-        pass  # its keeper is at work, and does it
-    except Exception as error:  # noqa: BLE001 - a report must not keep a job from ending well
+        pass  # A coordinator holds the pipeline's lock and finishes it.
+    except Exception as error:  # noqa: BLE001 - a failed report must not fail the job
         lives.end(State.failed, repr(error), EXIT_CRASH)
 
 
-def _decision(next_: str, code: int, exclude: Sequence[str] = ()) -> str:
-    return f"next={next_} code={code} exclude={shlex.quote(','.join(exclude))}"
-
-
-def _record_kill(lives: Lives, said: Path) -> None:
-    """Say for a life that was killed how it ended, and on which node that began."""
-    match = FIRST_TO_END.search(said.read_text(errors="replace") if said.is_file() else "")
+def _record_kill(lives: Lives, stderr: Path) -> None:
+    """Record the end of a killed life, and the node on which it failed first."""
+    match = FAILED_TASK.search(stderr.read_text(errors="replace") if stderr.is_file() else "")
     if match:
         lives.note(node=match[1])
     lives.end(State.failed, match[0] if match else "killed", EXIT_CRASH)
+
+
+def _decision(next_step: str, code: int, exclude: Sequence[str] = ()) -> str:
+    return f"next={next_step} code={code} exclude={shlex.quote(','.join(exclude))}"
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from launch.cli import COMMANDS
 from tests.conftest import ROOT
 
 PACKAGES = ["pacos", "conf", "launch", "selfinstruct", "sft", "eval", "slurm"]
@@ -24,9 +25,9 @@ SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglo
     "module",
     [
         "launch.cli",
-        "launch.commands.stage",
+        *(f"launch.commands.{module}" for module, _ in COMMANDS.values()),
+        "launch.commands.stage_run",
         "launch.report.page",
-        "launch.commands.plan",
         "pacos.configs.compose",
         "pacos.run.open",
     ]

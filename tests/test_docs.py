@@ -1,4 +1,4 @@
-"""Commands in the documents: every option is one, every config composes, every sweep expands."""
+"""Commands in the documents: each parses, every config composes, every sweep expands."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from launch.cli import OTHERS
+from launch.cli import parse
 from launch.config import SCHEMA_OF, SCHEMAS, AnyConfig
-from launch.sweeps.search import sampled
+from launch.sweeps.search import sample_point
 from pacos.configs.compose import compose_checked
 from pacos.errors import ConfigError
 from tests.conftest import ROOT
 
 DOCUMENTS = ["README.md", "docs/cluster.md", "docs/sweeps.md", "docs/week.md"]
-OPTIONS = {"-m", "--dry-run", "--help", "--cfg", "job", "--rows", "--tokens", "--json"}
-WITH_CONFIG = {"plan": "sft", "doctor": "sft", "prefetch": "sft"}
-"""Commands that take the words of a stage, and the stage where they name none."""
+STAGE_OF_OVERRIDES = {"plan": "sft", "doctor": "sft", "prefetch": "sft"}
+"""Stage whose overrides a command takes, if its first word names no other."""
 
 
 def lines(document: Path) -> list[str]:
@@ -29,7 +28,7 @@ def lines(document: Path) -> list[str]:
 
 
 def commands(document: Path) -> list[list[str]]:
-    """The words after `pacos`, and of an sbatch script those of the stage that it runs."""
+    """The arguments of `pacos`, or of an sbatch script those of the stage that it runs."""
     found = []
     for line in lines(document):
         words = shlex.split(line.removeprefix("$ "), comments=True)
@@ -43,12 +42,13 @@ def commands(document: Path) -> list[list[str]]:
     return found
 
 
-def problems(schema: type[AnyConfig], words: Sequence[str]) -> list[str]:
-    """What is wrong with a command's words, but for files that its reader has."""
-    values = [word for word in words if "=" in word and not word.startswith("-")]
+def problems(
+    schema: type[AnyConfig], overrides: Sequence[str], *, is_sweep: bool = False
+) -> list[str]:
+    """Problems of a command's config, apart from files that only its reader has."""
     try:
-        # Of a sweep its first point: a document has to be checked in seconds.
-        compose_checked(schema, SCHEMAS, sampled(values) if "-m" in words else values)
+        # One point of a sweep is enough: a document has to be checked in seconds.
+        compose_checked(schema, SCHEMAS, sample_point(overrides) if is_sweep else overrides)
     except ConfigError as error:
         texts = [str(problem) for problem in error.problems]
         return [text for text in texts if "no such key" in text or ": no " not in text]
@@ -59,16 +59,21 @@ def problems(schema: type[AnyConfig], words: Sequence[str]) -> list[str]:
 def test_commands_in_the_documents_are_right(document: str) -> None:
     found = commands(ROOT / document)
     assert found
-    for name, *words in found:
-        if name == "--help":
+    for words in found:
+        if "--help" in words:
+            with pytest.raises(SystemExit) as ended:
+                parse(words)
+            assert ended.value.code == 0
             continue
-        stage = next((word for word in words if word in SCHEMA_OF), WITH_CONFIG.get(name, name))
-        assert name in (*SCHEMA_OF, *OTHERS, "prefetch", "sync"), name
-        unknown = [word for word in words if word.startswith("-") and word not in OPTIONS]
-        assert not unknown, (name, unknown)
-        if stage not in SCHEMA_OF or {"--help", "--rows"} & {*words}:
+        args = parse(words)
+        overrides = list(getattr(args, "overrides", []))
+        stage = STAGE_OF_OVERRIDES.get(args.command, args.command)
+        if overrides and overrides[0] in SCHEMA_OF:
+            stage, *overrides = overrides
+        if stage not in SCHEMA_OF or getattr(args, "rows", None):
             continue
-        needs_data = name in ("doctor", "prefetch") or "--cfg" in words
-        given = any(word.startswith("data.path=") for word in words)
+        needs_data = args.command in ("doctor", "prefetch") or getattr(args, "hydra_options", [])
+        given = any(override.startswith("data.path=") for override in overrides)
         extra = ["data.path=rows.jsonl"] if needs_data and stage == "sft" and not given else []
-        assert not problems(SCHEMA_OF[stage], [*words, *extra]), (name, words)
+        is_sweep = getattr(args, "multirun", False)
+        assert not problems(SCHEMA_OF[stage], [*overrides, *extra], is_sweep=is_sweep), words

@@ -1,1 +1,1 @@
-"""The commands of `pacos`, one module each."""
+"""The commands of `pacos`, one module each: `declare` its arguments, then `run` it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from launch.commands.parser import CommandParser
 from launch.config import SCHEMAS
 from launch.local import child_environment, rank_command
 from pacos.checks import FINDINGS, Finding, Findings, Outcome
@@ -55,6 +57,24 @@ ROWS = [
     },
 ]
 """Rows to check if no data is given: several turns, and text outside ASCII."""
+
+
+DETAILS = """\
+Check on this machine, in under a minute, that such a training run would be correct: packages, GPUs,
+disks, model, tokenizer, mask, stop token, attention, ranks, gradients, resume.
+
+Takes the overrides of a pacos sft command. Without data.path it checks rows of its own."""
+
+
+def declare(parser: CommandParser) -> None:
+    """Declare the arguments of the command."""
+    parser.description = DETAILS
+    parser.accept_overrides("KEY=VALUE…")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the checks and return the exit code."""
+    return run_doctor(args.overrides)
 
 
 def run_doctor(overrides: Sequence[str]) -> int:

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Sequence
 from typing import Any
 
+from launch.commands.parser import CommandParser, positive
 from launch.config import SCHEMAS
 from launch.plan.estimate import Estimate
 from launch.plan.forecast import Forecast
 from launch.plan.recommend import overrides_between
 from launch.plan.table import show, zero_label
 from pacos.configs.compose import compose_with_problems
-from pacos.errors import EXIT_DONE, ConfigError, UserError
+from pacos.errors import EXIT_DONE, ConfigError
 from sft.config import SFTConfig
 from sft.estimate.data_size import data_size
 
-USAGE = """\
-usage: pacos plan KEY=VALUE… [--rows N] [--tokens N] [--json]
-
+DETAILS = """\
 Takes the overrides of pacos sft and estimates, in a second and without a GPU: the memory of each
 GPU and host and the disk space; whether it fits, for every ZeRO stage and offload; the best
 strategy and why; network against compute; tokens per second, MFU, hours, GPU-hours and cost;
 compute-optimal tokens; the fewest GPUs that would do.
-
-  --rows N     rows of an epoch, if data.path does not exist yet or should not be read
-  --tokens N   mean tokens of a row, likewise
-  --json       the same as one JSON object, in bytes and seconds
 
 Describe the GPUs with cluster.gpu, cluster.gpu_memory_gib, cluster.network_gbps and
 cluster.gpu_hour_usd. pacos sft refuses a run that cannot fit; cluster.must_fit=false starts it."""
@@ -42,44 +37,41 @@ MAY_BE_WRONG = (
 """Keys whose problems do not prevent a plan; it lists them instead."""
 
 
-def run_plan(arguments: Sequence[str]) -> int:
-    """Run `pacos plan` with its command-line arguments; return the exit code.
+def declare(parser: CommandParser) -> None:
+    """Declare the arguments of the command."""
+    parser.description = DETAILS
+    parser.accept_overrides()
+    parser.add_argument(
+        "--rows",
+        type=positive,
+        metavar="N",
+        help="rows of an epoch, if data.path does not exist yet or should not be read",
+    )
+    parser.add_argument(
+        "--tokens", type=positive, metavar="N", help="mean tokens of a row, likewise"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="the same as one JSON object, in bytes and seconds"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan the training run that a command line describes; return the exit code.
 
     Raises:
         UserError: the config is too wrong to plan for.
     """
-    options, overrides = _parse(arguments)
-    config, problems = compose_with_problems(SFTConfig, SCHEMAS, overrides)
+    config, problems = compose_with_problems(SFTConfig, SCHEMAS, args.overrides)
     blocking = [problem for problem in problems if problem.key not in MAY_BE_WRONG]
     if blocking:
         raise ConfigError(blocking)
-    size = data_size(config.data, options.get("--rows"), options.get("--tokens"))
+    size = data_size(config.data, args.rows, args.tokens)
     forecast = Forecast.of(config, size, problems)
-    if "--json" in options:
+    if args.json:
         print(json.dumps(as_json(forecast), indent=2))
     else:
         show(forecast)
     return EXIT_DONE
-
-
-def _parse(arguments: Sequence[str]) -> tuple[dict[str, int], list[str]]:
-    """Return options with their numbers, and the overrides."""
-    options: dict[str, int] = {}
-    overrides = []
-    remaining = iter(arguments)
-    for argument in remaining:
-        if argument == "--json":
-            options[argument] = 1
-        elif argument in ("--rows", "--tokens"):
-            number = next(remaining, "")
-            if not number.isdigit() or int(number) < 1:
-                raise UserError(f"{argument} {number}: takes a number of at least 1")
-            options[argument] = int(number)
-        elif argument.startswith("-"):
-            raise UserError(f"{argument}: no such option of pacos plan; see pacos plan --help")
-        else:
-            overrides.append(argument)
-    return options, overrides
 
 
 def as_json(forecast: Forecast) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""`pacos prefetch`: what a config names on the hub, downloaded where there is a network."""
+"""`pacos prefetch`: download what a config names on the hub, where there is a network."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -11,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from eval.config import EvalConfig
-from launch.config import SCHEMA_OF, SCHEMAS, AnyConfig, JobConfig, PipelineConfig
+from launch.commands.parser import CommandParser
+from launch.config import SCHEMA_OF, SCHEMAS, JobConfig, PipelineConfig
 from launch.local import child_environment
 from pacos.configs.compose import compose_with_problems
 from pacos.configs.frozen import freeze, load_frozen
@@ -25,89 +27,106 @@ from pacos.run_paths import RunPaths
 from sft.config import SFTConfig
 from sft.configs.compute import Attention
 
-USAGE = """\
-usage: pacos prefetch [sft|eval|selfinstruct|pipeline] KEY=VALUE…   with the words of that command
-       pacos prefetch RUN                                        what a run names
+DETAILS = """\
+Download from the Hugging Face hub, on a machine with a network, what a config names: weights,
+tokenizers, data sets, data of benchmarks, and the kernels of attention=kernels.
 
-Downloads, on a machine with a network, what the config names on the Hugging Face hub: weights,
-tokenizers, data sets, data of the evaluation's tasks, kernels of attention=kernels. It says sizes
-first, looks at the disk, takes what an earlier try has left, and explains models whose licence has
-to be accepted. Jobs on nodes without a network find all in the cache, which they must see: HF_HOME,
-with HF_HUB_OFFLINE=1 they do not even ask."""
+Takes the overrides of the command that will need them (sft unless another is named first), or a
+run. It prints sizes and checks the disk first, resumes broken downloads, and explains models whose
+licence has to be accepted. Jobs on nodes without a network then find everything in the cache, which
+HF_HOME must place on a file system that they see. HF_HUB_OFFLINE=1 keeps them from trying the
+network first."""
 
-OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
-"""A site sets them for jobs; they do not count for whoever wants to download."""
+OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
+"""Variables that sites set for jobs. They are ignored here, where downloading is the purpose."""
 
-MODELS = ("model.path", "generator.model")
-LATER = ("data.path", "target", "baseline")
-"""Keys whose values may name something on the hub, or what other commands will have made."""
+MODEL_KEYS = ("model.path", "generator.model")
+"""Keys whose values name a model on the hub and must be right."""
+OPTIONAL_KEYS = ("data.path", "target", "baseline")
+"""Keys whose values may name something on the hub, or what another command will still create."""
 
-ARROW = 2
-"""Copies of a data set: as it is downloaded, and as the library datasets keeps it."""
+DATASET_COPIES = 2
+"""Copies of a data set on disk: the downloaded files, and Arrow files that `datasets` makes."""
 
 
-def run_prefetch(arguments: Sequence[str]) -> int:
-    """Download what a config names; returns the exit code.
+def declare(parser: CommandParser) -> None:
+    """Declare the arguments of the command."""
+    parser.description = DETAILS
+    parser.accept_overrides(f"[{'|'.join(SCHEMA_OF)}] KEY=VALUE… | RUN")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Download what a config names and return the exit code.
 
     Raises:
         UserError: the config cannot be read, or the disk is too small.
     """
-    configs = _configs(arguments)
-    for name in OFFLINE:
+    configs = _configs(args.overrides)
+    for name in OFFLINE_VARIABLES:
         os.environ.pop(name, None)
-    wanted = list(dict.fromkeys(one for config in configs for one in repositories(config)))
+    wanted = list(dict.fromkeys(item for config in configs for item in repositories(config)))
     problems: list[str] = []
-    there = _announced(wanted, problems)
-    for repository in there:
+    available = _announce(wanted, problems)
+    for repository in available:
         if repository.kind == "model":
             print(f"{repository.name}: {fetch(repository)}", flush=True)
     for program, part in [pair for config in configs for pair in _programs(config)]:
-        data = {one for one in repositories(part) if one.kind == "dataset"}
-        if data <= set(there):
+        datasets = {item for item in repositories(part) if item.kind == "dataset"}
+        if datasets <= set(available):
             problems += _run(program, part)
     for problem in problems:
         print(f"pacos: {problem}", file=sys.stderr)
     return EXIT_USER_ERROR if problems else EXIT_DONE
 
 
-def _configs(arguments: Sequence[str]) -> list[JobConfig]:
-    """The configs of the stages that a command line means; data may be wrong or missing in them."""
-    if len(arguments) == 1 and RunPaths(Path(arguments[0])).manifest.is_file():
-        run = RunPaths(Path(arguments[0]))
+def _configs(args: Sequence[str]) -> list[JobConfig]:
+    """Return the configs of the stages that a command line is about.
+
+    Their data may be missing: another command may create it before the stage runs.
+    """
+    if len(args) == 1 and RunPaths(Path(args[0])).manifest.is_file():
+        run = RunPaths(Path(args[0]))
         config: AnyConfig = load_frozen(run.config, SCHEMA_OF[read_json(run.manifest)["stage"]])
     else:
-        first = arguments[0] if arguments else ""
+        first = args[0] if args else ""
         stage = first if first in SCHEMA_OF else SFTConfig.STAGE
-        words = arguments[1:] if first in SCHEMA_OF else arguments
-        wrong = [word for word in words if "=" not in word]
-        if wrong or not words:
-            shown = f"{wrong[0]}: neither a run nor KEY=VALUE\n" if wrong else ""
-            raise UserError(f"{shown}{USAGE}")
-        config, problems = compose_with_problems(SCHEMA_OF[stage], SCHEMAS, words)
-        typed = {word.partition("=")[0] for word in words}
-        hindering = [one for one in problems if one.key in typed & set(MODELS)]
-        if hindering:
-            raise ConfigError(hindering)
+        overrides = args[1:] if first in SCHEMA_OF else args
+        _refuse_other_words(overrides)
+        config, problems = compose_with_problems(SCHEMA_OF[stage], SCHEMAS, overrides)
+        typed = {override.partition("=")[0] for override in overrides}
+        blocking = [problem for problem in problems if problem.key in typed & set(MODEL_KEYS)]
+        if blocking:
+            raise ConfigError(blocking)
         for problem in problems:
-            if problem.key in typed & set(LATER):
-                print(f"{problem.key} = {problem.value}: not here, and not on the hub")
+            if problem.key in typed & set(OPTIONAL_KEYS):
+                print(f"{problem.key} = {problem.value}: not on this machine and not on the hub")
     if isinstance(config, PipelineConfig):
         return list(config.stages(Path(config.run.root)))
     return [config]
 
 
+def _refuse_other_words(overrides: Sequence[str]) -> None:
+    see = "pacos prefetch --help shows the usage"
+    for override in overrides:
+        if "=" not in override:
+            raise UserError(f"{override}: neither a run nor KEY=VALUE; {see}")
+    if not overrides:
+        raise UserError(f"pacos prefetch: give the overrides of a command, or a run; {see}")
+
+
 def repositories(config: JobConfig) -> Iterator[Repository]:
-    """What a config names on the hub, but for the data of the evaluation's tasks."""
+    """Yield what a config names on the hub, apart from the data of benchmarks."""
     if isinstance(config, SFTConfig):
         if _on_hub(config.model.path):
-            drawn = config.model.init is Init.random
-            patterns = TOKENIZER_FILES if drawn else (*TOKENIZER_FILES, *WEIGHT_FILES)
+            is_random = config.model.init is Init.random
+            patterns = TOKENIZER_FILES if is_random else (*TOKENIZER_FILES, *WEIGHT_FILES)
             yield Repository("model.path", config.model.path, config.model.revision, patterns)
         for number, path in enumerate(config.data.weights()):
-            location = _location(path)
-            if location is not None:
+            dataset = _hub_dataset(path)
+            if dataset is not None:
+                # The first path is data.path, the others are those of data.mix.
                 key = "data.mix" if number else "data.path"
-                name, revision = location
+                name, revision = dataset
                 yield Repository(key, name, revision, DATA_FILES, "dataset")
     elif isinstance(config, EvalConfig):
         for path in config.models().values():
@@ -121,8 +140,8 @@ def _on_hub(path: str) -> bool:
     return bool(path) and not path.startswith(EMBEDDED) and not looks_local(path)
 
 
-def _location(path: str) -> tuple[str, str | None] | None:
-    """Id and revision of a data set of the hub; None for others, and for what is not there."""
+def _hub_dataset(path: str) -> tuple[str, str | None] | None:
+    """Return id and revision of a data set on the hub; None for local data and missing paths."""
     try:
         location = locate(path)
     except UserError:
@@ -130,13 +149,17 @@ def _location(path: str) -> tuple[str, str | None] | None:
     return (str(location.path), location.revision) if location.kind is Kind.hub else None
 
 
-def _announced(wanted: Sequence[Repository], problems: list[str]) -> list[Repository]:
-    """Say what will be downloaded; what cannot be had is put among the problems.
+def _announce(wanted: Sequence[Repository], problems: list[str]) -> list[Repository]:
+    """Print what will be downloaded and return the repositories that can be.
+
+    Args:
+        wanted: what the configs name.
+        problems: gets a message for each repository that cannot be downloaded.
 
     Raises:
-        UserError: the disk has no room for it.
+        UserError: the disk has too little space.
     """
-    there, needed = [], 0
+    available, needed = [], 0
     for repository in wanted:
         try:
             files = files_of(repository)
@@ -145,10 +168,11 @@ def _announced(wanted: Sequence[Repository], problems: list[str]) -> list[Reposi
             continue
         missing = [file for file in files if file.will_download]
         size = sum(file.file_size or 0 for file in missing)
-        needed += size * (ARROW if repository.kind == "dataset" else 1)
-        left = f"{len(missing)} to download, {_gb(size)}" if missing else "all of them here"
+        needed += size * (DATASET_COPIES if repository.kind == "dataset" else 1)
+        left = f"{len(missing)} to download, {_gb(size)}" if missing else "all of them in the cache"
         print(f"{repository.name} ({repository.key}): {len(files)} files, {left}", flush=True)
-        there.append(repository)
+        available.append(repository)
+    # Deferred, because the package resolves HF_HOME when it is imported.
     from huggingface_hub.constants import HF_HUB_CACHE
 
     cache = Path(HF_HUB_CACHE)
@@ -156,16 +180,16 @@ def _announced(wanted: Sequence[Repository], problems: list[str]) -> list[Reposi
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
-            f"HF_HOME: {_gb(needed)} are to be downloaded, and {folder} has {_gb(free)} free; set "
-            "HF_HOME to a folder on a larger disk, the same for the jobs"
+            f"HF_HOME: the download needs {_gb(needed)}, and {folder} has {_gb(free)} free; set "
+            "HF_HOME to a folder on a larger disk, for the jobs as well"
         )
-    return there
+    return available
 
 
 def _programs(config: JobConfig) -> Iterator[tuple[str, JobConfig]]:
-    """The programs that download what only other libraries can, each with its config."""
+    """Yield the stage programs that download what only heavy libraries can, with their configs."""
     if isinstance(config, SFTConfig):
-        has_data = any(one.kind == "dataset" for one in repositories(config))
+        has_data = any(item.kind == "dataset" for item in repositories(config))
         if has_data or config.attention is Attention.kernels:
             yield "sft.prefetch", config
         if config.inloop.suite is not None:
@@ -175,7 +199,7 @@ def _programs(config: JobConfig) -> Iterator[tuple[str, JobConfig]]:
 
 
 def _run(program: str, config: JobConfig) -> list[str]:
-    """Run a program of a stage; returns what it could not do."""
+    """Run a download program and return its problems."""
     with tempfile.TemporaryDirectory(prefix="pacos-prefetch-") as folder:
         file = Path(folder) / "config.yaml"
         freeze(config, file)
@@ -188,8 +212,8 @@ def _run(program: str, config: JobConfig) -> list[str]:
         )
     if done.returncode == EXIT_DONE:
         return []
-    said = [line.removeprefix("pacos: ") for line in done.stderr.splitlines() if line.strip()]
-    return ["\n".join(said) if done.returncode == EXIT_USER_ERROR else f"{program}: {said[-1:]}"]
+    lines = [line.removeprefix("pacos: ") for line in done.stderr.splitlines() if line.strip()]
+    return ["\n".join(lines) if done.returncode == EXIT_USER_ERROR else f"{program}: {lines[-1:]}"]
 
 
 def _gb(size: float) -> str:

@@ -1,77 +1,93 @@
-"""From a command line to a checked config to a run: one Hydra process in front."""
+"""The commands `pacos selfinstruct`, `sft`, `eval` and `pipeline`: arguments and help."""
 
 from __future__ import annotations
 
-import sys
+import argparse
+import os
 from collections.abc import Sequence
+from functools import partial
 
-import hydra
-from omegaconf import DictConfig
+from launch.commands.parser import CommandParser
+from launch.commands.stage_help import stage_help
+from pacos.errors import UserError
+from pacos.rank import is_rank
+from pacos.terminal import outlive_terminal
 
-from launch.config import SCHEMA_OF, SCHEMAS, AnyConfig
-from launch.dispatch import dispatch
-from launch.dry_run import show, show_points
-from launch.plan.fit import compose_fitting, refuse_if_too_large
-from launch.sweep import expand
-from launch.sweeps.runs import begin_sweep
-from launch.sweeps.search import is_search, search
-from pacos.configs.compose import check, register
-from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, UserError
-
-DRY_RUN = "--dry-run"
-MULTIRUN = ("-m", "--multirun")
-
-NO_OUTPUT = (
-    "hydra.run.dir=.",
-    "hydra.output_subdir=null",
-    "hydra/job_logging=none",
-    "hydra/hydra_logging=none",
-)
-"""Runs keep their own config. Ahead of the user's words, so that these win."""
+RANK_PROGRAMS = {"selfinstruct": "selfinstruct.run", "sft": "sft.train", "eval": "eval.run"}
+"""Program that a launcher starts for each stage."""
 
 
-def run_stage(name: str, arguments: Sequence[str]) -> int:
-    """Run one command line of a stage: overrides alone, or with options.
+def declare(parser: CommandParser) -> None:
+    """Declare the arguments of a stage's command."""
+    parser.accept_overrides()
+    parser.more_help = partial(stage_help, parser.prog.split()[-1])
+    parser.add_argument(
+        "-m", "--multirun", action="store_true", help="run a sweep over KEY=A,B, or search=optuna"
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print config, job script and command, and start nothing",
+    )
+    group = parser.add_argument_group("options of Hydra")
+    option = partial(group.add_argument, action=_PassToHydra, dest="hydra_options", default=[])
+    option(
+        *("-c", "--cfg"),
+        choices=("job", "hydra", "all"),
+        help="print the composed config and exit; job is the config of the run",
+    )
+    option("--resolve", nargs=0, help="with --cfg: resolve interpolations")
+    option("-p", "--package", metavar="KEY", help="with --cfg: print the part below KEY only")
+    option("-cd", "--config-dir", metavar="FOLDER", help="also look for config files in FOLDER")
+    option(
+        *("-i", "--info"),
+        nargs="?",
+        const="all",
+        metavar="TOPIC",
+        choices=("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+        help="print how the config is composed and exit: all (default), config, defaults, "
+        "defaults-tree, plugins or searchpath",
+    )
+
+
+class _PassToHydra(argparse.Action):
+    """Collects an option with its value, in the order typed, for Hydra's own parser."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[object] | None,
+        option_string: str | None = None,
+    ) -> None:
+        value = [values] if isinstance(values, str) else []
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), option_string, *value])
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run or submit what the command line asks for and return the exit code.
 
     Raises:
-        UserError: what it asks for cannot be.
+        UserError: the config or the combination of options is wrong, or nothing could be started.
     """
-    schema = SCHEMA_OF[name]
-    options = [word for word in arguments if word.startswith("-")]
-    words = [word for word in arguments if not word.startswith("-")]
-    is_dry, is_sweep = DRY_RUN in options, any(option in MULTIRUN for option in options)
-    others = [option for option in options if option not in (DRY_RUN, *MULTIRUN)]
-    if others:
-        if is_dry or is_sweep:
-            raise UserError(f"{others[0]} does not go together with {DRY_RUN} or -m")
-        return _run_hydra(schema, arguments)
-    if is_sweep and is_search(words):
-        if is_dry:
-            raise UserError(f"{DRY_RUN}: a search has no points yet; leave out search=…")
-        return search(schema, words)
-    if is_sweep:
-        points = expand(schema, words)
-        return show_points(points) if is_dry else begin_sweep(points)
-    config = compose_fitting(schema, words)
-    return show(config) if is_dry else dispatch(config)
+    _refuse_ranks(args.command)
+    outlive_terminal()
+    # Imports Hydra and most of this package, which `--help` must not wait for.
+    from launch.commands.stage_run import run_stage, run_with_hydra
+
+    if args.hydra_options:
+        if args.dry_run or args.multirun:
+            raise UserError(f"{args.hydra_options[0]} cannot be combined with --dry-run or -m")
+        return run_with_hydra(args.command, args.hydra_options, args.overrides)
+    return run_stage(args.command, args.overrides, is_sweep=args.multirun, is_dry_run=args.dry_run)
 
 
-def _run_hydra(schema: type[AnyConfig], arguments: Sequence[str]) -> int:
-    """Let Hydra take `--cfg job` and its other options; its job comes back to `dispatch`."""
-    register(SCHEMAS)
-    codes: list[int] = []
-
-    def job(composed: DictConfig) -> None:
-        try:
-            config = check(composed, schema)
-            refuse_if_too_large(config)
-            codes.append(dispatch(config))
-        except UserError as error:
-            print(f"pacos: {error}", file=sys.stderr)
-            codes.append(EXIT_USER_ERROR)
-
-    overrides = [word for word in arguments if "=" in word and not word.startswith("-")]
-    options = [word for word in arguments if word not in overrides]
-    sys.argv = [f"pacos {schema.STAGE}", *options, *NO_OUTPUT, *overrides]
-    hydra.main(version_base="1.3", config_path="pkg://conf", config_name=schema.STAGE)(job)()
-    return max(codes, default=EXIT_DONE)
+def _refuse_ranks(stage: str) -> None:
+    """Refuse to run as a rank: the front end starts ranks, so each would start a whole job."""
+    if is_rank():
+        raise UserError(
+            f"pacos {stage}: a launcher started this as rank {os.environ['RANK']}, but the front "
+            f"end starts ranks itself; type pacos {stage} without a launcher, or launch the rank "
+            f"program: accelerate launch … -m {RANK_PROGRAMS.get(stage, 'selfinstruct.run')} "
+            "KEY=VALUE…"
+        )

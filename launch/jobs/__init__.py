@@ -1,1 +1,1 @@
-"""Runs as jobs of Slurm: scripts, submission, what follows a life, chains of jobs."""
+"""Runs as Slurm jobs: job scripts, submission and the queue."""

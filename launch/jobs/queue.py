@@ -1,72 +1,76 @@
-"""What Slurm says of this user's jobs and of its partitions."""
+"""Queries to Slurm: this user's jobs and the cluster's partitions."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pacos.run_paths import RunPaths
 
-PATIENCE_SECONDS = 120
-"""For an answer of Slurm's controller."""
+TIMEOUT_SECONDS = 120
+"""Limit on one Slurm command. sbatch itself waits and retries while the controller is busy."""
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A job, or a task of an array, that has not ended."""
+class QueuedJob:
+    """A job, or one task of a job array, that has not ended."""
 
     id: str
     state: str
-    """Slurm's word, such as PENDING or RUNNING."""
+    """State as squeue prints it, such as PENDING or RUNNING."""
     reason: str
-    """Why it waits; `None` where it does not."""
+    """Reason for waiting as squeue prints it; `None` for a job that runs."""
 
     def __str__(self) -> str:
         reason = "" if self.reason in ("", "None") else f", {self.reason}"
         return f"job {self.id} ({self.state}{reason})"
 
 
-def jobs() -> dict[str, Job] | None:
-    """This user's jobs by id; None where no Slurm answers."""
-    said = ask("squeue", "--me", "--noheader", "--array", "--format=%i|%T|%r")
-    if said is None:
+Jobs = Mapping[str, QueuedJob]
+"""Jobs that have not ended, by id."""
+
+
+def read_queue() -> Jobs | None:
+    """Return this user's jobs by id, or None if Slurm does not answer."""
+    output = slurm_output("squeue", "--me", "--noheader", "--array", "--format=%i|%T|%r")
+    if output is None:
         return None
-    found = [Job(*line.split("|", 2)) for line in said.splitlines()]
-    return {job.id: job for job in found}
+    jobs = [QueuedJob(*line.split("|", 2)) for line in output.splitlines()]
+    return {job.id: job for job in jobs}
 
 
-def job_of(run: RunPaths) -> Job | None:
-    """The job that is to do the run's work, if Slurm has one that has not ended."""
+def job_of(run: RunPaths) -> QueuedJob | None:
+    """Return the run's job if it is still queued or running."""
     if not run.job_id.is_file():
         return None
-    return (jobs() or {}).get(run.job_id.read_text().strip())
+    return (read_queue() or {}).get(run.job_id.read_text().strip())
 
 
-def partitions() -> str:
-    """What there is to submit to, in words; empty where no Slurm answers."""
-    said = ask("sinfo", "--noheader", "--format=%R: %D nodes of %c CPUs, %G, %m MB") or ""
-    return "; ".join(dict.fromkeys(said.split("\n"))).strip("; ")
+def describe_partitions() -> str:
+    """Return a line on the partitions and their nodes, for error messages; empty without Slurm."""
+    output = slurm_output("sinfo", "--noheader", "--format=%R: %D nodes of %c CPUs, %G, %m MB")
+    return "; ".join(dict.fromkeys((output or "").split("\n"))).strip("; ")
 
 
-def ask(*words: str) -> str | None:
-    """The output of a command of Slurm; None where it has none to give."""
+def slurm_output(*command: str) -> str | None:
+    """Return the standard output of a Slurm command, or None if it failed or is missing."""
     try:
-        done = run_command(words)
+        done = run_slurm(command)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
 
 
-def run_command(
-    words: Sequence[str], environment: dict[str, str] | None = None
+def run_slurm(
+    command: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of Slurm, whatever comes of it."""
+    """Run a Slurm command and return its result, whatever the exit code."""
     return subprocess.run(
-        words,
+        command,
         env=environment,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_SECONDS,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )

@@ -1,4 +1,4 @@
-"""The job script of a run: one of slurm/, with its options, its config and the text of job.sh."""
+"""Job scripts of runs: the stage's script in slurm/ with options, config and job.sh filled in."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from launch.config import JobConfig
 from pacos.configs.shared import Device
 
 SCRIPTS = Path(str(files("slurm")))
-"""Where the static scripts are installed."""
+"""Folder of the installed slurm/ scripts."""
 
 
 def job_options(config: JobConfig) -> list[str]:
-    """The options of sbatch that a config sets, without those that are about its files."""
+    """Return the sbatch options that a config sets, apart from job name and file paths."""
     cluster = config.cluster
     values: dict[str, object] = {
         "nodes": cluster.nodes,
+        # One task a node: it launches that node's ranks.
         "ntasks-per-node": 1,
         "gpus-per-node": None if cluster.device is Device.cpu else cluster.ranks_per_node,
-        # Of this machine's cores, which null means, the nodes know nothing.
+        # Null means this machine's core count, which says nothing about the compute nodes.
         "cpus-per-task": cluster.threads_per_rank
         and cluster.ranks_per_node * cluster.threads_per_rank,
         "mem": cluster.memory,
         "time": cluster.time_limit,
+        # B: signal only the batch shell; job.sh turns USR1 into the STOP file.
         "signal": f"B:USR1@{cluster.grace_seconds}",
         "partition": cluster.partition,
         "account": cluster.account,
@@ -34,17 +36,17 @@ def job_options(config: JobConfig) -> list[str]:
         "exclude": ",".join(cluster.exclude) or None,
         "open-mode": "append",
     }
-    given = [f"--{name}={value}" for name, value in values.items() if value is not None]
-    return [*given, "--requeue", *cluster.options]
+    options = [f"--{name}={value}" for name, value in values.items() if value is not None]
+    return [*options, "--requeue", *cluster.options]
 
 
 def render(stage: str, options: Sequence[str], configs: Path | Mapping[int, Path]) -> str:
-    """A whole job script, that a person can read and submit.
+    """Return a complete job script that a person can read and submit by hand.
 
     Args:
-        stage: whose script it is made from.
-        options: of sbatch; later ones win.
-        configs: the frozen config, or that of each task of an array.
+        stage: the stage whose slurm/STAGE.sbatch the script is made from.
+        options: options of sbatch; of repeated ones the last wins.
+        configs: the frozen config, or one config for each task of a job array.
     """
     text = (SCRIPTS / f"{stage}.sbatch").read_text(encoding="utf-8")
     _, _, program = text.partition("\nbegin ")
@@ -52,12 +54,12 @@ def render(stage: str, options: Sequence[str], configs: Path | Mapping[int, Path
     lines += [f'#SBATCH "{option}"' if " " in option else f"#SBATCH {option}" for option in options]
     lines += ["", f"here={shlex.quote(str(SCRIPTS))}"]
     lines += [f"PACOS_VENV=${{PACOS_VENV:-{shlex.quote(sys.prefix)}}}", ""]
-    lines += [*_config_words(configs), ""]
+    lines += [*_set_arguments(configs), ""]
     lines += (SCRIPTS / "job.sh").read_text(encoding="utf-8").splitlines()[1:]
     return "\n".join([*lines, "", f"begin {program}"])
 
 
-def _config_words(configs: Path | Mapping[int, Path]) -> Sequence[str]:
+def _set_arguments(configs: Path | Mapping[int, Path]) -> Sequence[str]:
     if isinstance(configs, Path):
         return [f"set -- --config {shlex.quote(str(configs))}"]
     return [

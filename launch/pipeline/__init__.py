@@ -1,1 +1,1 @@
-"""The three stages in a row, on this machine or as a chain of Slurm jobs."""
+"""The three stages in sequence, on this machine or as a chain of Slurm jobs."""

@@ -1,4 +1,4 @@
-"""The parts of a pipeline in order, and where each is done."""
+"""The parts of a pipeline in order, each with the place where it runs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ from pacos.run_paths import RunPaths
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """One part: a run, or what of an evaluation needs the models, or what of it needs the judge."""
+class PipelinePart:
+    """One stage of a pipeline, or one half of its evaluation.
+
+    An evaluation is split in two if its models and its judge run in different places: compute
+    nodes often have GPUs and no internet, and login nodes the reverse.
+    """
 
     name: str
-    """As in `where`."""
+    """Name of its key in `where`."""
     config: JobConfig
-    judged_later: bool = False
-    """Whether it ends with the answers, and another one asks the judge about them."""
+    answers_only: bool = False
+    """True for an evaluation whose answers a later part has judged."""
 
     @property
     def is_job(self) -> bool:
@@ -30,48 +34,57 @@ class Link:
 
     @property
     def run(self) -> RunPaths:
-        """The run that it works on."""
+        """The run it works on. Both halves of an evaluation share one."""
         return RunPaths(Path(self.config.run.root) / str(self.config.run.name))
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing of it is left to do."""
-        if self.judged_later:
+        """True if nothing is left to do."""
+        if self.answers_only:
             assert isinstance(self.config, EvalConfig)
             return not self.config.lacks_answers(self.run.eval)
         return is_done(self.config, self.run)
 
 
-def read_links(config: PipelineConfig, run: Path) -> list[Link]:
-    """The parts of a pipeline whose directory is `run`."""
+def read_parts(config: PipelineConfig, run: Path) -> list[PipelinePart]:
+    """Return the parts of the pipeline whose run directory is `run`, in order."""
     generation, training, evaluation = config.stages(run)
     where = config.where
-    teacher = generation.generator
-    is_elsewhere = teacher.endpoint is not None and teacher.serve is None
-    api = Where.login if is_elsewhere else None
-    links = [
-        _link("selfinstruct", generation, where.selfinstruct or api),
-        _link("sft", training, where.sft),
+    generator = generation.generator
+    is_remote_api = generator.endpoint is not None and generator.serve is None
+    parts = [
+        _place(
+            "selfinstruct",
+            generation,
+            where.selfinstruct or (Where.login if is_remote_api else None),
+        ),
+        _place("sft", training, where.sft),
     ]
-    whole, judge = _link("eval", evaluation, where.eval), where.judge or Where.login
-    if evaluation.judge.endpoint is None or whole.is_job is (judge is Where.job):
-        return [*links, whole]
+    evaluating = _place("eval", evaluation, where.eval)
+    judge = where.judge or Where.login
+    if evaluation.judge.endpoint is None or evaluating.is_job is (judge is Where.job):
+        return [*parts, evaluating]
     unjudged = dataclasses.replace(evaluation, judge=JudgeConfig())
-    # One process, whatever the models need.
-    alone = dataclasses.replace(evaluation.cluster, nodes=1, ranks_per_node=1, device=Device.cpu)
-    judging = dataclasses.replace(evaluation, cluster=alone)
+    # Judging is one process that sends requests, whatever hardware the models need.
+    one_process = dataclasses.replace(
+        evaluation.cluster, nodes=1, ranks_per_node=1, device=Device.cpu
+    )
+    judging = dataclasses.replace(evaluation, cluster=one_process)
     return [
-        *links,
-        _link("eval", unjudged, where.eval, judged_later=True),
-        _link("judge", judging, judge),
+        *parts,
+        _place("eval", unjudged, where.eval, answers_only=True),
+        _place("judge", judging, judge),
     ]
 
 
-def _link(name: str, config: JobConfig, where: Where | None, *, judged_later: bool = False) -> Link:
+def _place(
+    name: str, config: JobConfig, where: Where | None, *, answers_only: bool = False
+) -> PipelinePart:
+    """Return a part whose launcher follows `where`; None keeps the stage's own launcher."""
     launchers = {
         Where.login: Launcher.local,
         Where.job: Launcher.slurm,
         None: config.cluster.launcher,
     }
     cluster = dataclasses.replace(config.cluster, launcher=launchers[where])
-    return Link(name, dataclasses.replace(config, cluster=cluster), judged_later)
+    return PipelinePart(name, dataclasses.replace(config, cluster=cluster), answers_only)

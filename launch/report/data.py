@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.report.charts import Curve, Figure, curve_chart, length_chart, similarity_chart
-from launch.status.facts import StageFacts, flat_texts
+from launch.report.stages import StageFacts, flat_texts
 from pacos.files import read_json, read_jsonl
 from pacos.llm.ledger import HEAD, Spent
 from pacos.run_paths import DataPaths

@@ -17,8 +17,8 @@ from launch.config import PipelineConfig
 from launch.report.data import Data, read_data
 from launch.report.provenance import Provenance, read_provenance
 from launch.report.results import NLL, Results, read_results
+from launch.report.stages import StageFacts, read_stages
 from launch.report.training import Training, read_training
-from launch.status.facts import StageFacts, read_stages
 from pacos.files import atomic_write
 from pacos.run_paths import RunPaths
 from pacos.text.duration import duration
@@ -114,10 +114,10 @@ def read_page(run: Path) -> Page:
 
 def render(page: Page) -> str:
     """The page as HTML. Everything that was generated, or came from a file, is escaped."""
-    return template("page.html.j2", moment, duration, signed, breakable).render(page=page)
+    return load_template("page.html.j2", moment, duration, signed, breakable).render(page=page)
 
 
-def template(name: str, *filters: Callable[..., str]) -> Template:
+def load_template(name: str, *filters: Callable[..., str]) -> Template:
     """A template of this package, which may use filters under the names of these functions."""
     environment = Environment(
         loader=FunctionLoader(_template_text),

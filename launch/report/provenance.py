@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch.status.facts import StageFacts, flat_texts
+from launch.report.stages import StageFacts, flat_texts
 from pacos.run_paths import DataPaths
 
 SHOWN_APART = ("stage", "created", "inputs", "lineage")

@@ -10,7 +10,7 @@ from typing import Any
 
 from eval.config import HELDOUT
 from launch.report.judge import JudgeFacts, read_judge, read_scores
-from launch.status.facts import StageFacts
+from launch.report.stages import StageFacts
 from pacos.files import read_json, read_jsonl
 from pacos.run_paths import EvalPaths
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from launch.report.charts import Curve, Figure, curve_chart, smoothing_width
-from launch.status.facts import StageFacts
+from launch.report.stages import StageFacts
 from pacos.files import read_jsonl
 from pacos.tracking import metrics
 

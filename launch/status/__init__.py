@@ -1,1 +1,1 @@
-"""State of runs and sweeps."""
+"""State of runs, from their own files and from Slurm's queue."""

@@ -1,1 +1,1 @@
-"""Many runs of one command: the points of a multirun, and searches."""
+"""Sweeps: many runs from one command, over listed points or points that a search proposes."""

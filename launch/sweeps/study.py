@@ -6,24 +6,26 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from launch.sweep import Sweep, short
+from launch.sweeps.folder import Sweep
+from launch.sweeps.table import shorten_number
 from pacos.errors import UserError
 
 if TYPE_CHECKING:
     import optuna
 
-CUT = "cut"
-"""Attribute of a study: numbers of the trials whose process ended before they did."""
+INTERRUPTED = "cut"
+"""Attribute of the study that lists the trials whose process ended before they did. The value is
+stored in the databases of existing searches."""
 
 
 class Study:
-    """A study that is there, or begins."""
+    """A search's Optuna study, new or continued."""
 
     def __init__(self, sweep: Sweep, settings: DictConfig) -> None:
-        """Open the storage: the one that is set, or a file in the search's folder.
+        """Open the configured storage, or a file in the search's folder.
 
         Raises:
-            UserError: it searches for more than one thing.
+            UserError: The settings ask for several objectives.
         """
         import optuna
 
@@ -42,41 +44,47 @@ class Study:
         )
 
     def trials_left(self) -> int:
-        """How many are to be made. Those that were cut are put first, with the same values."""
+        """Return the number of trials still to run, and queue interrupted ones to run first.
+
+        Optuna keeps a trial whose process was killed as running for ever. It is marked as failed
+        here, and its values are queued again, so that the point continues and is not counted twice.
+        """
         from optuna.trial import TrialState
 
-        cut: list[int] = self._study.user_attrs.get(CUT, [])
+        interrupted: list[int] = self._study.user_attrs.get(INTERRUPTED, [])
         for trial in self._study.get_trials(states=[TrialState.RUNNING]):
             self._study.tell(trial.number, state=TrialState.FAIL)
-            cut = [*cut, trial.number]
-            self._study.set_user_attr(CUT, cut)
+            interrupted = [*interrupted, trial.number]
+            self._study.set_user_attr(INTERRUPTED, interrupted)
             if trial.params:
                 self._study.enqueue_trial(trial.params)
         ended = self._study.get_trials(states=[TrialState.COMPLETE, TrialState.FAIL])
-        made = sum(trial.number not in cut for trial in ended)
-        return max(int(self._settings.n_trials) - made, 0)
+        finished = sum(trial.number not in interrupted for trial in ended)
+        return max(int(self._settings.n_trials) - finished, 0)
 
     def overrides(self, left: int) -> list[str]:
-        """What the sweeper has to be told for the rest of the search."""
-        given = {"storage": self._storage, "study_name": self._study.study_name}
-        words = [f"hydra.sweeper.{key}='{value}'" for key, value in given.items()]
-        seed, made = self._settings.sampler.get("seed"), len(self._study.trials)
-        if seed is not None and made:
-            # Begun anew with the same seed, a sampler would propose its first points again.
-            words.append(f"hydra.sweeper.sampler.seed={seed + made}")
-        return [*words, f"hydra.sweeper.n_trials={left}"]
+        """Return the overrides of Hydra's sweeper for the `left` remaining trials."""
+        settings = {"storage": self._storage, "study_name": self._study.study_name}
+        overrides = [f"hydra.sweeper.{key}='{value}'" for key, value in settings.items()]
+        seed, existing = self._settings.sampler.get("seed"), len(self._study.trials)
+        if seed is not None and existing:
+            # A sampler that starts again with the same seed would propose its first points again.
+            overrides.append(f"hydra.sweeper.sampler.seed={seed + existing}")
+        return [*overrides, f"hydra.sweeper.n_trials={left}"]
 
     @property
     def has_result(self) -> bool:
-        """Whether a trial has come to a value."""
+        """True if at least one trial has a value."""
         from optuna.trial import TrialState
 
         return bool(self._study.get_trials(states=[TrialState.COMPLETE]))
 
     def best(self) -> str:
-        """The best value and where it was found, in words."""
+        """Return the best value and its parameters as text."""
         if not self.has_result:
             return "no point has a result"
         trial = self._study.best_trial
-        values = ", ".join(f"{key}={short(str(value))}" for key, value in trial.params.items())
+        values = ", ".join(
+            f"{key}={shorten_number(str(value))}" for key, value in trial.params.items()
+        )
         return f"{trial.value:.6g} with {values}"

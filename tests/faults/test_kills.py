@@ -173,7 +173,7 @@ def test_a_rank_killed_under_the_launcher_ends_the_job_and_other_ranks_go_on(
     ranks[1].kill()
     said, _ = front.communicate()
     assert front.returncode == EXIT_CRASH
-    assert b"the same command goes on from what is safe" in said
+    assert b"run the same command again to continue from what is saved" in said
     assert not any(rank.is_running() for rank in ranks)
     before = run.newest_checkpoint()
     assert before is not None

@@ -118,7 +118,7 @@ def test_the_third_interrupt_ends_all_at_once(job: Job) -> None:
         time.sleep(0.3)
     code, said = job.end()
     assert code == EXIT_CRASH
-    assert "ended without a word" in said
+    assert "exited without recording a reason" in said
     assert Lives(job.run).state() is State.failed
 
 

@@ -2,20 +2,75 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from launch.cli import COMMANDS, parse
+from pacos.errors import UserError
 from tests.conftest import Pacos
 
-STAGES = ["selfinstruct", "sft", "eval", "pipeline"]
+TAKES_OVERRIDES = ["selfinstruct", "sft", "eval", "pipeline", "plan", "doctor", "prefetch"]
+TAKES_PATH = [command for command in COMMANDS if command not in TAKES_OVERRIDES]
 
 
-@pytest.mark.parametrize("command", [[], *([stage] for stage in STAGES), ["report"]])
-def test_help_names_what_there_is(pacos: Pacos, command: list[str]) -> None:
-    done = pacos(*command, "--help")
+def test_the_overview_lists_every_command(pacos: Pacos) -> None:
+    done = pacos("--help")
     assert done.returncode == 0
-    assert "usage: pacos" in done.stdout
+    for name, (_, summary) in COMMANDS.items():
+        assert re.search(rf"^ +{name} +{re.escape(summary)}$", done.stdout, flags=re.M), name
+    assert pacos().stdout == done.stdout
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(
+    command: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse([command, option])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: pacos {command}")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        *(([command, "--bogus"], "unrecognized arguments: --bogus") for command in TAKES_OVERRIDES),
+        *(([command, "x", "--bogus"], "unrecognized arguments: --bogus") for command in TAKES_PATH),
+        *(
+            ([command], "the following arguments are required")
+            for command in TAKES_PATH
+            if command != "status"
+        ),
+        *(([command, "a", "b"], "unrecognized arguments: b") for command in ("chat", "status")),
+        (["review", "x", "--port", "many"], "argument --port: invalid int value: 'many'"),
+        (["plan", "--rows", "0"], "argument --rows: 0: must be an integer of at least 1"),
+        (["sft", "--cfg", "all", "--pack", "x"], "unrecognized arguments: --pack"),
+    ],
+)
+def test_wrong_arguments_are_refused_with_the_usage(words: list[str], message: str) -> None:
+    with pytest.raises(UserError) as refused:
+        parse(words)
+    first, *_ = str(refused.value).splitlines()
+    assert first.startswith(f"pacos {words[0]}: ")
+    assert message in first
+    assert f"usage: pacos {words[0]}" in str(refused.value)
+
+
+def test_wrong_arguments_exit_with_2(pacos: Pacos) -> None:
+    done = pacos("resubmit")
+    assert done.returncode == 2
+    assert done.stderr.startswith("pacos: pacos resubmit: the following arguments are required")
+
+
+def test_overrides_and_options_come_in_any_order() -> None:
+    args = parse(["sft", "--cfg", "job", "a=1", "--package", "model", "~b", "c=-1", "--resolve"])
+    assert args.overrides == ["a=1", "~b", "c=-1"]
+    assert args.hydra_options == ["--cfg", "job", "--package", "model", "--resolve"]
+    args = parse(["plan", "a=1", "--json", "b=2", "--rows", "5", "c=3"])
+    assert (args.overrides, args.rows, args.json) == (["a=1", "b=2", "c=3"], 5, True)
 
 
 def test_help_shows_keys_with_their_meaning(pacos: Pacos) -> None:
@@ -60,6 +115,13 @@ def test_a_rank_is_refused(pacos: Pacos) -> None:
     done = pacos("sft", "data.path=x", RANK="1", LOCAL_RANK="1", WORLD_SIZE="2")
     assert done.returncode == 2
     assert "-m sft.train" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["-m", "--dry-run"])
+def test_options_of_hydra_go_alone(pacos: Pacos, option: str) -> None:
+    done = pacos("sft", "--cfg", "job", option)
+    assert done.returncode == 2
+    assert "--cfg cannot be combined" in done.stderr
 
 
 def test_slurm_without_sbatch_says_so(pacos: Pacos, tmp_path: Path) -> None:

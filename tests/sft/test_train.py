@@ -133,7 +133,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(
     front.send_signal(signal.SIGINT)
     _, words = front.communicate()
     assert front.returncode == EXIT_SAVED, words.decode()
-    assert b"the same command goes on" in words
+    assert b"run the same command again to continue" in words
     assert Lives(run).state() is State.saved
     made = len(losses(run))
     assert 1 <= made < len(losses(straight))

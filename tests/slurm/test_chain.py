@@ -34,7 +34,7 @@ def test_a_link_that_fails_names_itself_and_the_same_command_goes_on(site: Site)
     assert states == ["COMPLETED", "FAILED", "CANCELLED"]
     shown = site.pacos("status", "runs/whole").stdout
     assert "the loss is not finite" in shown
-    assert "the same command goes on" in shown
+    assert "run the same command again to continue it" in shown
 
     (site.folder / "mended").touch()
     again = site.pacos("pipeline", *words)

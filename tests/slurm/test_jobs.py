@@ -58,7 +58,7 @@ def test_the_signal_before_the_limit_saves_and_goes_on_in_the_same_job(site: Sit
     run, job = site.submit("limited")
     site.wait_for_step(run)
     twice = site.pacos("sft", *site.words("limited"))
-    assert f"job {job} (RUNNING) is already to do it" in twice.stdout
+    assert f"already submitted as job {job} (RUNNING)" in twice.stdout
     site.slurm.run("scancel", "--signal=USR1", "--batch", job)
     site.wait(run, State.saved)
     (site.folder / "slow").unlink()
@@ -115,7 +115,7 @@ def test_a_job_that_ends_before_its_ranks_says_where_to_look(site: Site) -> None
     log = run.path / f"slurm-{job}.log"
     assert "no such module" in log.read_text()
     shown = site.pacos("status", str(run.path)).stdout
-    assert f"job {job} ended before its ranks began, see {log}" in shown
+    assert f"job {job} ended before its ranks started, see {log}" in shown
 
 
 def test_a_script_typed_by_hand_freezes_the_run_with_what_slurm_gave(site: Site) -> None:

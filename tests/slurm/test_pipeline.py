@@ -54,7 +54,7 @@ def words(site: Site) -> list[str]:
 
 
 @pytest.mark.slow
-def test_api_parts_are_done_at_login_and_survive_a_killed_keeper(site: Site) -> None:
+def test_api_parts_are_done_at_login_and_survive_a_killed_coordinator(site: Site) -> None:
     path = f"PYTHONPATH={ROOT}"
     for module, port in (
         ("tests.selfinstruct.generator_server", TEACHER_PORT),
@@ -69,15 +69,15 @@ def test_api_parts_are_done_at_login_and_survive_a_killed_keeper(site: Site) -> 
     site.slurm.until(parts["sft"].job_id.is_file, "generated at login, training submitted", 240)
     assert not parts["selfinstruct"].job_id.exists()
 
-    keeper = re.search(r"process (\d+) keeps it going", first.stdout)
-    assert keeper is not None
-    assert "its keeper is at work" in site.pacos("pipeline", *typed).stdout
-    site.slurm.run("kill", "-9", keeper[1])
+    coordinator = re.search(r"coordinator: process (\d+)", first.stdout)
+    assert coordinator is not None
+    assert "its coordinator is running" in site.pacos("pipeline", *typed).stdout
+    site.slurm.run("kill", "-9", coordinator[1])
     second = site.pacos("pipeline", *typed)
-    assert "keeps it going" in second.stdout, second.stderr
+    assert "coordinator: process" in second.stdout, second.stderr
     site.wait(whole, State.done, seconds=400)
     assert whole.report.is_file()
-    assert len(ends(parts["sft"])) == 1, "the job went on without its keeper"
+    assert len(ends(parts["sft"])) == 1, "the job went on without its coordinator"
     hosts = {name: _hosts(run) for name, run in parts.items()}
     assert hosts["selfinstruct"] == ["login"]
     assert set(hosts["sft"]) <= set(site.slurm.nodes)

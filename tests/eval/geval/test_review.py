@@ -164,7 +164,7 @@ def test_what_is_no_run_to_look_at(
         said = capfd.readouterr()
         return said.out + said.err
 
-    assert "usage: pacos review RUN" in typed()
+    assert "usage: pacos review" in typed()
     assert "not a run" in typed(str(tmp_path))
     assert "no judge has scored this run yet" in typed(str(open_run(answered).path))
     trained = replace(answered.run, name="sft")

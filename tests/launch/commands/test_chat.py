@@ -173,7 +173,7 @@ def test_what_cannot_be_talked_to_is_refused(
 
 def test_the_command_shows_how_it_is_used(pacos: Pacos) -> None:
     done = pacos("chat", "--help")
-    assert (done.returncode, "usage: pacos chat RUN|MODEL" in done.stdout) == (0, True)
+    assert (done.returncode, "usage: pacos chat [-h] RUN|MODEL" in done.stdout) == (0, True)
     assert pacos("chat").returncode == 2
     assert "chat" in pacos("--help").stdout
 

@@ -6,12 +6,14 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from launch.commands.plan import as_json, run_plan
+from launch.cli import parse
+from launch.commands.plan import as_json
 from launch.plan.fit import compose_fitting
 from launch.plan.forecast import Forecast
 from pacos.configs.compose import compose_with_problems
@@ -60,14 +62,20 @@ def test_json_is_one_object(pacos: Pacos) -> None:
     assert sum(found["asked"]["device"][part] for part in ("parameters", "gradients")) > 0
 
 
+def run_plan(words: Sequence[str]) -> int:
+    args = parse(["plan", *words])
+    code: int = args.execute(args)
+    return code
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (["optimizer.rl=1"], "optimizer.rl = 1: no such key"),
         (["deepspeed.stage=7"], "deepspeed.stage = 7"),
         (["cluster.gpu=V100"], "cluster.gpu = V100: no GPU"),
-        (["--rows", "many"], "--rows many: takes a number"),
-        (["--fast"], "no such option"),
+        (["--rows", "many"], "--rows: many: must be an integer"),
+        (["--fast"], "unrecognized arguments: --fast"),
     ],
 )
 def test_wrong_words_are_told(words: list[str], says: str) -> None:

@@ -85,7 +85,7 @@ def test_what_is_downloaded_once_is_there_for_a_job_without_network(
     hub.asked.clear()
     again = command("prefetch", str(tmp_path / "runs" / "run"))
     assert again.returncode == 0, again.stderr
-    assert "all of them here" in again.stdout
+    assert "all of them in the cache" in again.stdout
     assert hub.files_sent() == []
     hub.asked.clear()
     done = command("sft", *words)
@@ -98,7 +98,7 @@ def test_a_broken_connection_goes_on_where_it_broke(command: Command, hub: Hub) 
     hub.models["owner/model"].cuts["model.safetensors"] = 15 * MB
     done = command("prefetch", "model.path=owner/model", "data.path=later.jsonl")
     assert done.returncode == 0, done.stderr
-    assert "data.path = later.jsonl: not here, and not on the hub" in done.stdout
+    assert "data.path = later.jsonl: not on this machine and not on the hub" in done.stdout
     ranges = [asked for method, path, asked in hub.asked if "safetensors" in path and asked]
     assert ranges == [f"bytes={10 * MB}-"], "the library keeps whole pieces of 10 MB"
 
@@ -190,7 +190,7 @@ def test_a_disk_that_is_too_small_is_refused(
         [sys.executable, "-c", code], env={**os.environ, **own}, capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert "HF_HOME: 0.03 GB are to be downloaded" in done.stderr
+    assert "HF_HOME: the download needs 0.03 GB" in done.stderr
     assert hub.files_sent() == []
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from launch.report.page import write_report
-from launch.status.facts import read_stages
+from launch.report.stages import read_stages
 from pacos.errors import UserError
 from pacos.run_paths import RunPaths
 from tests.launch.report.made_up import HOSTILE

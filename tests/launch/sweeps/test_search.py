@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from launch.config import AnyConfig
-from launch.sweep import Sweep
 from launch.sweeps import runs as sweep_runs
+from launch.sweeps.folder import Sweep
 from launch.sweeps.search import search
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, ConfigError, UserError
 from pacos.files import write_json
@@ -75,7 +75,7 @@ def test_a_search_that_is_stopped_goes_on_to_its_last_point(
     third = answer(monkeypatch, lambda number: EXIT_DONE)
     assert search(SFTConfig, words) == EXIT_DONE
     assert not third, "a search that came to its end is not repeated"
-    with pytest.raises(UserError, match="searches something else"):
+    with pytest.raises(UserError, match="is a search over another space"):
         search(SFTConfig, [*words, "epochs=7"])
 
 
@@ -89,7 +89,7 @@ def test_ctrl_c_while_jobs_are_waited_for_says_how_to_go_on(
     with pytest.raises(SystemExit) as ended:
         search(SFTConfig, words)
     assert ended.value.code == EXIT_SAVED
-    assert "the same command goes on with it" in capsys.readouterr().err
+    assert "the same command continues" in capsys.readouterr().err
 
 
 def test_a_search_whose_points_all_fail_ends_at_once(
@@ -100,7 +100,7 @@ def test_a_search_whose_points_all_fail_ends_at_once(
         search(SFTConfig, words)
     assert ended.value.code == 2
     assert dispatched == ["0"]
-    assert "every point failed so far" in capsys.readouterr().err
+    assert "every point has failed so far" in capsys.readouterr().err
 
 
 def test_a_wrong_key_is_told_before_anything_is_written(words: list[str], tmp_path: Path) -> None:

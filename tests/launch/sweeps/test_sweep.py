@@ -9,11 +9,11 @@ import pytest
 
 from launch.commands.resubmit import resubmit
 from launch.config import AnyConfig
-from launch.dry_run import show_points
 from launch.status.read import read_status
-from launch.sweep import Sweep, expand
 from launch.sweeps import runs as sweep_runs
-from launch.sweeps.runs import begin_sweep
+from launch.sweeps.folder import Sweep
+from launch.sweeps.points import expand
+from launch.sweeps.runs import begin_sweep, dry_run_sweep
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, ConfigError, UserError
 from pacos.files import append_jsonl
 from pacos.run.lives import Lives, State
@@ -59,7 +59,7 @@ def test_a_dry_run_shows_every_point_and_writes_nothing(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sorted(tmp_path.iterdir())
-    assert show_points(expand(SFTConfig, words)) == EXIT_DONE
+    assert dry_run_sweep(expand(SFTConfig, words)) == EXIT_DONE
     shown = capsys.readouterr().out
     assert [shown.count(f"lr: {rate}") for rate in ("1.0e-05", "2.0e-05")] == [2, 2]
     assert shown.count("-m sft.train --config") == 4

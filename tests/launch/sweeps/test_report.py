@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from launch.report.sweep import write_sweep_report
-from launch.status.table import show_sweep
-from launch.sweep import Sweep, expand, place, settle
+from launch.sweeps.folder import Sweep
+from launch.sweeps.points import assign_run, expand, find_sweep
+from launch.sweeps.report import write_sweep_report
+from launch.sweeps.table import show_sweep
 from pacos.files import write_json
 from pacos.run.lives import Lives, State
 from pacos.run.open import open_run
@@ -26,9 +27,9 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     (tmp_path / "rows.jsonl").write_text("{}\n")
     words = ["model=tiny", "data.path=rows.jsonl", "run.name=scan", "optimizer.lr=1e-5,2e-5,3e-5"]
     points = expand(SFTConfig, words)
-    sweep = place(points)
+    sweep = find_sweep(points)
     for number, point in enumerate(points):
-        settle(point.config, number, sweep)
+        assign_run(point.config, number, sweep)
         run = open_run(point.config)
         lives = Lives(run)
         lives.begin()

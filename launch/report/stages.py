@@ -10,17 +10,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from eval.config import EvalConfig
-from launch.config import PipelineConfig
-from pacos.configs.shared import StageConfig
+from launch.config import JOB_STAGES, PipelineConfig
 from pacos.errors import UserError
 from pacos.files import read_json
 from pacos.run.lives import Lives, State
 from pacos.run_paths import RunPaths
-from selfinstruct.config import SelfInstructConfig
-from sft.config import SFTConfig
-
-STAGES: tuple[type[StageConfig], ...] = (SelfInstructConfig, SFTConfig, EvalConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +93,7 @@ def read_stages(run: Path) -> list[StageFacts]:
     stage = str(read_json(manifest)["stage"])
     if stage != PipelineConfig.STAGE:
         return [read_stage(stage, run)]
-    return [read_stage(schema.STAGE, run / schema.STAGE) for schema in STAGES]
+    return [read_stage(name, run / name) for name in JOB_STAGES]
 
 
 def read_stage(name: str, path: Path) -> StageFacts:
