@@ -13,7 +13,7 @@ from pathlib import Path
 
 from eval.config import EvalConfig
 from launch.commands.parser import CommandParser
-from launch.config import SCHEMA_OF, SCHEMAS, JobConfig, PipelineConfig
+from launch.config import SCHEMA_OF, SCHEMAS, AnyConfig, JobConfig, PipelineConfig
 from launch.local import child_environment
 from pacos.configs.compose import compose_with_problems
 from pacos.configs.frozen import freeze, load_frozen

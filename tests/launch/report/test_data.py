@@ -9,7 +9,7 @@ from tests.launch.report.reading import Page, cells
 
 def test_what_data_must_be(pipeline: RunPaths) -> None:
     page = Page(write_report(pipeline.path / "selfinstruct"))
-    assert cells(page, "enough").startswith("rows 21 ≥ 10,000 no what is in them")
+    assert cells(page, "enough").startswith("rows 21 ≥ 10,000 no their content")
     assert cells(page, "quality", "above", "all").startswith(
         "mean score of a judge, 1 to 10 – ≥ 7 not"
     )
