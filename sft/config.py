@@ -1,4 +1,4 @@
-"""Config of the fine-tuning stage, and the arithmetic of its batch."""
+"""The root config of fine-tuning, and the checks that span several of its groups."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sft.configs.validation import ValidationConfig
 
 @dataclass(kw_only=True, slots=True)
 class SFTConfig:
-    """Everything that `pacos sft` needs to know."""
+    """The config of `pacos sft`."""
 
     STAGE: ClassVar[str] = "sft"
     FREE: ClassVar[tuple[str, ...]] = (
@@ -57,27 +57,29 @@ class SFTConfig:
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     epochs: int = 3
-    """Passes over the data (Alpaca 7B: 3)."""
+    """Passes over the data (Alpaca 7B: 3). More passes fit the rows better and may overfit."""
     max_steps: int | None = None
-    """End after this many steps even if epochs remain; null runs all epochs."""
+    """Steps after which the run ends even if epochs remain; null runs all epochs. The learning rate
+    schedule ends there too."""
     precision: Precision = Precision.bf16
-    """`bf16`: weights and activations in bf16, the optimizer's copy of the weights, its states and
-    the sum of gradients in fp32 (18 bytes a parameter). `bf16_states`: all of them in bf16 (10
-    bytes), for what does not fit otherwise; small updates are rounded away. `fp32`: for exact
-    comparisons."""
+    """`bf16`: weights and activations in bf16; the optimizer's copy of the weights, its moments and
+    the sum of gradients in fp32 (18 bytes per parameter). `bf16_states`: all of these in bf16 (10
+    bytes), for models that do not fit otherwise; small updates are rounded away. `fp32`: all in
+    fp32, for exact comparisons."""
     attention: Attention = Attention.auto
-    """`flash`: the package flash-attn; `kernels`: the same kernels, fetched from the hub by the
-    package kernels; `sdpa`: torch alone, one call a document. `auto` takes the first that is
-    installed and right for the device. Whichever it is proves at start that it keeps documents
-    apart."""
+    """`flash`: the package flash-attn; `kernels`: the same kernels, downloaded from the hub by the
+    package kernels; `sdpa`: torch only, one call per document, slower. `auto` takes the first that
+    is installed and suits the device. Each is checked at start to keep packed rows apart."""
     activation_checkpointing: ActivationCheckpointing = ActivationCheckpointing.none
-    """`none` keeps every activation. `selective` keeps matrix products and attention, and computes
-    what is cheap again. `full` keeps one activation a layer: least memory, a quarter more time."""
+    """`none` keeps every activation. `selective` keeps matrix products and attention, and
+    recomputes the cheap rest (6 % more compute). `full` keeps one activation per layer: least
+    memory, a quarter more time."""
     compile: bool = False
-    """Compile the parts of each layer with torch.compile, ZeRO 0 to 2: minutes at the start, fewer
-    kernels a step."""
+    """Compile the parts of each layer with torch.compile, for ZeRO 0 to 2. Costs minutes at the
+    start and saves kernel launches in every step."""
     seed: int = 42
-    """Seed of the order of packs and of random weights."""
+    """Seed of everything random: the order of packs, fractional data weights, held-out rows, and
+    random weights."""
 
     def subject(self) -> str:
         return self.model.name
@@ -105,8 +107,8 @@ class SFTConfig:
         longest = self.model.shape.max_position_embeddings
         if self.data.max_length <= longest:
             return []
-        what = f"{self.model.name} was made for at most {longest} tokens"
-        return [Problem("data.max_length", self.data.max_length, what, f"set it to {longest}")]
+        fault = f"{self.model.name} was made for at most {longest} tokens"
+        return [Problem("data.max_length", self.data.max_length, fault, f"set it to {longest}")]
 
     def _range_problems(self) -> list[Problem]:
         at_least_one = {"epochs": self.epochs, "max_steps": self.max_steps}
@@ -117,27 +119,41 @@ class SFTConfig:
         ]
 
     def _engine_problems(self) -> list[Problem]:
-        found = []
-        stage = self.deepspeed.stage
-        if self.compile and stage == 3:
-            what = "ZeRO-3 gathers parameters in Python between the layers' kernels"
-            found.append(Problem("compile", True, what, "use deepspeed.stage=2, or compile=false"))
+        return [
+            *self._compile_problems(),
+            *self._attention_problems(),
+            *self._precision_problems(),
+        ]
+
+    def _compile_problems(self) -> list[Problem]:
+        problems = []
+        if self.compile and self.deepspeed.stage == 3:
+            fault = "ZeRO-3 gathers parameters in Python, between the kernels of a layer"
+            remedy = "use deepspeed.stage=2, or compile=false"
+            problems.append(Problem("compile", True, fault, remedy))
         if self.compile and self.activation_checkpointing is ActivationCheckpointing.selective:
-            what = "activation_checkpointing=selective cannot tell products within compiled code"
-            found.append(Problem("compile", True, what, "use full or none, or compile=false"))
-        if self.attention in (Attention.flash, Attention.kernels):
-            on_cpu = self.cluster.device is Device.cpu
-            if on_cpu or self.precision is Precision.fp32:
-                what = f"is for bf16 on a GPU, not {'the CPU' if on_cpu else 'fp32'}"
-                remedy = "use attention=auto, which takes what is right"
-                found.append(Problem("attention", self.attention.name, what, remedy))
-        if self.precision is Precision.bf16_states:
-            offloaded = self.deepspeed.offload_optimizer is not Offload.none
-            if stage == 0 or offloaded:
-                what = "is for states that are divided over ranks and stay on the device"
-                remedy = "set deepspeed.stage to 1, 2 or 3 without offload_optimizer, or use bf16"
-                found.append(Problem("precision", self.precision.name, what, remedy))
-        return found
+            fault = "activation_checkpointing=selective cannot see single products in compiled code"
+            problems.append(Problem("compile", True, fault, "use full or none, or compile=false"))
+        return problems
+
+    def _attention_problems(self) -> list[Problem]:
+        if self.attention not in (Attention.flash, Attention.kernels):
+            return []
+        on_cpu = self.cluster.device is Device.cpu
+        if not on_cpu and self.precision is not Precision.fp32:
+            return []
+        fault = f"needs bf16 on a GPU, not {'the CPU' if on_cpu else 'fp32'}"
+        remedy = "use attention=auto, which takes one that fits"
+        return [Problem("attention", self.attention.name, fault, remedy)]
+
+    def _precision_problems(self) -> list[Problem]:
+        if self.precision is not Precision.bf16_states:
+            return []
+        if self.deepspeed.stage > 0 and self.deepspeed.offload_optimizer is Offload.none:
+            return []
+        fault = "needs optimizer states that are divided over ranks and stay on the device"
+        remedy = "set deepspeed.stage to 1, 2 or 3 without offload_optimizer, or use bf16"
+        return [Problem("precision", self.precision.name, fault, remedy)]
 
     def missing_files(self) -> list[Problem]:
         model = path_problem("model.path", self.model.path)

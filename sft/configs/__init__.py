@@ -1,1 +1,1 @@
-"""Config types of training, one module for each group in conf/. Free of torch."""
+"""The config types of training, one module per config group. Free of torch."""

@@ -1,4 +1,4 @@
-"""Config of the batch: what one optimizer step holds, and how its rows lie."""
+"""Config of the batch: the size of an optimizer step, and the layout of its rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pacos.errors import Problem
 
 
 class Layout(Enum):
-    """How rows lie in what goes through the model at once."""
+    """The layout of rows in a forward pass."""
 
     packed = "packed"
     grouped = "grouped"
@@ -18,49 +18,49 @@ class Layout(Enum):
 
 @dataclass(kw_only=True, slots=True)
 class BatchConfig:
-    """Size of one optimizer step, over all ranks; exactly one of `rows` and `tokens` is set."""
+    """Size of one optimizer step over all ranks. Set exactly one of `rows` and `tokens`."""
 
     rows: int | None = None
-    """Rows that a step holds: on average, and the average may be a little less."""
+    """Mean rows per step. Steps hold whole packs, so the mean may be slightly lower."""
     tokens: int | None = None
-    """Tokens that a step holds: on average, and the average may be a little less."""
+    """Mean tokens per step. Steps hold whole packs, so the mean may be slightly lower."""
     layout: Layout = Layout.packed
-    """`packed`: rows share packs of data.max_length tokens, nearly without gaps. `grouped` and
-    `padded`: each row is a pack of its own, and rows that go through the model together are padded
-    to the longest of them; rows of like length with `grouped`, rows in random order with `padded`,
-    as Alpaca was trained."""
+    """`packed`: rows share packs of data.max_length tokens, with almost no padding. `grouped`: one
+    row per pack; rows of similar length go through the model together, padded to the longest.
+    `padded`: the same in random order, as Alpaca was trained; slowest."""
     micro_packs: int = 1
-    """Most packs that one rank puts through the model at once: memory against speed."""
+    """Packs that a rank puts through the model per pass. More are faster until the GPU is busy, and
+    need memory for the activations of all of them; the step stays the same."""
 
     def problems(self, max_length: int, ranks: int) -> list[Problem]:
-        """What is wrong with it.
+        """Return everything wrong with the values.
 
         Args:
             max_length: tokens of a pack.
-            ranks: ranks among which the rows of a step are divided.
+            ranks: ranks that divide the rows of a step among themselves.
         """
-        found = [
+        too_small = [
             Problem(f"batch.{key}", value, "must be at least 1", "raise it")
             for key in ("rows", "tokens", "micro_packs")
             if (value := getattr(self, key)) is not None and value < 1
         ]
-        if found:
-            return found
+        if too_small:
+            return too_small
         if (self.rows is None) == (self.tokens is None):
-            what = "exactly one of the two sets the size of a step"
+            fault = "exactly one of the two must set the size of a step"
             remedy = "set one and make the other null"
             return [
-                Problem("batch.rows, batch.tokens", f"{self.rows}, {self.tokens}", what, remedy)
+                Problem("batch.rows, batch.tokens", f"{self.rows}, {self.tokens}", fault, remedy)
             ]
         packed = self.layout is Layout.packed
         if packed and self.tokens is not None and self.tokens < ranks * max_length:
-            what = (
-                f"cannot be divided: {ranks} ranks with one pack of {max_length} tokens each make "
-                f"{ranks * max_length}"
+            fault = (
+                f"cannot be divided: one pack of {max_length} tokens on each of {ranks} ranks is "
+                f"{ranks * max_length} tokens"
             )
             remedy = "raise batch.tokens, or lower data.max_length or cluster.ranks_per_node"
-            return [Problem("batch.tokens", self.tokens, what, remedy)]
+            return [Problem("batch.tokens", self.tokens, fault, remedy)]
         if self.rows is not None and self.rows < ranks:
-            what = f"cannot be divided: each of {ranks} ranks needs a row of its own"
-            return [Problem("batch.rows", self.rows, what, "raise it, or use fewer ranks")]
+            fault = f"cannot be divided: each of {ranks} ranks needs a row"
+            return [Problem("batch.rows", self.rows, fault, "raise it, or use fewer ranks")]
         return []

@@ -1,4 +1,4 @@
-"""Config of checkpoints: how often, and how many are kept."""
+"""Config of checkpoints: how often to save, and how many to keep."""
 
 from __future__ import annotations
 
@@ -8,29 +8,31 @@ from pacos.errors import Problem
 from sft.configs.compute import Precision
 
 STATE_BYTES = {Precision.bf16: 12, Precision.fp32: 12, Precision.bf16_states: 6}
-"""Of a parameter in a checkpoint: the optimizer's own copy of it and its two moments, in fp32 or in
-bf16. The working weights are that copy, rounded."""
+"""Bytes per parameter in a checkpoint: the optimizer's copy of it and its two moments, in fp32 or
+bf16. The working weights are not saved: they are that copy, rounded."""
 
 
 @dataclass(kw_only=True, slots=True)
 class CheckpointConfig:
-    """What a crash may cost, in steps and in disk."""
+    """The cost of a crash in steps, and of checkpoints in disk space."""
 
     every_steps: int = 200
-    """Steps between checkpoints. A crash costs the steps since the last one that is whole: these,
+    """Steps between checkpoints. A crash costs the steps since the last complete one: up to these,
     and those made while it was being written."""
     keep: int = 2
-    """Newest checkpoints kept on disk, 12 bytes a parameter each. With 1, a damaged one leaves none
-    to go on from."""
+    """Newest checkpoints to keep on disk, at 12 bytes per parameter each (6 with
+    precision=bf16_states). With 1, a damaged checkpoint leaves nothing to resume from."""
     keep_best: bool = True
-    """Keep one more, that with the lowest validation loss, if it is older than those. Only steps
-    that are both measured (`validation.every_steps`) and saved can be the best."""
+    """Also keep the checkpoint with the lowest validation loss, if it is older than those. Only
+    steps that are both measured (`validation.every_steps`) and saved are candidates."""
 
     def most_copies(self, *, measured: bool) -> int:
-        """Most checkpoints on disk at a time: the newest is written before the oldest is removed.
+        """Return the most checkpoints on disk at a time.
+
+        The newest is written before the oldest is removed, hence one more than `keep`.
 
         Args:
-            measured: whether there is a validation loss.
+            measured: True if the run has a validation loss.
         """
         return self.keep + 1 + (self.keep_best and measured)
 

@@ -1,16 +1,16 @@
-"""Config of how the model computes: the format of its numbers, and what it keeps of them."""
+"""The choices of how the model computes: number formats, attention, activation checkpointing."""
 
 from __future__ import annotations
 
 from enum import Enum
 
 CHUNK_LOGITS = 2**26
-"""Logits that exist at one time: 256 MiB in fp32. All of them, for 8,192 positions and LLaMA-3's
-vocabulary of 128,256, would be 4.2 GB, and the plain loss holds three such tensors."""
+"""Logits that the loss computes at a time: 256 MiB in fp32. All logits of 8,192 positions with
+LLaMA-3's vocabulary of 128,256 would be 4.2 GB, and the plain loss holds three such tensors."""
 
 
 class Precision(Enum):
-    """Number format of weights and activations, and of what the optimizer keeps."""
+    """The number format of weights and activations, and of the optimizer's states."""
 
     bf16 = "bf16"
     bf16_states = "bf16_states"
@@ -18,7 +18,7 @@ class Precision(Enum):
 
 
 class ActivationCheckpointing(Enum):
-    """How much of the forward pass is computed a second time in the backward pass."""
+    """The part of the forward pass that the backward pass recomputes."""
 
     none = "none"
     selective = "selective"
@@ -26,7 +26,7 @@ class ActivationCheckpointing(Enum):
 
 
 class Attention(Enum):
-    """Which implementation computes attention."""
+    """The implementation of attention."""
 
     auto = "auto"
     flash = "flash"

@@ -1,4 +1,4 @@
-"""Config of a suite that the model meets while it trains."""
+"""Config of the evaluation suite that runs during training."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pacos.errors import Problem
 
 @dataclass(kw_only=True, slots=True)
 class InLoopConfig:
-    """A suite on the weights in training; figures go into metrics.jsonl. Training is the same."""
+    """A suite scored on the weights in training, into metrics.jsonl; training does not change."""
 
     suite: SuiteConfig | None = None
-    """The tasks, by `suite@inloop.suite=NAME`; null: none are measured."""
+    """The tasks, chosen by `suite@inloop.suite=NAME`; null scores none."""
     every_steps: int = 500
-    """Steps between measurements; there is one before the first step and one at the end as well."""
+    """Steps between evaluations, beside those before the first and after the last step. Training
+    waits for each."""
     limit: int | None = 100
-    """Items a task; null takes all."""
+    """Items per task; null takes all. Fewer are faster and noisier."""
     batch_size: int = 16
-    """Answers that each rank generates at the same time."""
+    """Answers that each rank generates at a time: memory against speed."""
     batch_tokens: int = 8192
-    """Tokens of a forward pass where choices are scored."""
+    """Tokens of a forward pass that scores choices: memory against speed."""
 
     def problems(self) -> list[Problem]:
-        """What is wrong with the values."""
         return [
             Problem(f"inloop.{key}", value, "must be at least 1", "raise it")
             for key in ("every_steps", "limit", "batch_size", "batch_tokens")
