@@ -1,4 +1,4 @@
-"""A conversation with a model in the terminal, or a line of standard input at a time.
+"""A conversation with a model: in the terminal, or a line of standard input at a time.
 
 python -m sft.chat RUN|MODEL
 """
@@ -9,23 +9,27 @@ import signal
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from threading import Event, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pacos.console import set_up_logging
 from pacos.errors import EXIT_DONE, UserError, exit_with, first_line
 from pacos.model.loading import model_directory
 from pacos.model.paths import exported_model, path_problem
+from pacos.model.protocols import CausalLM, Tokenizer
 from pacos.schemas import Message
+
+if TYPE_CHECKING:
+    import torch
 
 RESET = "/reset"
 PROMPT = "> "
-LONGEST_ANSWER = 1024
-"""Tokens after which an answer is cut, for models that do not stop by themselves."""
+MAX_ANSWER_TOKENS = 1024
+"""Tokens after which an answer is cut off, for models that never write their stop token."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Talk until the input ends; returns the exit code."""
-    # A reader of the answers that has seen enough, such as `head`, ends the conversation.
+    """Converse until the input ends; return the exit code."""
+    # A reader of the answers that has seen enough, such as `head`, ends the program silently.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     set_up_logging(is_main=True)
     try:
@@ -42,10 +46,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def talk(chat: Chat) -> None:
-    """Converse with a person; Ctrl-C ends an answer, Ctrl-D the conversation."""
-    import readline  # noqa: F401  # gives input() a line editor with a history
+    """Converse with a person at the terminal."""
+    import readline  # noqa: F401  # gives input() line editing and a history
 
-    print(f"{RESET} begins anew, Ctrl-C cuts an answer, Ctrl-D ends")
+    print(f"{RESET} starts a new conversation, Ctrl-C stops an answer, Ctrl-D exits")
     while True:
         try:
             text = input(PROMPT).strip()
@@ -58,20 +62,20 @@ def talk(chat: Chat) -> None:
         if text == RESET:
             chat.reset()
         elif text:
-            _show(chat, text)
+            _print_answer(chat, text)
 
 
 def answer_lines(chat: Chat) -> None:
-    """Answer each line of standard input, all in one conversation until a line says /reset."""
+    """Answer each line of standard input, in one conversation until a line says /reset."""
     for line in sys.stdin:
         text = line.strip()
         if text == RESET:
             chat.reset()
         elif text:
-            _show(chat, text)
+            _print_answer(chat, text)
 
 
-def _show(chat: Chat, text: str) -> None:
+def _print_answer(chat: Chat, text: str) -> None:
     answer = chat.ask(text)
     try:
         for piece in answer:
@@ -84,7 +88,7 @@ def _show(chat: Chat, text: str) -> None:
 
 
 class Chat:
-    """A model and what was said so far."""
+    """A model and the conversation with it so far."""
 
     def __init__(self, path: str) -> None:
         """Load a model and its tokenizer.
@@ -102,38 +106,39 @@ class Chat:
 
         transformers.utils.logging.disable_progress_bar()
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        slow = cpu_bf16.is_needed(self._device, torch.bfloat16)
-        dtype = torch.float32 if slow else torch.bfloat16
+        slow_bf16 = cpu_bf16.is_needed(self._device, torch.bfloat16)
+        dtype = torch.float32 if slow_bf16 else torch.bfloat16
         folder = find_model(path)
         try:
-            self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
-                folder, trust_remote_code=False
-            )
-            model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            model = transformers.AutoModelForCausalLM.from_pretrained(
                 folder, dtype=dtype, trust_remote_code=False
             )
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: cannot be loaded: {first_line(error)}") from error
+        self._tokenizer = cast(Tokenizer, tokenizer)
         if self._tokenizer.chat_template is None:
             raise UserError(
-                f"{path}: has no chat template, so it was not made to converse; give a run of "
+                f"{path}: has no chat template, so it was not trained to converse; give a run of "
                 "pacos sft or an instruction-tuned model"
             )
-        self._model = model.to(self._device).eval()
+        self._model = cast(CausalLM, model)
+        self._model.to(self._device)
+        self._model.eval()
         self._turns: list[Message] = []
 
     def reset(self) -> None:
-        """Forget what was said."""
+        """Start a new conversation."""
         self._turns = []
 
     def ask(self, text: str) -> Generator[str, None, None]:
-        """Say something; yields the answer as it is written.
+        """Send a user turn; yield the answer as it is written.
 
-        Answers are the most likely words, so that the same conversation can be had again. An answer
-        that the reader does not wait for stays in the conversation as far as it went.
+        Decoding is greedy, so that the same conversation gives the same answers. If the caller
+        closes the generator early, the answer stays in the conversation as far as it went.
 
         Raises:
-            UserError: the conversation is longer than the model can read.
+            UserError: the conversation is longer than the model's context.
         """
         turns = [*self._turns, {"role": "user", "content": text}]
         inputs = self._tokenizer.apply_chat_template(
@@ -141,68 +146,71 @@ class Chat:
         ).to(self._device)
         room = self._model.config.max_position_embeddings - inputs["input_ids"].shape[1]
         if room <= 0:
-            raise UserError(f"the conversation is too long for the model; {RESET} begins anew")
-        self._turns, said = turns, ""
-        answer = Answer(self._model, self._tokenizer, inputs, min(room, LONGEST_ANSWER))
+            raise UserError(f"the conversation is too long for the model; {RESET} starts a new one")
+        self._turns, written = turns, ""
+        answer = StreamedAnswer(self._model, self._tokenizer, inputs, min(room, MAX_ANSWER_TOKENS))
         try:
             for piece in answer:
-                said += piece
+                written += piece
                 yield piece
         finally:
             answer.stop()
-            self._turns.append({"role": "assistant", "content": said})
+            self._turns.append({"role": "assistant", "content": written})
 
 
-class Answer:
-    """Text that a model writes in another thread, piece by piece."""
+class StreamedAnswer:
+    """Text that a model generates in another thread, read piece by piece."""
 
-    def __init__(self, model: Any, tokenizer: Any, inputs: Any, room: int) -> None:
+    def __init__(self, model: CausalLM, tokenizer: Tokenizer, inputs: Any, max_tokens: int) -> None:
         from transformers import TextIteratorStreamer
 
         self._stopped = Event()
         self._error: Exception | None = None
-        self._pieces = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
-        self._thread = Thread(target=self._write, args=(model, inputs, room))
+        streamed_by: Any = tokenizer
+        self._pieces = TextIteratorStreamer(streamed_by, skip_prompt=True, skip_special_tokens=True)
+        # generate() returns only at the end; the streamer hands text over from another thread.
+        self._thread = Thread(target=self._generate, args=(model, inputs, max_tokens))
         self._thread.start()
 
-    def _write(self, model: Any, inputs: Any, room: int) -> None:
+    def _generate(self, model: CausalLM, inputs: Any, max_tokens: int) -> None:
         try:
             model.generate(
                 **inputs,
-                max_new_tokens=room,
+                max_new_tokens=max_tokens,
                 streamer=self._pieces,
                 stopping_criteria=[self._is_stopped],
                 do_sample=False,
+                # A model's own sampling settings would only cause warnings here.
                 temperature=None,
                 top_p=None,
                 top_k=None,
             )
-        except Exception as error:  # noqa: BLE001  # whatever it is, the reader has to hear of it
+        except Exception as error:  # noqa: BLE001  # raised again in the reading thread
             self._error = error
             self._pieces.end()
 
-    def _is_stopped(self, ids: Any, scores: Any, **options: Any) -> Any:
+    def _is_stopped(self, ids: torch.Tensor, scores: Any, **options: Any) -> torch.Tensor:
         import torch
 
         return torch.full((len(ids),), self._stopped.is_set(), device=ids.device)
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the text as it comes; whatever the writer raises is raised here."""
+        """Yield the text as it is written; raise whatever the writing thread raised."""
         yield from self._pieces
         if self._error is not None:
             raise self._error
 
     def stop(self) -> None:
-        """Write no more, and wait for the thread."""
+        """Stop generating, and wait for the thread to end."""
         self._stopped.set()
         self._thread.join()
 
 
 def find_model(path: str) -> str:
-    """What transformers can load of a path; of a run, its exported model.
+    """Return the directory or hub id that transformers loads; of a run, its exported model.
 
     Raises:
-        UserError: there is nothing, or the run has no model yet.
+        UserError: there is no such model, or the run has exported none yet.
     """
     model = exported_model(path)
     if model is not None:

@@ -1,4 +1,4 @@
-"""The program that downloads data sets and kernels for training, started by pacos prefetch.
+"""The program that downloads data sets and kernels for training, started by `pacos prefetch`.
 
 python -m sft.prefetch --config FILE
 """
@@ -18,7 +18,7 @@ from sft.configs.compute import Attention
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Download what a frozen config names; returns the exit code."""
+    """Download what the config of `--config FILE` names; return the exit code."""
     try:
         config = load_frozen(Path(arguments[1]), SFTConfig)
         fetch_data(config)
@@ -30,10 +30,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def fetch_data(config: SFTConfig) -> None:
-    """Let the library datasets load every data set of the hub once: it then has it on disk.
+    """Load every hub data set once, which leaves it in the cache of the datasets library.
 
     Raises:
-        UserError: one cannot be loaded.
+        UserError: a data set cannot be loaded.
     """
     from pacos.data.sources import open_source
 
@@ -41,20 +41,22 @@ def fetch_data(config: SFTConfig) -> None:
         try:
             kind = locate(path).kind
         except UserError:
-            continue  # a file that is not there yet
+            continue  # a file that does not exist yet
         if kind is Kind.hub:
             rows = len(open_source(path).table)
             print(f"{path}: {rows:,} rows in split train", flush=True)
 
 
 def fetch_kernels() -> None:
-    """Download both generations of FlashAttention, built for the torch that is installed here.
+    """Download FlashAttention 2 and 3, built for the torch that is installed here.
+
+    A login node often has no GPU, so which of the two the job will need is not known.
 
     Raises:
-        UserError: the package kernels is not installed, or has no build for it.
+        UserError: the package kernels is not installed, or has no such build.
     """
     if importlib.util.find_spec("kernels") is None:
-        raise UserError("attention = kernels: needs a package; run: pip install kernels")
+        raise UserError("attention = kernels: needs the package kernels; run: pip install kernels")
     from kernels.install import install_kernel
     from transformers.integrations.hub_kernels import get_attn_kernel_version
     from transformers.modeling_flash_attention_utils import FLASH_ATTN_KERNEL_FALLBACK
@@ -64,7 +66,10 @@ def fetch_kernels() -> None:
         try:
             folder = install_kernel(name, version=get_attn_kernel_version(name))
         except Exception as error:  # signatures, builds, network: it raises anything
-            raise UserError(f"attention = kernels: {name} cannot be had: {error}") from error
+            raise UserError(
+                f"attention = kernels: {name} cannot be downloaded: {error}; check the network and "
+                "the installed torch, or set attention=auto"
+            ) from error
         print(f"{name}: {folder}", flush=True)
 
 

@@ -20,6 +20,7 @@ from pacos.data.sources import open_source
 from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.model.prompts import Encoder, TokenizedRow
+from pacos.model.protocols import Tokenizer
 from pacos.run.stop import Check, go_on
 from pacos.seeds import derived_seed
 from sft.config import SFTConfig
@@ -167,7 +168,9 @@ def _subset(data: Mixture, positions: NDArray[np.int64]) -> Mixture:
     )
 
 
-def load_data(config: SFTConfig, tokenizer: Any, world: World, check: Check = go_on) -> Mixture:
+def load_data(
+    config: SFTConfig, tokenizer: Tokenizer, world: World, check: Check = go_on
+) -> Mixture:
     """Read and tokenize the data of a run; what an earlier run tokenized is only mapped.
 
     Args:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pacos.configs.shared import Init, ModelConfig
 from pacos.errors import UserError
 from pacos.model.loading import load_tokenizer
 from pacos.model.prompts import stop_token_id
+from pacos.model.protocols import CausalLM, Tokenizer
 from sft.config import SFTConfig
 
 
-def build_tokenizer(model: ModelConfig) -> Any:
+def build_tokenizer(model: ModelConfig) -> Tokenizer:
     """Load a model's tokenizer and require different stop and pad tokens.
 
     Raises:
@@ -30,7 +29,7 @@ def build_tokenizer(model: ModelConfig) -> Any:
     return tokenizer
 
 
-def stop_ids(config: SFTConfig, tokenizer: Any, model: Any) -> list[int]:
+def stop_ids(config: SFTConfig, tokenizer: Tokenizer, model: CausalLM) -> list[int]:
     """Return the ids of all tokens that end an answer.
 
     The prompt format's stop token comes first. Those of the tokenizer and of the base model's

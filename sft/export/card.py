@@ -1,4 +1,4 @@
-"""The README.md of an exported model: what it is, and under which terms it came to be."""
+"""The model card: README.md of an exported model, with its recipe, losses and terms."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ def model_card(
     steps: int,
     losses: Mapping[str, object],
 ) -> str:
-    """A model card in the hub's format.
+    """Return a model card in the hub's format.
 
     Args:
         config: of the run.
         name: of the run.
         rows: rows of an epoch.
-        terms: licences and terms that the rows name.
+        terms: licences and terms named by the rows.
         steps: optimizer updates.
-        losses: in nats a token, by what they were measured on.
+        losses: nats per token, by what they were measured on.
     """
     model = config.model
     prompt_format = (
         "its tokenizer's own" if model.prompt_format is None else model.prompt_format.name
     )
-    measured = ", ".join(f"{what} {loss:.4f}" for what, loss in losses.items())
+    measured = ", ".join(f"{source} {loss:.4f}" for source, loss in losses.items())
     return f"""---
-{_base(model.path)}library_name: transformers
+{_base_model(model.path)}library_name: transformers
 pipeline_tag: text-generation
 ---
 
@@ -42,18 +42,18 @@ pipeline_tag: text-generation
 
 | | |
 |---|---|
-| prompt format | {prompt_format}; the tokenizer carries it as its chat template |
-| end of an answer | every id of `eos_token_id` in generation_config.json |
+| prompt format | {prompt_format}; saved as the tokenizer's chat template |
+| end of an answer | any id of `eos_token_id` in generation_config.json |
 | optimizer | AdamW, peak learning rate {config.optimizer.lr:g}, {config.schedule.decay.name} |
 | longest row | {config.data.max_length} tokens |
-| nats a token | {measured} |
+| nats per token | {measured} |
 
-## Terms of what it was made from
+## Terms of weights and data
 
 - weights: {model.license}
 {"".join(f"- data: {line}" + chr(10) for line in terms)}"""
 
 
-def _base(path: str) -> str:
-    """The line that links to the base model, where this is on the hub."""
+def _base_model(path: str) -> str:
+    """Return the metadata line that links to the base model; empty unless it is on the hub."""
     return "" if path.startswith(EMBEDDED) or looks_local(path) else f"base_model: {path}\n"

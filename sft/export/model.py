@@ -18,6 +18,7 @@ from transformers import GenerationConfig
 from pacos.distributed import World
 from pacos.files import atomic_write, fsync_folder, write_json
 from pacos.model.prompts import format_of
+from pacos.model.protocols import CausalLM, Tokenizer
 from pacos.run.stop import Check, go_on
 from sft.config import SFTConfig
 from sft.data.tokenizer import stop_ids
@@ -26,12 +27,13 @@ from sft.engine.parameters import elements
 log = logging.getLogger(__name__)
 
 SHARD_BYTES = 4 * 2**30
-"""Most that one file holds, unless a single tensor is larger: what rank 0 holds in memory."""
+"""Bytes of a file, and so of rank 0's host memory during the export; a larger tensor has a file to
+itself."""
 
 
 def export_model(
     engine: Any,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     config: SFTConfig,
     folder: Path,
     card: str,
@@ -40,11 +42,11 @@ def export_model(
 ) -> None:
     """Write consolidated bf16 safetensors, tokenizer, chat template, generation config and card.
 
-    Every rank calls it. Under ZeRO-3 parameters are gathered one by one, and rank 0 writes each
-    file as soon as it is full. The directory is renamed into place when whole.
+    Every rank must call it: under ZeRO-3 each parameter is gathered from all ranks. Rank 0 writes a
+    file as soon as it is full, and renames the directory into place when it is complete.
 
     Args:
-        engine: of DeepSpeed.
+        engine: DeepSpeed's engine.
         tokenizer: of the model.
         config: of the run.
         folder: the model directory.
@@ -53,7 +55,8 @@ def export_model(
         check: called before each file; stops every rank or none.
 
     Raises:
-        Stopped: on every rank, before one of the files; the checkpoint of the last step is there.
+        Stopped: on every rank, before one of the files. The checkpoint of the last step exists by
+            then, and the next life exports again.
     """
     partial = folder.with_suffix(".tmp")
     if world.is_main:
@@ -64,6 +67,7 @@ def export_model(
         stops = stop_ids(config, tokenizer, engine.module)
         _write_configs(engine.module, tokenizer, stops, partial)
         tokenizer = copy.deepcopy(tokenizer)
+        # Many programs stop at the tokenizer's eos_token alone, without reading eos_token_id.
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(stops[0])
         tokenizer.chat_template = format_of(tokenizer, config.model.prompt_format).exported()
         tokenizer.save_pretrained(partial)
@@ -73,13 +77,14 @@ def export_model(
     world.barrier()
 
 
-def _write_configs(model: Any, tokenizer: Any, stops: list[int], folder: Path) -> None:
+def _write_configs(model: CausalLM, tokenizer: Tokenizer, stops: list[int], folder: Path) -> None:
     ids = {
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": stops if len(stops) > 1 else stops[0],
         "pad_token_id": tokenizer.pad_token_id,
     }
     config = copy.deepcopy(model.config)
+    # Training turned use_cache off; generation needs it.
     config.update({**ids, "use_cache": True, "architectures": [type(model).__name__]})
     config.dtype = torch.bfloat16
     config.save_pretrained(folder)
@@ -101,7 +106,10 @@ def plan_shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
 
     Args:
         sizes: name to bytes.
-        limit: most bytes of a file; a larger tensor has one to itself.
+        limit: most bytes of a file; a larger tensor has a file to itself.
+
+    Returns:
+        The names in each file.
     """
     shards: list[list[str]] = []
     room = 0
@@ -121,14 +129,15 @@ def _write_weights(engine: Any, folder: Path, stage: int, world: World, check: C
     files = {}
     for names, file in zip(shards, _file_names(len(shards)), strict=True):
         check()
-        # Freed before the next file is filled.
+        # Rebinding frees the tensors of the file before.
         weights = {}
         for name in names:
             with deepspeed.zero.GatheredParameters([parameters[name]], enabled=stage == 3):
                 if world.is_main:
-                    whole = parameters[name].detach()
-                    # What ZeRO-3 gathered is gone in a moment; the rest stays, and is not doubled.
-                    weights[name] = whole.to("cpu", torch.bfloat16, copy=stage == 3).contiguous()
+                    full = parameters[name].detach()
+                    # ZeRO-3 frees a gathered parameter when the context ends, so it is copied;
+                    # without ZeRO-3, a copy on the CPU would double the model's memory.
+                    weights[name] = full.to("cpu", torch.bfloat16, copy=stage == 3).contiguous()
         if world.is_main:
             save_file(weights, folder / file, metadata={"format": "pt"})
             files.update(dict.fromkeys(names, file))

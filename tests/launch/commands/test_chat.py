@@ -41,7 +41,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat, "LONGEST_ANSWER", 24)
+    monkeypatch.setattr(chat, "MAX_ANSWER_TOKENS", 24)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_an_answer_may_be_cut_and_the_conversation_goes_on(conversation: Chat) -
 
 
 def test_a_conversation_that_is_too_long_is_refused_and_can_begin_anew(conversation: Chat) -> None:
-    with pytest.raises(UserError, match=r"too long for the model; /reset begins anew"):
+    with pytest.raises(UserError, match=r"too long for the model; /reset starts a new one"):
         list(conversation.ask("word " * 200))
     assert list(conversation.ask("short"))
 
@@ -135,7 +135,7 @@ def test_a_person_talks_until_ctrl_d(
     monkeypatch.setattr(builtins, "input", read)
     talk(conversation)
     out = capsys.readouterr().out
-    assert "Ctrl-D ends" in out
+    assert "Ctrl-D exits" in out
     conversation.reset()
     assert "".join(conversation.ask("Hello")) in out
 
@@ -165,7 +165,7 @@ def test_what_cannot_be_talked_to_is_refused(
         if path.name != "chat_template.jinja":
             (mute / path.name).write_bytes(path.read_bytes())
     assert main([str(mute)]) == 2
-    assert "has no chat template, so it was not made to converse" in capsys.readouterr().err
+    assert "has no chat template, so it was not trained to converse" in capsys.readouterr().err
     (mute / "model.safetensors").unlink()
     assert main([str(mute)]) == 2
     assert "cannot be loaded" in capsys.readouterr().err

@@ -61,8 +61,8 @@ def test_every_path_is_looked_for(rows: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "key", "says"),
     [
-        ("data.weight=0", "data.weight", "choose one above 0"),
-        ("+data.mix={a/b:-1}", "data.mix.a/b", "choose one above 0"),
+        ("data.weight=0", "data.weight", "must be above 0"),
+        ("+data.mix={a/b:-1}", "data.mix.a/b", "must be above 0"),
         ("data.max_length=0", "data.max_length", "at least 1"),
         ("data.too_long=cut", "data.too_long", "cut_turns"),
         ("batch.layout=flat", "batch.layout", "grouped"),
