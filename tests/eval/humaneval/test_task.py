@@ -255,7 +255,7 @@ def test_answers_are_on_the_disk_before_one_is_run(problems_config: EvalConfig) 
             {key: value for key, value in ROWS[0].items() if key != "test"},
             "line 2: KeyError('test')",
         ),
-        (ROWS[0] | {"prompt": 5}, "line 2: TypeError('prompt is no text')"),
+        (ROWS[0] | {"prompt": 5}, "line 2: TypeError('prompt is not a string')"),
         ("[1]", "line 2: TypeError"),
     ],
 )
