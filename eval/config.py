@@ -46,9 +46,11 @@ class EvalConfig:
     FREE: ClassVar[tuple[str, ...]] = (
         "cluster",
         "tracking",
+        # The batch sizes change scores by rounding only, and may have to shrink to fit in memory.
         "batch_size",
         "batch_tokens",
         "humaneval.sandbox.workers",
+        # Scores of each judge lie in a folder of their own (judged_folder).
         "judge",
         *(f"endpoint.{key}" for key in EndpointConfig.FREE),
         *(f"geval.{key}" for key in GEvalConfig.FREE),

@@ -16,6 +16,7 @@ from pacos.run.manifest import add_inputs
 from pacos.run_paths import RunPaths
 
 MODEL_FILES = ("config.json", "*.safetensors", "*.bin", "tokenizer.json", "tokenizer.model")
+"""Files of a model directory that its scores depend on."""
 
 
 def input_files(config: EvalConfig, suite: Mapping[str, Path]) -> dict[str, Path]:
@@ -64,6 +65,7 @@ def record_inputs(run: RunPaths, files: dict[str, Path]) -> None:
         UserError: a file differs from the one that finished parts of the run were made with.
     """
     recorded = read_json(run.manifest)["inputs"]
+    # Files that are new to the manifest are hashed when they are added.
     digests = {name: sha256(path) for name, path in files.items() if name in recorded}
     changed = [name for name, digest in digests.items() if recorded[name]["sha256"] != digest]
     if changed:

@@ -43,7 +43,7 @@ class ModelLoader:
         workers.register("load", self._load)
 
     def load(self, label: str) -> EvaluatedModel:
-        """On rank 0: load the model of a label, or connect to its endpoint."""
+        """Load the model of a label on all ranks, or open its endpoint. Rank 0 calls this."""
         path = self._config.models()[label]
         if path == ENDPOINT:
             return EndpointLM(self._config, self._run.eval / ENDPOINT, self._stop)

@@ -43,6 +43,7 @@ class AnswerLog:
             arguments: the request's prompt, continuation and generation settings.
             repeat: number of equal requests before this one.
         """
+        # A digest, because prompts with few-shot examples take kilobytes each.
         text = json.dumps([self._source, kind, task, arguments, repeat], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -1,7 +1,7 @@
 """Attention for packed passes, in which forks share prefixes.
 
 The rest of the model sees one flat sequence of tokens. Only attention has to know which tokens
-belong together, and it asks the pass (`PackedAttention`).
+belong together, and it asks the pass (`PassAttention`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ NAME = "pacos_eval"
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 """Model types whose layers all see the whole context and use plain scaled dot products. Others
-soft-cap or scale the scores, or attend through a window, which `PackedAttention` does not do."""
+soft-cap or scale the scores, or attend through a window, which `PassAttention` does not do."""
 
 
-class PackedAttention(Protocol):
+class PassAttention(Protocol):
     """A packed pass that knows which of its tokens see which."""
 
     def attend(
@@ -45,16 +45,17 @@ class PackedAttention(Protocol):
         ...
 
 
-def supports_packed_attention(model: CausalLM) -> bool:
-    """Return True if `PackedAttention.attend` computes what the model's own attention does."""
+def supports_pass_attention(model: CausalLM) -> bool:
+    """Return True if `PassAttention.attend` computes what the model's own attention does."""
     config = model.config
     layer_types = set(getattr(config, "layer_types", None) or ["full_attention"])
     return config.model_type in ARCHITECTURES and layer_types == {"full_attention"}
 
 
 @contextmanager
-def packed_attention(model: CausalLM) -> Iterator[None]:
+def pass_attention(model: CausalLM) -> Iterator[None]:
     """Make a model take `packed=` in its calls; restore its own attention at the end."""
+    # transformers has a setter, but no public getter.
     before = model.config._attn_implementation
     ALL_ATTENTION_FUNCTIONS.register(NAME, _attend)
     model.set_attn_implementation(NAME)
@@ -72,13 +73,14 @@ def _attend(
     attention_mask: torch.Tensor | None,
     *,
     scaling: float,
-    packed: PackedAttention,
+    packed: PassAttention,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
     """Adapt transformers' attention interface, whose tensors are [1, heads, T, width].
 
-    `options` holds dropout and window arguments, which `supports_packed_attention` has ruled out.
+    `options` holds dropout and window arguments, which `supports_pass_attention` has ruled out.
     """
+    # A pass is a single flat sequence, so the batch size is always 1.
     query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
     return packed.attend(module.layer_idx, query, key, value, scaling)[None], None
 
@@ -144,6 +146,7 @@ def attention_bias(visible: torch.Tensor, group: int, dtype: torch.dtype) -> tor
         group: query heads per key head.
         dtype: dtype of the scores.
     """
+    # A float mask is built once per pass. SDPA would convert a boolean one in every layer.
     bias = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
     bias.masked_fill_(~visible, float("-inf"))
     return bias.repeat(1, group, 1)[:, None]

@@ -58,7 +58,7 @@ class Decoder:
     """Generates the answers of one rank.
 
     Args:
-        model: a causal language model under `eval.engine.attention.packed_attention`.
+        model: a causal language model under `eval.engine.attention.pass_attention`.
         device: the device of the computation.
         tokenizer: the model's tokenizer.
         end_ids: tokens that end an answer.
@@ -94,6 +94,7 @@ class Decoder:
         self._running = []
         # Longest first (popped from the end), so that no long answer runs alone at the end.
         waiting = sorted(requests, key=lambda one: len(one.ids) + one.max_tokens)
+        # Room for the longest answer in every slot, because answers of all lengths take turns there.
         capacity = max((len(one.ids) + one.max_tokens for one in waiting), default=1)
         slots = min(self._batch_size, max(1, len(waiting)))
         cache = _KVCache(self._model, self._device, slots, capacity)
@@ -119,6 +120,7 @@ class Decoder:
         used = 0
         while waiting and len(self._running) + len(new) < cache.slots:
             used += len(waiting[-1].ids)
+            # The first prompt is always taken, or one longer than batch_tokens would never be.
             if new and used > self._batch_tokens:
                 break
             request = waiting.pop()
@@ -175,6 +177,7 @@ class _KVCache:
         )
         shape = (config.num_hidden_layers, 2, slots, config.num_key_value_heads, capacity, width)
         self.slots = slots
+        # Zeros, not `empty`: a masked position has weight 0, and 0 times a stray NaN is NaN.
         self.tensor = torch.zeros(shape, dtype=model.dtype, device=device)
 
     def move(self, source: int, target: int) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from eval.engine.answers import AnswerLog, NumberedRequest, number_repeats
-from eval.engine.attention import packed_attention, supports_packed_attention
+from eval.engine.attention import pass_attention, supports_pass_attention
 from eval.engine.certificate import Certificate, sample_items
 from eval.engine.decoding import Decoder, GenerationRequest
 from eval.engine.encoding import RequestEncoder
@@ -105,7 +105,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
         self._end_ids = end_ids
         # ZeRO-3 marks its parameters: each pass gathers them, so all ranks must make it together.
         self._shares_parameters = any(hasattr(one, "ds_id") for one in model.parameters())
-        self._shares_prefixes = supports_packed_attention(model)
+        self._shares_prefixes = supports_pass_attention(model)
         workers.register("score", self._score_passes)
         workers.register("decode", self._decode)
         workers.register("score as harness", self._score_as_harness)
@@ -301,7 +301,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
         self, passes: list[ForwardPass | None]
     ) -> Generator[list[tuple[int, LogLikelihood]], None, None]:
         scorer = Scorer(self.model, self.device)
-        with packed_attention(self.model):
+        with pass_attention(self.model):
             for part in _chunks(passes, GATHER_PASSES):
                 scores = []
                 for forward_pass in part:
@@ -321,7 +321,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
             self._batch_tokens,
             self._agree_on_pass,
         )
-        with packed_attention(self.model):
+        with pass_attention(self.model):
             yield from decoder.generate(requests)
 
     def _agree_on_pass(self, has_work: bool) -> bool:

@@ -115,6 +115,7 @@ class PackedPass:
             prefix = k.transpose(1, 2), v.transpose(1, 2)
         if self._pass.keeps_prefix:
             self._prefix_cache[layer] = prefix
+        # Each fork gets a copy of its prefix: SDPA takes as many batches of keys as of queries.
         keys, values = (
             torch.cat([before[self._owners], self._forks.pad(own).transpose(1, 2)], 2)
             for before, own in zip(prefix, (key, value), strict=True)
@@ -163,6 +164,7 @@ def _visibility(forks: Sequence[Fork], depths: Sequence[int], deepest: int) -> n
         for number, tokens in enumerate(fork.continuations, start=1):
             line[end : end + len(tokens) - 1] = number
             end += len(tokens) - 1
+    # Padding counts as context (branch 0), so it sees something: a row of -inf alone gives NaN.
     own = (branch[:, None] == 0) | (branch[:, None] == branch[:, :, None])
     own &= np.tri(longest, dtype=bool)
     prefix = np.arange(deepest) < np.array(depths)[:, None]

@@ -203,6 +203,7 @@ def _best_prefixes(lengths: Sequence[int], shared: Sequence[int]) -> list[tuple[
     for place, length in enumerate(lengths):
         depth = shared[place] if place < len(shared) else -1
         done = _Span(length - 1, place, place + 1, 0, [(place, place + 1, length - 1)])
+        # Spans that the next fork does not share end here, and become part of their parents.
         while open_spans and open_spans[-1].depth > depth:
             span = open_spans.pop()
             span.add(done)

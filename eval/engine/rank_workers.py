@@ -64,7 +64,9 @@ class RankWorkers:
         self._work[name] = work
 
     def run(self, name: str, shares: Sequence[Any]) -> Iterator[list[Any]]:
-        """On rank 0: let each rank compute its share; yield the results of all as they come.
+        """Let each rank compute its share, and yield the results of all as they come.
+
+        Rank 0 calls this; the others are in `serve`.
 
         Raises:
             Stopped: after all results so far have been yielded.
@@ -72,16 +74,16 @@ class RankWorkers:
         yield from self._rounds(self._hand_out([(name, share) for share in shares]))
 
     def serve(self) -> None:
-        """On other ranks: compute shares until rank 0 dismisses them."""
+        """Compute shares until rank 0 calls `dismiss`. The other ranks call this."""
         while (task := self._hand_out(None)) is not None:
             for _ in self._rounds(task):
                 pass
 
     def dismiss(self) -> None:
-        """On rank 0: end `serve` on the others.
+        """End `serve` on the other ranks. Rank 0 calls this.
 
-        Not after a share that broke off on rank 0: the others are then waiting inside its rounds
-        for a collective, and would take this one for it. The launcher ends them.
+        After an exception within a share it does nothing: the others are waiting in a collective of
+        that share and would take this one for it. The launcher ends them.
         """
         if self.size > 1 and not self._is_in_rounds:
             self._hand_out([None] * self.size)
@@ -114,6 +116,7 @@ class RankWorkers:
         has_more, is_stopped = True, False
         while has_more and not is_stopped:
             results = next(rounds, None)
+            # All must agree on another round before the gather, which every rank has to enter.
             has_more, is_stopped = self.any_rank(results is not None, self._stop() is not None)
             if has_more:
                 yield [one for part in self._gather(results or []) for one in part]

@@ -35,6 +35,7 @@ class Scorer:
     @torch.no_grad()
     def score(self, forward_pass: ForwardPass) -> list[tuple[int, LogLikelihood]]:
         """Return the score of each request of a pass, with the request's index."""
+        # Keys and values of the previous chain go before those of this one are computed.
         if not forward_pass.reuses_prefix:
             self._prefix_cache.clear()
         packed = PackedPass(forward_pass, self._model, self._device, self._prefix_cache)
@@ -79,6 +80,7 @@ def score_spans(
         rows, wanted = scored[chunk] - start, targets[chunk]
         scores[chunk] = logprobs[rows, wanted]
         greedy[chunk] = logits.argmax(-1)[rows] == wanted
+    # Summed on the CPU: one transfer for all continuations instead of one for each.
     sums = [float(part.sum()) for part in scores.cpu().split(list(spans))]
     exact = [bool(part.all()) for part in greedy.cpu().split(list(spans))]
     return list(zip(sums, exact, strict=True))

@@ -64,14 +64,15 @@ class Difference:
 
     @property
     def deciding_p(self) -> float:
-        """The p that the verdict uses: the corrected one where there is one."""
+        """Probability that decides the verdict: the corrected one if there is one."""
         return self.p if self.corrected_p is None else self.corrected_p
 
     @property
     def verdict(self) -> ComparisonVerdict:
-        """The verdict. It needs the interval and p to agree.
+        """Verdict on which the interval and p agree.
 
-        On few items the bootstrap alone is overconfident: it cannot draw an item that is not there.
+        On few items the bootstrap alone is overconfident: of 18 items with 4 changes, all for the
+        better, hardly a resample is without one.
         """
         low, high = self.interval
         if low <= 0 <= high or self.deciding_p > 1 - CONFIDENCE:
@@ -137,6 +138,7 @@ def holm(differences: Sequence[Difference]) -> list[Difference]:
     scipy has no Holm: its false_discovery_control bounds the share of wrong verdicts, not the
     probability of any.
     """
+    # The smallest p times m, the next times m - 1, …, each at least as large as the one before.
     corrected = [0.0] * len(differences)
     highest = 0.0
     for rank, place in enumerate(

@@ -110,6 +110,7 @@ def find_leaks(result: SuiteResult, rows: Iterable[TrainingRow]) -> tuple[Leaks,
     Returns:
         The leaks, and the number of rows.
     """
+    # A document has one line for each filter of its task.
     docs = {
         task: {line["doc_id"]: line["doc"] for line in lines}
         for task, lines in result.samples.items()

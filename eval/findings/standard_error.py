@@ -37,6 +37,7 @@ def clusters_of(docs: Sequence[Mapping[str, Any]]) -> list[int]:
 
 def _shared_texts(doc: Mapping[str, Any]) -> list[str]:
     texts = [value for name, value in doc.items() if name in PASSAGES and isinstance(value, str)]
+    # Beginnings only: an excerpt that questions share stands before what each one asks.
     others = (value for value in doc.values() if isinstance(value, str) and len(value) >= LONG)
     return [text for text in (*texts, *(value[:LONG] for value in others)) if text.strip()]
 

@@ -83,4 +83,5 @@ def show(table: Table) -> None:
     if console.is_terminal:
         console.print(table)
     else:
+        # rich assumes 80 columns without a terminal, which would fold the columns of figures.
         print(as_text(table), end="", flush=True)

@@ -78,6 +78,7 @@ def training_rows(source: Source) -> Iterator[TrainingRow]:
             messages = read_example(record, reader).messages
         except RowError:
             continue
+        # System and earlier user turns belong to the request: an item may hide in any of them.
         asked = [message for message in messages if message["role"] != "assistant"]
         answers = [message for message in messages if message["role"] == "assistant"]
         yield TrainingRow(

@@ -110,6 +110,7 @@ class EndpointLM(LM):  # type: ignore[misc]
         self, chat_history: list[Message], add_generation_prompt: bool = True
     ) -> str:
         """Return the conversation as JSON: the service applies its own template to it."""
+        # lm_eval's prompts are strings. The conversation is found again by its string.
         text = json.dumps(chat_history, ensure_ascii=False)
         self._conversations[text] = tuple(chat_history)
         return text

@@ -51,6 +51,7 @@ class SuiteResult:
 
         None if there is no such metric.
         """
+        # One metric per task: acc and acc_norm, say, are two views of the same answers.
         first = [
             next(
                 (
@@ -67,6 +68,7 @@ class SuiteResult:
 
     def higher_is_better(self, name: str, key: str) -> bool:
         """Return the direction of a metric (with its filter) of a task or group."""
+        # A task need not state the direction of a metric. Most metrics are accuracies.
         directions = self.results["higher_is_better"].get(name, {})
         return bool(directions.get(key.partition(",")[0], True))
 
