@@ -7,16 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from eval.config import HELDOUT, EvalConfig
-from eval.findings.compare import (
-    CONFIDENCE,
-    NLL,
-    RESAMPLES,
-    Difference,
-    compare_heldout,
-    compare_suites,
-    standard_errors,
-)
+from eval.findings.compare import NLL, compare_heldout, compare_suites, standard_errors
 from eval.findings.contamination import report_contamination, summarize
+from eval.findings.significance import CONFIDENCE, RESAMPLES, Difference
 from eval.findings.table import as_text, comparison_table, score_table, show
 from eval.findings.training_rows import training_sources
 from eval.geval.findings.certificate import summary_lines

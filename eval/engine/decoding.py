@@ -94,7 +94,7 @@ class Decoder:
         self._running = []
         # Longest first (popped from the end), so that no long answer runs alone at the end.
         waiting = sorted(requests, key=lambda one: len(one.ids) + one.max_tokens)
-        # Room for the longest answer in every slot, because answers of all lengths take turns there.
+        # Answers of all lengths take turns in a slot, so each slot has room for the longest.
         capacity = max((len(one.ids) + one.max_tokens for one in waiting), default=1)
         slots = min(self._batch_size, max(1, len(waiting)))
         cache = _KVCache(self._model, self._device, slots, capacity)

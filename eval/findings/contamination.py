@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.findings.compare import Floats, item_docs, item_values, paired
+from eval.findings.compare import item_docs, item_values
+from eval.findings.significance import Floats, paired
 from eval.findings.standard_error import PASSAGES, clusters_of
 from eval.findings.training_rows import TrainingRow, identity, training_rows
 from eval.harness.results import SuiteResult, is_score, metric_name

@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from eval.findings.compare import ComparisonVerdict, Difference
+from eval.findings.significance import ComparisonVerdict, Difference
 
 STYLES = {
     ComparisonVerdict.better: "green",

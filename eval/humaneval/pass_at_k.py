@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eval.findings.compare import bootstrap_interval
+from eval.findings.significance import bootstrap_interval
 from pacos.seeds import derived_seed
 
 KS = (1, 10, 100)

@@ -10,7 +10,7 @@ from typing import Any
 
 import scipy.stats
 
-from eval.findings.compare import Difference, paired
+from eval.findings.significance import Difference, paired
 from eval.geval.records import BASELINE, TARGET, JudgeResults
 from eval.rubrics.rubric import Rubric
 

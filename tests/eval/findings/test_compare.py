@@ -4,12 +4,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.findings.compare import (
+from eval.findings.compare import compare_heldout, compare_suites
+from eval.findings.significance import (
     ComparisonVerdict,
     Difference,
     bootstrap_interval,
-    compare_heldout,
-    compare_suites,
     holm,
     paired,
     sign_flip_p,
