@@ -1,1 +1,1 @@
-"""Static sbatch scripts; env.sh is the one file that a site edits."""
+"""Static sbatch scripts. A site edits env.sh only."""
