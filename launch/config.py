@@ -1,4 +1,4 @@
-"""The configs of all commands: those of the stages, and the pipeline's, which holds the three."""
+"""The configs of all commands: one for each stage, and the pipeline's, which contains the three."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sft.config import SFTConfig
 
 
 class Where(Enum):
-    """Where a part of a pipeline is done."""
+    """The place where a part of a pipeline runs."""
 
     login = "login"
     job = "job"
@@ -28,25 +28,26 @@ class Where(Enum):
 
 @dataclass(kw_only=True, slots=True)
 class WhereConfig:
-    """Where the parts of a pipeline are done: where the command is typed, or in Slurm jobs."""
+    """The place of each part: `login` is the machine the command is typed on, `job` a Slurm job."""
 
     selfinstruct: Where | None = None
-    """Null: `login` for a teacher behind an API; for others what `selfinstruct.cluster` says."""
+    """Data generation. Null: `login` if the generator is behind an API, else as
+    `selfinstruct.cluster.launcher` says."""
     sft: Where | None = None
-    """Null: what `sft.cluster` says."""
+    """Training. Null: as `sft.cluster.launcher` says."""
     eval: Where | None = None
-    """Null: what `eval.cluster` says. The models' part of the evaluation."""
+    """The part of the evaluation that runs models. Null: as `eval.cluster.launcher` says."""
     judge: Where | None = None
-    """Null: `login`. The judge's part of the evaluation, which needs the network and no model."""
-
-
-FROM_PIPELINE = "from the pipeline"
-"""Value of the fields that the stage before fills in."""
+    """The part of the evaluation that asks the judge, which needs a network and no GPU. Null:
+    `login`. If it differs from `eval`, models and judge run one after the other."""
 
 
 @dataclass(kw_only=True, slots=True)
 class PipelineConfig:
-    """Everything that `pacos pipeline` needs to know."""
+    """The config of `pacos pipeline`: those of the three stages, and the place of each part.
+
+    `sft.data.path` and `eval.target` are set by the pipeline; values given for them are ignored.
+    """
 
     STAGE: ClassVar[str] = "pipeline"
     FREE: ClassVar[tuple[str, ...]] = (
@@ -68,21 +69,22 @@ class PipelineConfig:
         return self.sft.model.name
 
     def stages(self, run: Path) -> tuple[SelfInstructConfig, SFTConfig, EvalConfig]:
-        """The three ordinary configs, each reading what the one before wrote below `run`."""
+        """Return the config of each stage, reading what the stage before it wrote below `run`."""
 
         def folder(stage: type[StageConfig]) -> RunConfig:
             return RunConfig(name=stage.STAGE, root=str(run))
 
-        data = RunPaths(run / SelfInstructConfig.STAGE).data
-        heldout = DataPaths(data).heldout if self.selfinstruct.seeds.heldout else None
+        generation = RunPaths(run).stage(SelfInstructConfig.STAGE)
+        heldout = DataPaths(generation.data).heldout if self.selfinstruct.seeds.heldout else None
         return (
+            # Generation has to know the suite, whose items it keeps out of the data.
             dataclasses.replace(
                 self.selfinstruct, run=folder(SelfInstructConfig), suite=self.eval.suite
             ),
             dataclasses.replace(
                 self.sft,
                 run=folder(SFTConfig),
-                data=dataclasses.replace(self.sft.data, path=str(data)),
+                data=dataclasses.replace(self.sft.data, path=str(generation.path)),
             ),
             dataclasses.replace(
                 self.eval,
@@ -103,13 +105,13 @@ class PipelineConfig:
         ]
 
     def missing_files(self) -> list[Problem]:
-        """Files that must be there before the first stage; what a stage will make is not."""
-        made_later = {"data.path", "target", "heldout"}
+        """Return the problems of input files, except those that an earlier stage will write."""
+        written_later = {"data.path", "target", "heldout"}
         return [
             dataclasses.replace(problem, key=f"{stage.STAGE}.{problem.key}")
             for stage in self.stages(Path(self.run.root))
             for problem in stage.missing_files()
-            if problem.key not in made_later
+            if problem.key not in written_later
         ]
 
 
@@ -122,11 +124,11 @@ SCHEMAS = {
 }
 
 JobConfig = SelfInstructConfig | SFTConfig | EvalConfig
-"""Of a stage, which can be a job of its own."""
+"""The config of a stage, which can run as one Slurm job."""
 JOB_STAGES: dict[str, type[JobConfig]] = {
     schema.STAGE: schema for schema in (SelfInstructConfig, SFTConfig, EvalConfig)
 }
 
 AnyConfig = JobConfig | PipelineConfig
 SCHEMA_OF: dict[str, type[AnyConfig]] = {**JOB_STAGES, PipelineConfig.STAGE: PipelineConfig}
-"""By the name of the command."""
+"""Config types by command."""
