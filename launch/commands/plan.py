@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: the config is too wrong to plan for.
     """
+    # A plan is most useful before data and cluster exist, so not every problem stops it.
     config, problems = compose_with_problems(SFTConfig, SCHEMAS, args.overrides)
     blocking = [problem for problem in problems if problem.key not in MAY_BE_WRONG]
     if blocking:

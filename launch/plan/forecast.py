@@ -50,6 +50,7 @@ class Forecast:
         Raises:
             UserError: a step would hold less than one pack.
         """
+        # One packing for all: packs do not depend on the strategy or the number of ranks.
         machine, epoch = machine_of(config.cluster), Epoch.of(config, data.lengths)
         requested = Estimate.of(config, epoch, machine)
         recommended = best(

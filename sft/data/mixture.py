@@ -64,6 +64,7 @@ class Mixture:
         if not len(indices):
             shown = ", ".join(f"{path}: {weight}" for path, weight in weights.items())
             raise UserError(f"data.weight, data.mix = {shown}: select no row at all; raise them")
+        # int64 from here on: the caches' int32 would overflow in sums over an epoch.
         counts = np.concatenate([part.counts for part in parts])
         return cls(
             parts=parts,
@@ -126,6 +127,8 @@ class Mixture:
 def select_rows(rows: int, weight: float, seed: int) -> NDArray[np.int64]:
     """Return row indices: all rows once per whole pass, then a random subset for the fraction."""
     passes = int(weight)
+    # The seed does not depend on the epoch: every epoch trains on the same subset. Sorted, the rows
+    # lie on disk in the order in which they are read.
     rest = random.Random(seed).sample(range(rows), round((weight - passes) * rows))
     return np.concatenate(
         [np.tile(np.arange(rows), passes), np.array(sorted(rest), dtype=np.int64)]
@@ -146,6 +149,7 @@ def split_heldout(data: Mixture, rows: int, seed: int) -> tuple[Mixture, Mixture
     """
     if not rows:
         return data, _subset(data, np.array([], dtype=np.int64))
+    # Drawn among rows rather than among their copies: a weight does not change the choice.
     distinct = np.unique(data.indices)
     if rows >= len(distinct):
         raise UserError(
@@ -187,6 +191,7 @@ def load_data(
     parts = []
     for path in data.weights():
         source = open_source(path)
+        # Named by content: a file that moved or was copied is not tokenized again.
         folder = cache_directory() / "tokens" / cache_key(source.digest(), encoder, data)
         start = time.monotonic()
         build = partial(write_cache, source=source, encoder=encoder, config=data, check=check)

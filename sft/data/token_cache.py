@@ -81,6 +81,7 @@ def cache_key(digest: str, encoder: Encoder, config: DataConfig) -> str:
         encoder: chat template and tokenizer.
         config: the maximum length, and the policies for long and for unusable rows.
     """
+    # The tokenizer is hashed as a whole: a vocabulary of the same name may differ by one token.
     parts = (
         VERSION,
         digest,
@@ -140,6 +141,7 @@ def write_cache(
             for name, values in _values(number, result.row).items():
                 files[name].write(np.asarray(values, ARRAYS[name]).tobytes())
             terms |= {example.terms} if example.terms else set()
+        # The folder is renamed into place afterwards, and a rename must not outlive its content.
         for file in files.values():
             file.flush()
             os.fsync(file.fileno())

@@ -56,4 +56,5 @@ pipeline_tag: text-generation
 
 def _base_model(path: str) -> str:
     """Return the metadata line that links to the base model; empty unless it is on the hub."""
+    # The hub takes a base_model for a link: a local path there would make the card invalid.
     return "" if path.startswith(EMBEDDED) or looks_local(path) else f"base_model: {path}\n"
