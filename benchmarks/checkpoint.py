@@ -1,13 +1,13 @@
-"""What checkpoints cost: pacos' and DeepSpeed's own in one run, and what kills cost.
+"""Cost of checkpoints, pacos's beside DeepSpeed's own, and of kills.
 
 python -m benchmarks.checkpoint ROWS [--rounds N] [--minutes N] [--out FILE]
 
-SmolLM2-135M, two ranks, ZeRO-2, bf16. First each rank saves and loads N times both ways, and the
-medians are compared: pacos stops training for a copy to memory and writes, hashes and fsyncs behind
-it; DeepSpeed stops it until the files are written, and neither hashes nor fsyncs them, unless the
-row says so. Then `pacos sft` trains on ROWS for some minutes while all its processes are killed
-every 60 s and started again: goodput is the time that the steps take, each counted once, over all
-time. Prints one JSON object.
+The setting is SmolLM2-135M on two ranks with ZeRO-2 and bf16. First, each rank saves and loads N
+times both ways, and the medians are compared. pacos pauses training for a copy to memory, then
+writes, hashes and fsyncs in the background. DeepSpeed pauses training until the files are written,
+and neither hashes nor fsyncs them, unless the row says so. Then `pacos sft` trains on ROWS for some
+minutes while all its processes are killed every 60 s and restarted. Goodput is the time of the
+steps, each counted once, over the total time. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -46,26 +46,30 @@ def environment() -> dict[str, str]:
 
 
 def compared(folder: Path, rounds: int) -> dict[str, Any]:
-    """Saving and loading by pacos and by DeepSpeed, in the same ranks."""
+    """Compare saving and loading by pacos and by DeepSpeed, in the same ranks."""
     write_jsonl(folder / "rows.jsonl", [{"instruction": "Count.", "output": "One."}])
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={RANKS}"]
-    words = [*launch, "-m", "benchmarks.checkpoint_ranks", str(folder), str(rounds)]
+    arguments = [*launch, "-m", "benchmarks.checkpoint_ranks", str(folder), str(rounds)]
     done = subprocess.run(
-        [sys.executable, *words], env=environment(), capture_output=True, text=True, check=False
+        [sys.executable, *arguments],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         raise UserError(f"the ranks failed:\n{done.stderr[-3000:]}")
-    found = dict(json.loads(done.stdout.strip().splitlines()[-1]))
-    seconds = found["seconds"]
-    found["deepspeed_save_over_pacos_stall"] = round(
+    report = dict(json.loads(done.stdout.strip().splitlines()[-1]))
+    seconds = report["seconds"]
+    report["deepspeed_save_over_pacos_stall"] = round(
         seconds["deepspeed_save"] / seconds["pacos_stall"], 1
     )
-    return found
+    return report
 
 
 def killed_run(rows: Path, folder: Path, minutes: float) -> dict[str, Any]:
-    """A run that is killed every minute, and what became of the time."""
-    words = [
+    """Train a run that is killed every minute, and return how much of the time was useful."""
+    overrides = [
         *("model=smollm2_135m", f"data.path={rows.absolute()}", f"data.max_length={MAX_LENGTH}"),
         *(f"batch.tokens={STEP_TOKENS}", "deepspeed=zero2", "epochs=100", "cluster.device=cpu"),
         *(f"checkpoint.every_steps={SAVE_EVERY_STEPS}", f"cluster.ranks_per_node={RANKS}"),
@@ -73,25 +77,27 @@ def killed_run(rows: Path, folder: Path, minutes: float) -> dict[str, Any]:
     ]
     run, began = RunPaths(folder / "killed"), time.monotonic()
     while time.monotonic() - began < 60 * minutes:
-        said = folder / "said"
-        with said.open("w") as words_of_it:
+        log = folder / "stderr.log"
+        with log.open("w") as stderr:
             front = subprocess.Popen(
-                [SCRIPTS / "pacos", "sft", *words],
+                [SCRIPTS / "pacos", "sft", *overrides],
                 env=environment(),
                 stdout=subprocess.DEVNULL,
-                stderr=words_of_it,
+                stderr=stderr,
             )
         try:
             front.wait(KILL_EVERY_SECONDS)
-            raise UserError(f"the run ended by itself:\n{said.read_text()[-2000:]}")
+            raise UserError(f"the run ended by itself:\n{log.read_text()[-2000:]}")
         except subprocess.TimeoutExpired:
             kill_all(front.pid)
             front.wait()
     seconds = time.monotonic() - began
     records = list(read_jsonl(run.metrics))
     if not records:
-        raise UserError(f"no life came to a step within {KILL_EVERY_SECONDS} s: try it when idle")
-    # The next life cuts what came after the newest checkpoint.
+        raise UserError(
+            f"no life made a step within {KILL_EVERY_SECONDS} s; run it on an idle machine"
+        )
+    # Steps after the newest checkpoint do not count: the next life would repeat them.
     kept = int((run.newest_checkpoint() or "step-0").removeprefix("step-"))
     step_seconds = statistics.median(record[metrics.STEP_SECONDS] for record in records)
     return {
@@ -106,7 +112,7 @@ def killed_run(rows: Path, folder: Path, minutes: float) -> dict[str, Any]:
 
 
 def kill_all(pid: int) -> None:
-    """kill -9 of a process and all that it started, sessions of their own or not."""
+    """Kill a process and all its descendants with SIGKILL, in whatever session they are."""
     front = psutil.Process(pid)
     for process in [front, *front.children(recursive=True)]:
         try:
@@ -116,12 +122,12 @@ def kill_all(pid: int) -> None:
 
 
 def main() -> int:
-    """Measure and print; returns the exit code."""
+    """Measure and print, and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("rows", type=Path, metavar="ROWS")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=5)
-    parser.add_argument("--out", type=Path, help="write the JSON object here too")
+    parser.add_argument("--out", type=Path, help="also write the JSON object to this file")
     options = parser.parse_args()
     report = provenance()
     try:

@@ -1,4 +1,4 @@
-"""One rank of `benchmarks.checkpoint`: saves and loads, by pacos and by DeepSpeed in turn.
+"""One rank of `benchmarks.checkpoint`: saves and loads by pacos and by DeepSpeed in turn.
 
 torchrun --nproc_per_node 2 -m benchmarks.checkpoint_ranks FOLDER ROUNDS
 """
@@ -32,11 +32,11 @@ from sft.model.loss import nll_sum
 from sft.steps.batch import Batch
 
 TAG = "engine"
-"""DeepSpeed's name of a checkpoint."""
+"""DeepSpeed's name for a checkpoint."""
 
 
 class Clock:
-    """Seconds of what all ranks do together, by name."""
+    """Seconds of actions that all ranks take together, by name."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -58,7 +58,7 @@ def folder_bytes(folder: Path) -> int:
 
 
 def fsync_own(folder: Path, world: World) -> None:
-    """Make durable what this rank wrote of DeepSpeed's files."""
+    """Fsync this rank's share of DeepSpeed's files."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in files[world.rank :: world.size]:
         with path.open("rb") as file:
@@ -66,11 +66,11 @@ def fsync_own(folder: Path, world: World) -> None:
 
 
 def main(folder: Path, rounds: int) -> None:
-    """Measure; rank 0 prints."""
+    """Measure, and print on rank 0."""
     world = World.from_env()
-    words = [f"data.path={folder}/rows.jsonl", "deepspeed=zero2", "cluster.device=cpu"]
-    words += [f"cluster.ranks_per_node={world.size}", "checkpoint.keep=1"]
-    config = compose_checked(SFTConfig, SCHEMAS, words)
+    overrides = [f"data.path={folder}/rows.jsonl", "deepspeed=zero2", "cluster.device=cpu"]
+    overrides += [f"cluster.ranks_per_node={world.size}", "checkpoint.keep=1"]
+    config = compose_checked(SFTConfig, SCHEMAS, overrides)
     choose_device(config.cluster)
     device = start_ranks(world)
     tokenizer = load_tokenizer(config.model.path, pad_token=config.model.pad_token)
@@ -92,7 +92,8 @@ def main(folder: Path, rounds: int) -> None:
         engine.save_checkpoint(str(to), tag=TAG, save_latest=False)
 
     step()
-    checkpoints.save(0)  # takes the memory for the copies, once in a life
+    # The first save of a life allocates the memory of the copies; it is not measured.
+    checkpoints.save(0)
     checkpoints.finish()
     for number in range(1, rounds + 1):
         theirs = folder / f"deepspeed-{number}"

@@ -1,9 +1,9 @@
-"""Requests a second through pacos's client and through the openai SDK, same server, same machine.
+"""Requests per second of pacos's client and of the openai SDK, against one server on one machine.
 
 python -m benchmarks.client [--requests N] [--rounds N]   needs: pip install openai
 
-The server answers at once and runs on the same cores, so that what is measured is the client's own
-work. Rounds alternate between the clients. Prints one JSON object, then a table.
+The server answers at once and runs on the same cores, so the client's own work is measured. Rounds
+alternate between the clients. Prints one JSON object, then a table.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from pacos.llm.service import open_service
 CONCURRENCY = (16, 128)
 ROOT = Path(__file__).parent.parent
 SDK_SHARE = 4
-"""The SDK gets a quarter of the requests: it takes that much longer for each, or more."""
+"""The SDK gets a quarter of the requests, because each takes it at least four times as long."""
 
 Contestant = Callable[[EndpointConfig, list[Request]], Coroutine[Any, Any, float]]
 
 
 async def through_client(config: EndpointConfig, requests: list[Request]) -> float:
-    """Requests a second of the client alone."""
+    """Return requests per second of the client alone."""
     async with HttpClient(config) as client:
         began = time.perf_counter()
         await asyncio.gather(*[client.ask(request) for request in requests])
@@ -46,7 +46,7 @@ async def through_client(config: EndpointConfig, requests: list[Request]) -> flo
 
 
 async def through_service(config: EndpointConfig, requests: list[Request]) -> float:
-    """Requests a second with every reply fsynced into the ledger."""
+    """Return requests per second with every reply fsynced into the ledger."""
     with tempfile.TemporaryDirectory() as folder:
         async with open_service(config, Path(folder)) as service:
             began = time.perf_counter()
@@ -55,7 +55,7 @@ async def through_service(config: EndpointConfig, requests: list[Request]) -> fl
 
 
 async def through_sdk(config: EndpointConfig, requests: list[Request]) -> float:
-    """Requests a second of openai.AsyncOpenAI, as its documentation uses it."""
+    """Return requests per second of openai.AsyncOpenAI, used as its documentation shows."""
     import openai
 
     slots = asyncio.Semaphore(config.concurrency)
@@ -84,7 +84,7 @@ CONTESTANTS: dict[str, Contestant] = {
 
 
 def measure(url: str, count: int, rounds: int) -> list[dict[str, object]]:
-    """One record for each concurrency: medians in requests a second, every round, the ratio."""
+    """Return one record per concurrency: medians in requests per second, all rounds, the ratio."""
     records: list[dict[str, object]] = []
     for concurrency in CONCURRENCY:
         rates: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
@@ -99,12 +99,12 @@ def measure(url: str, count: int, rounds: int) -> list[dict[str, object]]:
                 ]
                 rates[name].append(asyncio.run(contestant(config, requests)))
         # The first round only warms up.
-        medians = {name: round(statistics.median(found[1:])) for name, found in rates.items()}
+        medians = {name: round(statistics.median(own[1:])) for name, own in rates.items()}
         records.append(
             {
                 "concurrency": concurrency,
                 "median_requests_per_second": medians,
-                "rounds": {name: [round(rate) for rate in found] for name, found in rates.items()},
+                "rounds": {name: [round(rate) for rate in own] for name, own in rates.items()},
                 "client_to_sdk": round(medians["client"] / medians["openai SDK"], 1),
             }
         )
@@ -112,16 +112,18 @@ def measure(url: str, count: int, rounds: int) -> list[dict[str, object]]:
 
 
 def main() -> int:
-    """Measure and print; returns the exit code."""
+    """Measure and print, and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--requests", type=int, default=4000, help="a round, of pacos's client")
+    parser.add_argument("--requests", type=int, default=4000, help="per round, of pacos's client")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, help="write the JSON object here too")
+    parser.add_argument("--out", type=Path, help="also write the JSON object to this file")
     options = parser.parse_args()
     try:
         facts = provenance("aiohttp", "openai")
     except importlib.metadata.PackageNotFoundError as error:
-        return exit_with(UserError(f"{error.name} is not installed; pip install 'pacos[bench]'"))
+        return exit_with(
+            UserError(f"{error.name} is not installed; run: pip install 'pacos[bench]'")
+        )
     command = [sys.executable, "-m", "tests.pacos.llm.scripted_server"]
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:

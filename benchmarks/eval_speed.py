@@ -1,11 +1,11 @@
-"""Scoring choices: pacos against the harness's own HFLM, one model, one process, fp32.
+"""Multiple-choice scoring: pacos against the harness's HFLM, one model, one process, fp32.
 
 python -m benchmarks.eval_speed DATA [--subjects S…] [--items N] [--hellaswag N] [--out FILE]
 
-DATA is a folder of benchmarks' files as docs/suites.md says. Both sides get the same requests, from
-the harness's own tasks: MMLU with five examples, N items a subject, and HellaSwag with ten. Each
-side's time is from prompts as text to scores. Prints one JSON object: seconds of wall and of CPU,
-tokens that went through the model, their ratios, and how far the scores are apart.
+DATA is a folder of benchmark files as docs/suites.md describes it. Both sides get the same requests
+from the harness's own tasks: MMLU with five examples and N items per subject, and HellaSwag with
+ten examples. Time is measured from prompts as text to scores. Prints one JSON object: wall and CPU
+seconds, tokens through the model, their ratios, and the differences between the scores.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ def requests_of(name: str, shots: int, items: int, data: Path) -> list[Instance]
     return list(task.instances)
 
 
-class Tokens:
-    """Counts the tokens that go through a model."""
+class TokenCounter:
+    """Counts the tokens that pass through a model."""
 
     def __init__(self, model: Any) -> None:
         self.count = 0
-        model.base_model.register_forward_pre_hook(self._see, with_kwargs=True)
+        model.base_model.register_forward_pre_hook(self._count, with_kwargs=True)
 
-    def _see(self, module: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        ids = named["input_ids"] if "input_ids" in named else given[0]
+    def _count(self, module: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        ids = named["input_ids"] if "input_ids" in named else arguments[0]
         self.count += ids.numel()
 
 
 def timed(
-    score: Callable[..., list[Score]], requests: Sequence[Instance], tokens: Tokens
+    score: Callable[..., list[Score]], requests: Sequence[Instance], tokens: TokenCounter
 ) -> tuple[dict[str, float], list[Score]]:
     before = tokens.count
     wall, cpu = time.perf_counter(), time.process_time()
@@ -73,22 +73,22 @@ def timed(
 
 
 def compared(
-    lm: SharedPrefixLM, harness: HFLM, parts: Sequence[Sequence[Instance]], tokens: Tokens
+    lm: SharedPrefixLM, harness: HFLM, parts: Sequence[Sequence[Instance]], tokens: TokenCounter
 ) -> dict[str, Any]:
-    """Both sides on each part, one after the other, so that both meet the same machine."""
+    """Measure both sides on each part in turn, so that other load on the machine hits both."""
     sums: dict[str, dict[str, float]] = {"pacos": {}, "harness": {}}
     certificate = Certificate()
     for requests in parts:
-        found: dict[str, list[Score]] = {}
+        scores: dict[str, list[Score]] = {}
         for side, score in (("pacos", lm.loglikelihood), ("harness", harness.loglikelihood)):
-            measured, found[side] = timed(score, requests, tokens)
+            measured, scores[side] = timed(score, requests, tokens)
             for key, value in measured.items():
                 sums[side][key] = sums[side].get(key, 0) + value
         docs: dict[Any, list[int]] = {}
         for number, request in enumerate(requests):
             docs.setdefault(request.doc_id, []).append(number)
         for numbers in docs.values():
-            fast, plain = ([found[side][n] for n in numbers] for side in ("pacos", "harness"))
+            fast, plain = ([scores[side][n] for n in numbers] for side in ("pacos", "harness"))
             certificate.compare_scores(fast, plain)
     ratios = {key: round(sums["harness"][key] / value, 2) for key, value in sums["pacos"].items()}
     return {**sums, "harness_over_pacos": ratios, "same": certificate.to_json()}
@@ -101,17 +101,19 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100)
     parser.add_argument("--hellaswag", type=int, default=16)
     parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
+    options = parser.parse_args()
 
     config = EvalConfig(target=MODEL, cluster=ClusterConfig(device=Device.cpu))
     lm = build_lm(MODEL, config)
     harness = HFLM(pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=HARNESS_BATCH)
-    tokens = Tokens(lm.model)
-    mmlu = [requests_of(f"mmlu_{name}", 5, given.items, given.data) for name in given.subjects]
-    hellaswag = requests_of("hellaswag", 10, given.hellaswag, given.data)
-    # Four items at a time: long enough to fill a pass, and both sides meet the same machine.
-    quarter = [hellaswag[at : at + 16] for at in range(0, len(hellaswag), 16)]
-    timed(harness.loglikelihood, mmlu[0][:4], tokens)  # warms threads and memory up
+    tokens = TokenCounter(lm.model)
+    mmlu = [
+        requests_of(f"mmlu_{name}", 5, options.items, options.data) for name in options.subjects
+    ]
+    hellaswag = requests_of("hellaswag", 10, options.hellaswag, options.data)
+    # Parts of four items (16 requests): long enough to fill a pass, short enough to alternate.
+    parts = [hellaswag[at : at + 16] for at in range(0, len(hellaswag), 16)]
+    timed(harness.loglikelihood, mmlu[0][:4], tokens)  # warm-up: threads and memory
     result = {
         **provenance(),
         "model": MODEL,
@@ -120,11 +122,11 @@ def main() -> None:
         "batch_tokens": config.batch_tokens,
         "harness_batch_size": HARNESS_BATCH,
         "mmlu_5_shot": compared(lm, harness, mmlu, tokens),
-        "hellaswag_10_shot": compared(lm, harness, quarter, tokens),
+        "hellaswag_10_shot": compared(lm, harness, parts, tokens),
     }
     print(json.dumps(result, indent=2))
-    if given.out is not None:
-        write_json(given.out, result)
+    if options.out is not None:
+        write_json(options.out, result)
 
 
 if __name__ == "__main__":

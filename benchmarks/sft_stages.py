@@ -1,10 +1,10 @@
-"""One fine-tuning of SmolLM2 under ZeRO-2 and ZeRO-3: the same losses, and they fall.
+"""The same fine-tuning of SmolLM2 under ZeRO-2 and ZeRO-3: equal losses, and they fall.
 
 python -m benchmarks.sft_stages ROWS [--rows N] [--precision P] [--out FILE]
 
-Each stage is `pacos sft` itself: two ranks, N rows drawn from ROWS, packed, one epoch of 32 rows a
-step, 100 rows held out. Prints one JSON object: the largest difference among the first 20 losses,
-the validation losses before, during and after, and how far apart they end.
+Each stage runs `pacos sft` itself: two ranks, N rows drawn from ROWS, packed, one epoch of 32 rows
+per step, 100 held-out rows. Prints one JSON object: the largest difference among the first 20
+losses, the validation losses before, during and after, and the difference of the last ones.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from pacos.tracking import metrics
 
 RANKS = 2
 FIRST = 20
-"""Losses that are compared one by one."""
+"""Losses from the start that are compared one by one."""
 
 
 def trained(stage: int, source: Path, weight: float, precision: str, folder: Path) -> RunPaths:
-    """The finished run of one stage."""
-    words = [
+    """Train with one ZeRO stage, and return the finished run."""
+    overrides = [
         *("model=smollm2_135m", "data=alpaca", f"data.path={source}", f"data.weight={weight}"),
         *("batch.rows=32", "batch.tokens=null", "epochs=1", f"precision={precision}"),
         *("optimizer.lr=2e-5", "validation.rows=100", "validation.every_steps=20"),
         *("validation.samples=0", f"deepspeed=zero{stage}", "cluster.device=cpu"),
         *(f"cluster.ranks_per_node={RANKS}", f"run.root={folder}", f"run.name=zero{stage}"),
     ]
-    command = [str(Path(sys.executable).parent / "pacos"), "sft", *words]
+    command = [str(Path(sys.executable).parent / "pacos"), "sft", *overrides]
     if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode != 0:
-        raise UserError(f"ZeRO-{stage} failed; its words are above")
+        raise UserError(f"ZeRO-{stage} failed; its messages are above")
     return RunPaths(folder / f"zero{stage}")
 
 
@@ -60,12 +60,12 @@ def measured(run: RunPaths) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Train, compare and print; returns the exit code."""
+    """Train, compare and print, and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("file", type=Path, metavar="ROWS")
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--precision", default="bf16", choices=["bf16", "fp32"])
-    parser.add_argument("--out", type=Path, help="write the JSON object here too")
+    parser.add_argument("--out", type=Path, help="also write the JSON object to this file")
     options = parser.parse_args()
     weight = options.rows / sum(1 for _ in open_source(str(options.file)).records())
     report: dict[str, Any] = {

@@ -1,14 +1,14 @@
-"""Supervised tokens/s of pacos, of TRL, and of rows padded as Alpaca pads them: one run, two ranks.
+"""Supervised tokens per second of pacos, of TRL, and of Alpaca's padded batches, on two ranks.
 
 python -m benchmarks.sft_throughput ROWS [--count N] [--step-rows N] [--precision P]
                                 [--ways WAY…] [--out FILE]
 
-All three train SmolLM2-135M for one epoch over the same N rows, drawn from those that fit, with the
-same tokens and the same mask, 128 rows a step as Alpaca. Counted is the time of the steps alone,
-without start and saving. pacos is the command itself, its seconds those of metrics.jsonl. TRL packs
-best-fit and computes its loss in chunks: on a CPU its quickest correct setting (see `sft_peers`).
-Alpaca's way is transformers.Trainer with batches of 4 rows a rank, padded to the longest. Needs the
-extra `bench`. Prints one JSON object.
+All three train SmolLM2-135M for one epoch on the same N rows, drawn from those that fit, with the
+same tokens, the same mask, and 128 rows per step as in Alpaca's recipe. Only the time of the steps
+counts, without start and saving. pacos is the command itself, timed by metrics.jsonl. TRL uses
+best-fit packing and its chunked loss, its fastest correct setting on a CPU (see `sft_peers`).
+Alpaca's way is transformers.Trainer with batches of 4 rows per rank, padded to the longest. Needs
+the extra `bench`. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ MODEL = "embedded:smollm2-135m-instruct"
 RANKS = 2
 MAX_LENGTH = 512
 MICRO = {"trl": 1, "alpaca": 4}
-"""Packs, or rows, of a rank in a pass; 4 rows are Alpaca's."""
+"""Packs or rows per rank and pass; Alpaca's recipe has 4 rows."""
 SCRIPTS = Path(sys.executable).parent
 
 
 def drawn_rows(source: Path, count: int, folder: Path) -> int:
-    """Write the rows as text and as tokens; returns how many of those carry loss."""
+    """Write the rows as text and as tokens, and return the number of supervised tokens."""
     records = [record for _, record in open_source(str(source)).records() if record["output"]]
     encoder = Encoder.of(load_tokenizer(MODEL), PromptFormat.chatml)
     order = np.random.default_rng(0).permutation(len(records))[: 2 * count]
@@ -69,21 +69,21 @@ def environment() -> dict[str, str]:
         "PATH": path,
         "OMP_NUM_THREADS": threads,
         "TOKENIZERS_PARALLELISM": "true",
-        # As pacos sets for its ranks: all ways under the same allocator, which helps the peers.
+        # The allocator that pacos sets for its ranks, for all: it speeds the peers up too.
         **ALLOCATOR,
     }
 
 
-def finished(words: list[str]) -> str:
-    done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
+def run(command: list[str]) -> str:
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise UserError(f"{' '.join(words[:6])} … failed:\n{done.stderr[-3000:]}")
+        raise UserError(f"{' '.join(command[:6])} … failed:\n{done.stderr[-3000:]}")
     return done.stdout
 
 
 def pacos(folder: Path, step_rows: int, precision: str) -> dict[str, Any]:
-    """One epoch by `pacos sft`, packed, ZeRO-1: gradients cross between ranks once a step."""
-    words = [
+    """Train one epoch with `pacos sft`, packed, ZeRO-1: ranks exchange gradients once per step."""
+    overrides = [
         *("model=smollm2_135m", "model.prompt_format=chatml", f"data.path={folder}/rows.jsonl"),
         *(f"data.max_length={MAX_LENGTH}", f"batch.rows={step_rows}", "batch.tokens=null"),
         *("deepspeed=zero1", f"precision={precision}", "epochs=1", "optimizer.lr=1e-5"),
@@ -91,7 +91,7 @@ def pacos(folder: Path, step_rows: int, precision: str) -> dict[str, Any]:
         *(f"cluster.ranks_per_node={RANKS}", f"run.root={folder}", "run.name=pacos"),
         f"cluster.threads_per_rank={environment()['OMP_NUM_THREADS']}",
     ]
-    finished([str(SCRIPTS / "pacos"), "sft", *words])
+    run([str(SCRIPTS / "pacos"), "sft", *overrides])
     records = list(read_jsonl(RunPaths(folder / "pacos").metrics))
     return {
         "seconds": [record[metrics.STEP_SECONDS] for record in records],
@@ -100,23 +100,30 @@ def pacos(folder: Path, step_rows: int, precision: str) -> dict[str, Any]:
 
 
 def peer(way: str, folder: Path, step_rows: int, precision: str) -> dict[str, Any]:
-    """One epoch by a peer's trainer, DDP."""
+    """Train one epoch with a peer's trainer and DDP."""
     model = model_directory(MODEL)
-    words = [way, f"{folder}/tokens.jsonl", str(model), str(MAX_LENGTH), str(step_rows), precision]
+    arguments = [
+        way,
+        f"{folder}/tokens.jsonl",
+        str(model),
+        str(MAX_LENGTH),
+        str(step_rows),
+        precision,
+    ]
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={RANKS}"]
-    launch += ["-m", "benchmarks.sft_peers", *words, str(MICRO[way])]
-    return dict(json.loads(finished([sys.executable, *launch]).strip().splitlines()[-1]))
+    launch += ["-m", "benchmarks.sft_peers", *arguments, str(MICRO[way])]
+    return dict(json.loads(run([sys.executable, *launch]).strip().splitlines()[-1]))
 
 
 def main() -> int:
-    """Measure and print; returns the exit code."""
+    """Measure and print, and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("file", type=Path, metavar="ROWS")
     parser.add_argument("--count", type=int, default=384)
     parser.add_argument("--step-rows", type=int, default=128)
     parser.add_argument("--precision", default="bf16", choices=["bf16", "fp32"])
     parser.add_argument("--ways", nargs="+", default=["pacos", *MICRO], choices=["pacos", *MICRO])
-    parser.add_argument("--out", type=Path, help="write the JSON object here too")
+    parser.add_argument("--out", type=Path, help="also write the JSON object to this file")
     options = parser.parse_args()
     if "trl" in options.ways and importlib.util.find_spec("trl") is None:
         return exit_with(UserError("TRL is not installed; run pip install -e '.[bench]'"))
@@ -134,12 +141,12 @@ def main() -> int:
             supervised = drawn_rows(options.file, options.count, folder)
             for way in options.ways:
                 if way == "pacos":
-                    found = pacos(folder, options.step_rows, options.precision)
+                    measured = pacos(folder, options.step_rows, options.precision)
                 else:
-                    found = peer(way, folder, options.step_rows, options.precision)
-                rate = supervised / sum(found["seconds"])
-                found["supervised_tokens_per_second"] = round(rate, 2)
-                report[way] = found
+                    measured = peer(way, folder, options.step_rows, options.precision)
+                rate = supervised / sum(measured["seconds"])
+                measured["supervised_tokens_per_second"] = round(rate, 2)
+                report[way] = measured
     except UserError as error:
         return exit_with(error)
     report["supervised_tokens"] = supervised

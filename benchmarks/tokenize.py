@@ -1,12 +1,12 @@
-"""Time from a JSON file to tokens in memory, with an empty cache and from the cache.
+"""Time from a JSON file to tokens in memory, with an empty cache and with a full one.
 
 python -m benchmarks.tokenize ROWS [--rows N] [--model PATH] [--format NAME] [--out FILE]
 
-ROWS is repeated up to N rows. Measured is what a rank of training does: read, check, tokenise on
-all cores, write the cache, map it. Against it, right after: transformers' apply_chat_template with
-its mask of assistant tokens, without reading, checking and writing, over SAMPLE rows, extrapolated.
-Seconds of the processor, children's too, stand beside those of the clock: others may share the
-machine. Prints one JSON object.
+ROWS is repeated up to N rows. The measured work is that of a rank: read, check, tokenise on all
+cores, write the cache, map it. Right after, transformers' apply_chat_template with its mask of
+assistant tokens is timed over SAMPLE rows, without reading, checking and writing, and extrapolated.
+CPU seconds, those of child processes included, are reported beside wall seconds, because others may
+share the machine. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from sft.configs.data import OnError
 from sft.data.mixture import load_data
 
 SAMPLE = 4000
-"""Rows for transformers' own way."""
+"""Rows that transformers is timed on."""
 
 T = TypeVar("T")
 
 
 def measure(rows: Path, count: int, config: SFTConfig, tokenizer: Any) -> dict[str, Any]:
-    """Seconds of both ways."""
+    """Return the seconds of pacos and of transformers."""
     records = [record for _, record in open_source(str(rows)).records()]
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PACOS_CACHE"] = folder
@@ -52,11 +52,11 @@ def measure(rows: Path, count: int, config: SFTConfig, tokenizer: Any) -> dict[s
         alone = World(rank=0, size=1, local_rank=0)
         data, first = timed(lambda: load_data(config, tokenizer, alone))
         _, again = timed(lambda: load_data(config, tokenizer, alone))
-    rows_given = [Row.from_json(row, "").messages() for row in records if row["output"]][:SAMPLE]
+    conversations = [Row.from_json(row, "").messages() for row in records if row["output"]][:SAMPLE]
     template = FORMATS[config.model.prompt_format].template
     _, direct = timed(
         lambda: tokenizer.apply_chat_template(
-            rows_given,
+            conversations,
             chat_template=template,
             return_dict=True,
             return_assistant_tokens_mask=True,
@@ -72,7 +72,7 @@ def measure(rows: Path, count: int, config: SFTConfig, tokenizer: Any) -> dict[s
 
 
 def timed(work: Callable[[], T]) -> tuple[T, dict[str, float]]:
-    """What the work returns, and the seconds that it took."""
+    """Return the result of the work, and its seconds."""
     clock, processor = time.perf_counter(), processor_seconds()
     done = work()
     return done, {
@@ -82,7 +82,7 @@ def timed(work: Callable[[], T]) -> tuple[T, dict[str, float]]:
 
 
 def processor_seconds() -> float:
-    """Of this process and of its children that have ended."""
+    """Return the CPU seconds of this process and of its children that have ended."""
     return sum(
         usage.ru_utime + usage.ru_stime
         for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
@@ -90,13 +90,13 @@ def processor_seconds() -> float:
 
 
 def main() -> int:
-    """Measure and print; returns the exit code."""
+    """Measure and print, and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("file", type=Path, metavar="ROWS")
     parser.add_argument("--rows", type=int, default=52_002)
     parser.add_argument("--model", default="embedded:smollm2-135m-instruct")
     parser.add_argument("--format", default="alpaca", choices=list(PromptFormat.__members__))
-    parser.add_argument("--out", type=Path, help="write the JSON object here too")
+    parser.add_argument("--out", type=Path, help="also write the JSON object to this file")
     options = parser.parse_args()
     config = SFTConfig()
     config.model.prompt_format = PromptFormat[options.format]
@@ -104,14 +104,14 @@ def main() -> int:
     facts = provenance()
     try:
         tokenizer = load_tokenizer(options.model)
-        found = measure(options.file, options.rows, config, tokenizer)
+        measured = measure(options.file, options.rows, config, tokenizer)
     except UserError as error:
         return exit_with(error)
     report = {
         **facts,
         "model": options.model,
         "format": options.format,
-        **found,
+        **measured,
     }
     print(json.dumps(report))
     if options.out:

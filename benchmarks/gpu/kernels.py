@@ -1,10 +1,9 @@
-"""Kernels against torch's own in fp64: how far their results are, beside torch's in bf16.
+"""Accuracy of kernels: their difference from fp64, beside that of plain torch in bf16.
 
 python -m benchmarks.gpu.kernels [--dry-run]
 
-Prints one JSON object: for each kernel that this machine has, its relative difference from fp64,
-and that of the plain way in bf16, which it must not exceed by more than SLACK. --dry-run takes a
-size that a CPU can do.
+Prints one JSON object with the relative difference from fp64 of each kernel on this machine. It may
+be at most SLACK times that of plain torch in bf16. --dry-run uses a size that a CPU can handle.
 """
 
 from __future__ import annotations
@@ -25,8 +24,9 @@ from sft.model.attention_check import TOLERANCE, pack_difference
 from sft.model.head import chunked_nll, liger_nll
 
 SLACK = 1.5
+"""Largest accepted ratio of a kernel's error to that of plain torch in bf16."""
 SIZE, DRY_SIZE = (2048, 1024, 32_000), (64, 32, 500)
-"""Positions, width, vocabulary."""
+"""Positions, hidden size, vocabulary."""
 
 Head = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -40,7 +40,10 @@ def plain_nll(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor)
 def head_results(
     head: Head, size: tuple[int, int, int], device: torch.device, dtype: torch.dtype
 ) -> list[torch.Tensor]:
-    """The loss and its gradients for hidden states and weight, in fp64."""
+    """Return loss and gradients for hidden states and weight, converted to fp64.
+
+    The inputs are rounded to bf16 at every precision, so only the computation differs.
+    """
     positions, width, vocabulary = size
     draw = torch.Generator().manual_seed(0)
     hidden = torch.randn(positions, width, generator=draw).bfloat16().to(device, dtype)
@@ -57,19 +60,19 @@ def heads(device: torch.device, size: tuple[int, int, int]) -> dict[str, Any]:
     exact = head_results(plain_nll, size, device, torch.float64)
 
     def differences(head: Head) -> dict[str, float]:
-        found = head_results(head, size, device, torch.bfloat16)
+        results = head_results(head, size, device, torch.bfloat16)
         names = ("loss", "hidden", "weight")
         return {
             name: float((one - other).norm() / other.norm())
-            for name, one, other in zip(names, found, exact, strict=True)
+            for name, one, other in zip(names, results, exact, strict=True)
         }
 
     plain = differences(plain_nll)
-    ways: dict[str, Head] = {"chunked": chunked_nll}
+    kernels: dict[str, Head] = {"chunked": chunked_nll}
     if device.type == "cuda" and importlib.util.find_spec("liger_kernel"):
-        ways["liger"] = liger_nll
+        kernels["liger"] = liger_nll
     report: dict[str, Any] = {"plain": plain}
-    for name, head in ways.items():
+    for name, head in kernels.items():
         report[name] = differences(head)
         report[f"{name} is right"] = all(
             value <= SLACK * plain[key] + 1e-5 for key, value in report[name].items()
@@ -78,7 +81,7 @@ def heads(device: torch.device, size: tuple[int, int, int]) -> dict[str, Any]:
 
 
 def attentions(device: torch.device) -> dict[str, Any]:
-    """Gradient of a pack against its documents' sum, for each kernel that is here."""
+    """Compare the gradient of a pack with the sum over its documents, for each available kernel."""
     shape, report = LlamaShape(num_key_value_heads=8), {}
     for dtype in (torch.bfloat16, torch.float32):
         for name, load in candidates(Attention.auto, device, dtype):
@@ -94,7 +97,7 @@ def attentions(device: torch.device) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Compare and print."""
+    """Compare and print, and return the exit code."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     size = DRY_SIZE if "--dry-run" in sys.argv else SIZE
     print(json.dumps({"heads": heads(device, size), "attention": attentions(device)}))

@@ -1,10 +1,10 @@
-"""Speed of one config over rows as long as Alpaca's: packed, and padded as Alpaca was trained.
+"""Packed against padded training on rows as long as Alpaca's, with one config.
 
 python -m benchmarks.gpu.layouts ROWS OVERRIDE…
 
-Both ways make the same updates of ROWS rows each, of random tokens, with the same engine, kernels
-and loss. Packed, a step is one pass over rows that lie end to end; padded, each pass has 4 rows, as
-long as the longest. Prints one JSON object.
+Both layouts make the same updates of ROWS rows of random tokens, with the same engine, kernels and
+loss. Packed, a step is one pass over concatenated rows. Padded, as Alpaca was trained, each pass
+has 4 rows padded to the longest. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from sft.config import SCHEMAS, SFTConfig
 from sft.steps.batch import Batch
 
 PADDED_ROWS = 4
-"""Of a pass: Alpaca's."""
+"""Rows per pass of the padded layout, as in Alpaca's recipe."""
 PROMPT, ANSWER = (3.93, 0.29), (3.58, 1.11)
-"""Mean and deviation of the logarithm of tokens, in 5,000 rows of Alpaca in its own format."""
+"""Mean and standard deviation of log tokens, over 5,000 Alpaca rows in its own format."""
 LONGEST = 512
+"""Token limit of a row, as in Alpaca's recipe."""
 
 
 def rows_like_alpaca(count: int, vocabulary: int) -> list[TokenizedRow]:
@@ -41,19 +42,19 @@ def rows_like_alpaca(count: int, vocabulary: int) -> list[TokenizedRow]:
 
 
 def measure(config: SFTConfig, count: int) -> dict[str, Any]:
-    """Supervised tokens a second both ways, and how much quicker packed is."""
+    """Return supervised tokens per second of both layouts, and their ratio."""
     rows = rows_like_alpaca(count, config.model.shape.vocab_size)
     groups = [rows[at : at + PADDED_ROWS] for at in range(0, count, PADDED_ROWS)]
     rates = {}
-    for way, accumulation in (("packed", 1), ("padded", len(groups))):
+    for layout, accumulation in (("packed", 1), ("padded", len(groups))):
         engine, world = start(config, accumulation)
-        if way == "packed":
+        if layout == "packed":
             passes = [Batch.of(rows, engine.device)]
         else:
             passes = [Batch.of(group, engine.device, padded=True) for group in groups]
         seconds = [timed_step(engine, world, passes)[0] for _ in range(WARM_UP + STEPS)]
         supervised = sum(len(batch.targets) for batch in passes)
-        rates[way] = round(supervised / statistics.median(seconds[WARM_UP:]), 1)
+        rates[layout] = round(supervised / statistics.median(seconds[WARM_UP:]), 1)
         del engine
     tokens = sum(len(row.ids) for row in rows)
     padded = sum(len(group) * max(len(row.ids) for row in group) for group in groups)
@@ -66,7 +67,7 @@ def measure(config: SFTConfig, count: int) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Measure one config and print."""
+    """Measure one config and print, and return the exit code."""
     count, *overrides = sys.argv[1:]
     config = compose_checked(SFTConfig, SCHEMAS, ["model.init=random", *overrides])
     print(json.dumps(measure(config, int(count))))

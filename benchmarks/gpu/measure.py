@@ -1,11 +1,11 @@
-"""What one GPU shows: doctor, kernels against fp64, packing, speed and memory of LLaMA shapes.
+"""Measurements on one GPU: doctor, kernels against fp64, packing, speed and memory of LLaMA shapes.
 
 python -m benchmarks.gpu.measure [--model DIR] [--only PART…] [--dry-run] [--out FILE]
 
-Parts: doctor (needs a model directory), kernels, layouts, 1b, 3b, 8b. Each measurement is a process
-of its own, so that one that runs out of memory costs nothing but itself. Weights and tokens are
-random. --dry-run puts a tiny shape through every setting on the CPU: it shows that the script is
-whole. `run.sh` beside this file calls it on a machine without network. Target: MFU of 50 %.
+Parts: doctor (needs a model directory), kernels, layouts, 1b, 3b, 8b. Each measurement runs in a
+process of its own, so that running out of memory only costs that one. Weights and tokens are
+random. --dry-run puts a tiny shape through every setting on the CPU, to check the script itself.
+`run.sh` beside this file calls it on a machine without network. The target is an MFU of 50 %.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from pacos.run.manifest import package_versions
 
 LENGTHS = (2048, 4096, 8192)
 TOKENS = 16_384
-"""Of a pass: what keeps a GPU busy, and what its memory allows."""
+"""Tokens per pass: enough to keep a GPU busy, and few enough for its memory."""
 LIMIT_SECONDS = 240
+"""Time limit of one measurement."""
 
 SETTINGS = {
-    # 18 bytes a parameter: 22 GB and 58 GB.
+    # 18 bytes per parameter: 22 GB and 58 GB.
     "1b": {"selective": ["model=llama3_2_1b", "activation_checkpointing=selective"]},
     "3b": {"full": ["model=llama3_2_3b", "activation_checkpointing=full"]},
-    # 8B does not fit with 18 bytes a parameter (145 GB), nor with 10 (80 GB). Two ways that do:
+    # 8B fits neither with 18 bytes per parameter (145 GB) nor with 10 (80 GB). Two settings do:
     "8b": {
         "states in bf16 (64 GB), weights in host memory (16 GB)": [
             *("model=llama3_1_8b", "precision=bf16_states", "deepspeed=zero3"),
@@ -45,7 +46,7 @@ SETTINGS = {
 }
 COMPILED = {"1b": ["model=llama3_2_1b", "compile=true"]}
 LAYOUTS, ROWS, DRY_ROWS = SETTINGS["1b"]["selective"], 128, 8
-"""Packed and padded: the model, and the rows of a step."""
+"""The part `layouts`: its model, and the rows per step."""
 COMMON = ["data.path=none/none", "batch.tokens=131072", "cluster.threads_per_rank=8"]
 
 PARTS = ["doctor", "kernels", "layouts", *SETTINGS]
@@ -57,12 +58,12 @@ DRY_SHAPE = [
 ]
 
 
-def answer_of(words: list[str]) -> dict[str, Any]:
-    """The JSON object that a program prints last, or how it failed."""
+def run_json(arguments: list[str]) -> dict[str, Any]:
+    """Run a module, and return the JSON object that it prints last, or how it failed."""
     environment = os.environ | {"OMP_NUM_THREADS": str(os.cpu_count() or 1)}
     try:
         done = subprocess.run(
-            [sys.executable, "-m", *words],
+            [sys.executable, "-m", *arguments],
             env=environment,
             capture_output=True,
             text=True,
@@ -70,18 +71,18 @@ def answer_of(words: list[str]) -> dict[str, Any]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return {"failed": f"no end after {LIMIT_SECONDS} s"}
+        return {"failed": f"did not end within {LIMIT_SECONDS} s"}
     if done.returncode != 0:
         return {"failed": done.stderr.strip().splitlines()[-1:] or done.returncode}
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def doctor(model: str | None, dry: bool) -> dict[str, Any]:
-    """What `pacos doctor` says of this machine."""
-    words = [f"model.path={model}"] if model else ["model=tiny"]
-    words += ["cluster.device=cpu"] if dry else []
+    """Return the findings of `pacos doctor` on this machine."""
+    overrides = [f"model.path={model}"] if model else ["model=tiny"]
+    overrides += ["cluster.device=cpu"] if dry else []
     done = subprocess.run(
-        [sys.executable, "-m", "launch.cli", "doctor", *words],
+        [sys.executable, "-m", "launch.cli", "doctor", *overrides],
         capture_output=True,
         text=True,
         check=False,
@@ -90,15 +91,15 @@ def doctor(model: str | None, dry: bool) -> dict[str, Any]:
 
 
 def speeds(part: str, dry: bool) -> list[dict[str, Any]]:
-    """Each setting of a part at each length."""
-    ways = {**SETTINGS[part], **({"compiled": COMPILED[part]} if part in COMPILED else {})}
+    """Measure each setting of a part at each length."""
+    settings = {**SETTINGS[part], **({"compiled": COMPILED[part]} if part in COMPILED else {})}
     rows = []
-    for way, overrides in ways.items():
+    for name, overrides in settings.items():
         for length in DRY_LENGTHS if dry else LENGTHS:
-            words = [str(length), str(DRY_TOKENS if dry else TOKENS), *COMMON, *overrides]
-            words += DRY_SHAPE if dry else ["cluster.device=cuda"]
-            found = answer_of(["benchmarks.gpu.step", *words])
-            rows.append({"part": part, "way": way, "length": length, **found})
+            arguments = [str(length), str(DRY_TOKENS if dry else TOKENS), *COMMON, *overrides]
+            arguments += DRY_SHAPE if dry else ["cluster.device=cuda"]
+            measured = run_json(["benchmarks.gpu.step", *arguments])
+            rows.append({"part": part, "way": name, "length": length, **measured})
             print(json.dumps(rows[-1]), flush=True)
     return rows
 
@@ -106,20 +107,20 @@ def speeds(part: str, dry: bool) -> list[dict[str, Any]]:
 def device() -> str:
     if shutil.which("nvidia-smi") is None:
         return "no GPU"
-    asked = "--query-gpu=name,driver_version,memory.total"
+    query = "--query-gpu=name,driver_version,memory.total"
     done = subprocess.run(
-        ["nvidia-smi", asked, "--format=csv,noheader"], capture_output=True, text=True, check=False
+        ["nvidia-smi", query, "--format=csv,noheader"], capture_output=True, text=True, check=False
     )
     return done.stdout.strip()
 
 
 def main() -> int:
-    """Measure all parts, print each result as it comes; returns the exit code."""
+    """Measure all parts and print each result as it arrives; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", help="directory of a model, for its tokenizer")
+    parser.add_argument("--model", help="model directory, for its tokenizer")
     parser.add_argument("--only", nargs="+", choices=PARTS)
     parser.add_argument("--dry-run", action="store_true")
-    parser.add_argument("--out", type=Path, help="write the JSON object here too")
+    parser.add_argument("--out", type=Path, help="also write the JSON object to this file")
     options = parser.parse_args()
     report: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
@@ -132,12 +133,12 @@ def main() -> int:
         if part == "doctor":
             report["doctor"] = doctor(options.model, options.dry_run)
         elif part == "kernels":
-            words = ["--dry-run"] if options.dry_run else []
-            report["kernels"] = answer_of(["benchmarks.gpu.kernels", *words])
+            arguments = ["--dry-run"] if options.dry_run else []
+            report["kernels"] = run_json(["benchmarks.gpu.kernels", *arguments])
         elif part == "layouts":
-            words = [str(DRY_ROWS if options.dry_run else ROWS), *COMMON, *LAYOUTS]
-            words += DRY_SHAPE if options.dry_run else ["cluster.device=cuda"]
-            report["layouts"] = answer_of(["benchmarks.gpu.layouts", *words])
+            arguments = [str(DRY_ROWS if options.dry_run else ROWS), *COMMON, *LAYOUTS]
+            arguments += DRY_SHAPE if options.dry_run else ["cluster.device=cuda"]
+            report["layouts"] = run_json(["benchmarks.gpu.layouts", *arguments])
         else:
             report["speeds"] += speeds(part, options.dry_run)
         if options.out:

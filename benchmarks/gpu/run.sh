@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The GPU measurements on a machine without network, from wheels that are carried along.
+# GPU measurements on a machine without network, from wheels copied along with the repository.
 #
-#   benchmarks/gpu/run.sh collect [PYTHON_VERSION]   where there is a network: fills benchmarks/gpu/wheels
-#   benchmarks/gpu/run.sh [OPTION…]                  on the GPU machine: options of benchmarks.gpu.measure
+#   benchmarks/gpu/run.sh collect [PYTHON_VERSION]   with a network: fills benchmarks/gpu/wheels
+#   benchmarks/gpu/run.sh [OPTION…]                  on the GPU machine; options of benchmarks.gpu.measure
 #
-# torch, and what else the machine's Python has already, is left as it is; `collect` fetches the rest
-# for Python PYTHON_VERSION (3.11) on x86-64 Linux.
+# torch, and whatever else the machine's Python has already, is used as it is; `collect` fetches the
+# rest for Python PYTHON_VERSION (3.11) on x86-64 Linux.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 wheels=benchmarks/gpu/wheels
@@ -14,7 +14,7 @@ site=${TMPDIR:-/tmp}/pacos-gpu-site
 if [ "${1:-}" = collect ]; then
   version=${2:-3.11}
   mkdir -p "$wheels"
-  # DeepSpeed comes as source alone; its ops are compiled where they are used.
+  # DeepSpeed is published as source only; its ops are compiled on the GPU machine when first used.
   DS_BUILD_OPS=0 .venv/bin/python -m pip wheel -q -c constraints.txt --no-deps --no-build-isolation \
     -w "$wheels" deepspeed antlr4-python3-runtime
   .venv/bin/python -m pip download -q -c constraints.txt --no-deps --only-binary=:all: \

@@ -1,9 +1,9 @@
-"""Speed and memory of the training step of one config, with random weights and random tokens.
+"""Speed and memory of one config's training step, with random weights and random tokens.
 
 python -m benchmarks.gpu.step LENGTH TOKENS OVERRIDE…
 
-One rank puts TOKENS tokens through the model in a pass, in documents of LENGTH tokens that all
-carry loss, and makes one update a pass. Prints one JSON object. FLOPs are those of
+One rank puts TOKENS tokens through the model per pass, in documents of LENGTH supervised tokens,
+and makes one update per pass. Prints one JSON object. FLOPs are those of
 `LlamaShape.training_flops`.
 """
 
@@ -34,7 +34,7 @@ STEPS = 6
 
 
 class Vocabulary:
-    """What building a model asks of a tokenizer: there is none, and no text."""
+    """Stands in for a tokenizer: the tokens are random, and there is no text."""
 
     pad_token_id = 0
 
@@ -52,9 +52,9 @@ def documents(length: int, count: int, vocabulary: int) -> list[TokenizedRow]:
 
 
 def start(config: SFTConfig, accumulation: int) -> tuple[Any, World]:
-    """The engine of a config, with random weights, and the one rank that it runs in."""
-    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
-    os.environ.update(alone, MASTER_PORT=str(_free_port()))
+    """Build the engine of a config, with random weights, in one rank; return both."""
+    variables = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
+    os.environ.update(variables, MASTER_PORT=str(_free_port()))
     world = World.from_env()
     choose_device(config.cluster)
     from sft.engine.deepspeed import build_engine, start_ranks
@@ -65,7 +65,7 @@ def start(config: SFTConfig, accumulation: int) -> tuple[Any, World]:
 
 
 def timed_step(engine: Any, world: World, passes: Sequence[Batch]) -> tuple[float, float]:
-    """Seconds of one update, and its loss."""
+    """Return the seconds of one update, and its loss."""
     from sft.engine.deepspeed import backward
     from sft.model.loss import nll_sum
 
@@ -78,12 +78,13 @@ def timed_step(engine: Any, world: World, passes: Sequence[Batch]) -> tuple[floa
         engine.step()
         total += nll.detach()
     if engine.device.type == "cuda":
+        # Kernels run asynchronously: without this, only their launches would be timed.
         torch.cuda.synchronize()
     return time.perf_counter() - started, float(total) / supervised
 
 
 def measure(config: SFTConfig, length: int, tokens: int) -> dict[str, Any]:
-    """Seconds of a step, and what follows from them."""
+    """Return the seconds of a step, and the rates that follow from them."""
     engine, world = start(config, accumulation=1)
     on_gpu = engine.device.type == "cuda"
     shape, count = config.model.shape, tokens // length
@@ -114,7 +115,7 @@ def _free_port() -> int:
 
 
 def main() -> int:
-    """Measure one config and print."""
+    """Measure one config and print, and return the exit code."""
     length, tokens, *overrides = sys.argv[1:]
     config = compose_checked(SFTConfig, SCHEMAS, ["model.init=random", *overrides])
     print(json.dumps(measure(config, int(length), int(tokens))))

@@ -1,6 +1,5 @@
 """Programs that try to break out, and answers that try to pass without solving anything.
 
-Each function is an attack by itself: tests/eval/sandbox hands the source of the file to the
-sandbox, calls the function there, and looks at what it did to the machine. Nothing here runs in
-pytest.
+Each function is one attack. tests/eval/sandbox gives the file's source to the sandbox, calls the
+function there, and checks what it did to the machine. Nothing here runs inside pytest.
 """

@@ -1,4 +1,4 @@
-"""Each takes as much as it can get of something, and returns how much that was."""
+"""Each attack takes as much as it can get of one resource, and returns how much that was."""
 
 import ctypes
 import mmap
@@ -119,7 +119,7 @@ def sessions():
     return _until_refused(take, 20)
 
 
-# The rest never come back.
+# The remaining attacks never return.
 
 
 def time_in_a_loop():
@@ -165,10 +165,10 @@ def answer():
 
 
 def deep_answer():
-    found = []
+    nested = []
     for _ in range(100_000):
-        found = [found]
-    return found
+        nested = [nested]
+    return nested
 
 
 def endless_answer():

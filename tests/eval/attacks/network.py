@@ -1,4 +1,4 @@
-"""Each reaches a server on this machine; addresses are a host and a port, or a name."""
+"""Each attack connects to a server on this machine, by host and port or by name."""
 
 import ctypes
 import socket

@@ -1,6 +1,6 @@
-"""Each harms another process, or reads or writes its memory.
+"""Each attack harms another process, or reads or writes its memory.
 
-A victim waits on its standard input. `address` is where 64 bytes lie in its memory.
+The victim waits on its standard input. `address` is that of 64 bytes in its memory.
 """
 
 import ctypes
@@ -36,7 +36,7 @@ def kill_by_descriptor(pid, address):
 
 
 def kill_by_input(pid, address):
-    """A pipe that has something to read sends a signal to its owner."""
+    """A pipe with O_ASYNC signals its owner, any process, when there is something to read."""
     reader, writer = os.pipe()
     fcntl.fcntl(reader, fcntl.F_SETOWN, pid)
     fcntl.fcntl(reader, 10, signal.SIGKILL)  # F_SETSIG

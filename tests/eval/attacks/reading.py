@@ -1,4 +1,4 @@
-"""Each returns what a file outside holds."""
+"""Each attack returns the content of a file outside the sandbox."""
 
 import ctypes
 import importlib.machinery

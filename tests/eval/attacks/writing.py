@@ -1,4 +1,4 @@
-"""Each changes a file outside, or what lies beside it."""
+"""Each attack changes a file outside the sandbox, or its folder."""
 
 import ctypes
 import os
@@ -74,7 +74,7 @@ def through_a_link_to_its_folder(path):
 
 
 def in_place_of_the_temporary_folder(path):
-    """So that whoever clears the temporary folder clears another one."""
+    """Whoever clears the temporary folder would clear another one."""
     folder = tempfile.mkdtemp()
     os.rmdir(folder)
     os.symlink(os.path.dirname(path), folder)

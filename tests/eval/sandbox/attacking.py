@@ -1,4 +1,4 @@
-"""Letting attacks loose, and looking whether the sandbox is well afterwards."""
+"""Running attacks, and checking the sandbox afterwards."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 from eval.sandbox.sandbox import Sandbox
 
 PATIENT = 60.0
-"""Limit, in seconds, where time is not what is tested: the machine may be busy."""
+"""Time limit in seconds for tests of something other than time: the machine may be busy."""
 
 ATTACKS = Path(__file__).parents[1] / "attacks"
 
 
 def attacks(file: str) -> list[str]:
-    """The attacks in a file."""
+    """Return the names of the attacks in a file."""
     body = ast.parse((ATTACKS / file).read_text()).body
     functions = [node.name for node in body if isinstance(node, ast.FunctionDef)]
     return [name for name in functions if not name.startswith("_")]
 
 
 def attack(sandbox: Sandbox, file: str, name: str, *arguments: Any, **named: Any) -> Any:
-    """What an attack returned, or the exception that it ended with."""
+    """Run an attack, and return its result or the exception that it ended with."""
     with sandbox.candidate((ATTACKS / file).read_text(), name) as candidate:
         assert candidate.end is None, candidate.end
         try:
@@ -33,7 +33,7 @@ def attack(sandbox: Sandbox, file: str, name: str, *arguments: Any, **named: Any
 
 
 def assert_is_well(box: Sandbox) -> None:
-    """Nothing of an earlier program is left, and the next one works."""
+    """Check that nothing of an earlier program is left, and that the next one works."""
     program = "import os\ndef solve():\n    return os.listdir('.') if os.getcwd() != '/' else []\n"
     config = box._config
     box._config = replace(config, timeout_seconds=PATIENT)
@@ -45,6 +45,6 @@ def assert_is_well(box: Sandbox) -> None:
 
 
 def descendants(pid: int) -> list[int]:
-    """The processes below another."""
+    """Return all descendants of a process."""
     children = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return [*children, *(below for child in children for below in descendants(child))]

@@ -1,6 +1,6 @@
-"""Become another program for which some system calls do not exist: LACKING PROGRAM ARGUMENT…
+"""Execute a program with some system calls disabled: LACKING PROGRAM ARGUMENT…
 
-A stand-in for kernels and sites that have no user namespaces, no Landlock or no seccomp.
+Simulates kernels and sites without user namespaces, Landlock or seccomp.
 """
 
 import errno

@@ -1,7 +1,7 @@
 """Programs that try to break out of the sandbox, judged by what they did to the machine.
 
-Each attack that can be let loose runs without isolation too, and has to succeed there: one that
-would fail anywhere shows nothing.
+Each attack that is safe to run also runs without isolation, and has to succeed there: one that
+fails everywhere proves nothing.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def test_nothing_outside_is_changed(
 
 @dataclass
 class Servers:
-    """Listens on all kinds of addresses."""
+    """Servers on all kinds of addresses."""
 
     sockets: list[socket.socket]
     addresses: dict[str, Any]
@@ -140,7 +140,7 @@ class Victim:
         self.address = int(self.process.stdout.readline())
 
     def is_well(self) -> bool:
-        """Whether it runs on, at its own pace, with its memory as it was."""
+        """Return True if it still runs, with its priority, limits and memory unchanged."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
@@ -203,7 +203,7 @@ LIMITS = {
     **{"shared_memory": 0, "disk": 16, "sparse_file": 16, "files": 1024},
     **{"processes": 0, "processes_from_c": 0, "threads": 0, "sessions": 0, "descriptors": 64},
 }
-"""The most of each that there is to be had."""
+"""The most that a program may get of each resource."""
 ENDLESS = [name for name in attacks("hogs.py") if name not in LIMITS]
 
 

@@ -1,4 +1,4 @@
-"""Answers that try to pass without solving anything, and messages that try to say so."""
+"""Answers that try to pass without solving anything, and forged messages."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ except (Exception, SystemExit) as error:
         sys.exit(1)
 print(verdict[0])
 """
-"""Tests and answer in one process, as graders usually have them: a verdict by word or exit code."""
+"""Tests and answer in one process, as in most graders; the verdict is a word or the exit code."""
 
 
 def forgery(name: str) -> str:
@@ -141,14 +141,14 @@ def test_a_patched_runtime_passes_nothing(runtime: str, sandbox: Sandbox) -> Non
 
 
 def test_answers_sent_ahead_are_answers(sandbox: Sandbox) -> None:
-    """They have to be right, so they gain nothing; the program does not learn what is asked."""
+    """Replies sent ahead have to be correct, and the program does not know the questions."""
     ahead = b"".join(map(message, (b'{"loaded": true}', b'{"returned": 4}', b'{"returned": 10}')))
     program = f"import os\nos.write(3, {ahead!r})\nsolve = print\n"
     assert grade(sandbox, EXACT, program).outcome is Outcome.failed
 
 
 def test_a_lost_program_stays_lost(sandbox: Sandbox) -> None:
-    """Tests may go on after an exception; what ended cannot come to pass."""
+    """A test may swallow the exception of a lost program, which must not pass even so."""
     forgiving = (
         "def check(candidate):\n"
         "    try:\n"
@@ -201,7 +201,7 @@ def test_none_of_the_problems_is_passed_by_forgery(
 def test_a_helper_that_the_tests_use_cannot_be_replaced(
     sandbox: Sandbox, shared_data: Path
 ) -> None:
-    """HumanEval/32 looks whether `poly` is near 0 at the zero that was found."""
+    """HumanEval/32 checks that `poly` is near 0 at the returned root."""
     problems = {one.id: one for one in read_benchmarks(["humaneval"], shared_data)}
     problem = problems["HumanEval/32"]
     assert isinstance(problem, CodeProblem)

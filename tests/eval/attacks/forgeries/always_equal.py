@@ -1,4 +1,4 @@
-"""Returns an object that equals everything, and is near to everything."""
+"""Return an object that equals everything, and whose difference from everything is 0."""
 
 
 class Equal:

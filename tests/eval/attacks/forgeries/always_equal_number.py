@@ -1,4 +1,4 @@
-"""Returns a true integer, by its type, that equals everything."""
+"""Return an instance of int that equals everything."""
 
 
 class Equal(int):

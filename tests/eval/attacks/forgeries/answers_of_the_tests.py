@@ -1,9 +1,9 @@
-"""Reads the expected values from the code that called it."""
+"""Read the expected values from the code of the caller."""
 
 import sys
 
 
 def solve(x):
     constants = sys._getframe(1).f_code.co_consts
-    # The tests say: assert candidate(x) == expected; the one follows the other.
+    # In `assert candidate(x) == expected`, the constant after x is the expected value.
     return constants[constants.index(x) + 1]

@@ -1,4 +1,4 @@
-"""Says that it passed when all is over."""
+"""Report success when the interpreter exits."""
 
 import atexit
 import os

@@ -1,4 +1,4 @@
-"""Returns an object that names another class as its own."""
+"""Return an object that claims to be of another class."""
 
 
 class Borrowed:

@@ -1,4 +1,4 @@
-"""Ends with the code of success, past all that would be done at the end."""
+"""Exit with code 0, skipping everything that runs at exit."""
 
 import os
 

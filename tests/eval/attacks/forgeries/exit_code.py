@@ -1,4 +1,4 @@
-"""Ends with the code of success before a test runs."""
+"""Exit with code 0 before a test runs."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Ends with the code of success from inside a test."""
+"""Exit with code 0 from inside a test."""
 
 
 def solve(x):

@@ -1,4 +1,4 @@
-"""Finds the list that the verdict will be read from, and writes it first."""
+"""Walk the frames for the list that the verdict will be read from, and write it first."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Writes the verdict into each empty list that there is."""
+"""Write the verdict into every empty list in memory."""
 
 import gc
 

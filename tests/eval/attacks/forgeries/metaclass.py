@@ -1,4 +1,4 @@
-"""Returns a class whose metaclass answers every question with yes."""
+"""Return a class whose metaclass makes every comparison succeed."""
 
 
 class Yes(type):

@@ -1,4 +1,4 @@
-"""Changes what the tests compare with."""
+"""Replace the built-in functions that the tests compare with."""
 
 import builtins
 

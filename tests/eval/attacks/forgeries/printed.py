@@ -1,4 +1,4 @@
-"""Says that it passed, everywhere."""
+"""Report success on every descriptor."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Says that it passed from a thread, while the test waits."""
+"""Report success from a thread, while the test waits."""
 
 import os
 import threading
