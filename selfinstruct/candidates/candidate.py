@@ -38,6 +38,11 @@ def failed_candidate(reply: Reply, instruction: str = "") -> Candidate:
     return Candidate(instruction, defect=f"{REQUEST_FAILED}: {reply.error}")
 
 
+def encodable(text: str) -> str:
+    r"""Replace lone surrogates, which JSON can escape (`\ud83d`) and UTF-8 cannot encode."""
+    return text.encode(errors="replace").decode()
+
+
 def normalize_input(text: str) -> str:
     """Return the input without surrounding whitespace; empty if it only says "none".
 

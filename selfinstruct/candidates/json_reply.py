@@ -11,7 +11,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from selfinstruct.candidates.candidate import CUT, NOT_JSON, Candidate, normalize_input
+from selfinstruct.candidates.candidate import (
+    CUT,
+    NOT_JSON,
+    Candidate,
+    encodable,
+    normalize_input,
+)
 
 _BETWEEN_ITEMS = re.compile(r"[\s,]*")
 
@@ -37,7 +43,7 @@ def tasks(text: str, *, cut: bool) -> list[Candidate]:
 def instructions(text: str, *, cut: bool) -> list[Candidate]:
     """Parse a list of instructions; `cut` says that the token limit ended the reply."""
     items = _items(text, "instructions")
-    candidates = [Candidate(_encodable(item)) for item in items if isinstance(item, str)]
+    candidates = [Candidate(encodable(item).strip()) for item in items if isinstance(item, str)]
     return candidates or [_nothing(text, cut)]
 
 
@@ -87,16 +93,11 @@ def _texts(item: Any, *keys: str) -> list[str] | None:
     """Return the texts at the keys; None unless the item is an object with all of them."""
     if not isinstance(item, dict) or not all(isinstance(item.get(key), str) for key in keys):
         return None
-    return [_encodable(item[key]) for key in keys]
+    return [encodable(item[key]).strip() for key in keys]
 
 
 def _input(item: dict[str, Any]) -> str:
-    return normalize_input(_encodable(str(item.get("input") or "")))
-
-
-def _encodable(text: str) -> str:
-    r"""Replace lone surrogates, which JSON can escape (`\ud83d`) and UTF-8 cannot encode."""
-    return text.encode(errors="replace").decode().strip()
+    return normalize_input(encodable(str(item.get("input") or "")))
 
 
 def _not_json(item: Any) -> Candidate:

@@ -12,6 +12,7 @@ from typing import Any
 from pacos.files import atomic_write, write_json, write_jsonl
 from pacos.run_paths import DataPaths
 from pacos.schemas import Row, SeedTask
+from selfinstruct.candidates.candidate import encodable
 from selfinstruct.config import SelfInstructConfig
 from selfinstruct.dataset.card import card
 from selfinstruct.dataset.measures import measure
@@ -116,15 +117,10 @@ def parquet(rows: Sequence[Row]) -> bytes:
 def _encodable_row(row: Row) -> Row:
     return replace(
         row,
-        instruction=_encodable(row.instruction),
-        input=_encodable(row.input),
-        output=_encodable(row.output),
+        instruction=encodable(row.instruction),
+        input=encodable(row.input),
+        output=encodable(row.output),
     )
-
-
-def _encodable(text: str) -> str:
-    """Replace lone surrogates, which a generator's JSON can contain and UTF-8 cannot encode."""
-    return text.encode(errors="replace").decode()
 
 
 def _reason(rejection: Rejection) -> str:
@@ -139,9 +135,9 @@ def _rejected_record(rejection: Rejection) -> Mapping[str, Any]:
     nearest, overlap = verdict.nearest, verdict.overlap
     return {
         "reason": _reason(rejection),
-        "instruction": _encodable(candidate.instruction),
-        "input": _encodable(candidate.input),
-        "output": _encodable(candidate.output),
+        "instruction": encodable(candidate.instruction),
+        "input": encodable(candidate.input),
+        "output": encodable(candidate.output),
         "request": rejection.request,
         "nearest": None if nearest is None else asdict(nearest),
         "overlap": None if overlap is None else {**asdict(overlap), "kind": overlap.kind.value},

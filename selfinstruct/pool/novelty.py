@@ -91,6 +91,7 @@ class Query:
 
     @property
     def unknown(self) -> int:
+        """Number of words that the pool lacks."""
         return self.length - len(self.known)
 
 
