@@ -42,6 +42,7 @@ SCRIPTS = Path(sys.executable).parent
 
 def environment() -> dict[str, str]:
     path = f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"
+    # One thread per rank: two ranks share the cores of a small machine.
     return os.environ | {"PATH": path, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "true"}
 
 
@@ -85,6 +86,7 @@ def killed_run(rows: Path, folder: Path, minutes: float) -> dict[str, Any]:
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
             )
+        # Reaching the timeout is the normal case: the run is made to outlast the measurement.
         try:
             front.wait(KILL_EVERY_SECONDS)
             raise UserError(f"the run ended by itself:\n{log.read_text()[-2000:]}")

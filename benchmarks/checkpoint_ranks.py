@@ -43,6 +43,7 @@ class Clock:
         self._seconds: defaultdict[str, list[float]] = defaultdict(list)
 
     def time(self, name: str, act: Callable[..., Any], *arguments: Any) -> None:
+        # The barriers make the time that of the slowest rank.
         self._world.barrier()
         began = time.monotonic()
         act(*arguments)

@@ -88,6 +88,7 @@ def measure(url: str, count: int, rounds: int) -> list[dict[str, object]]:
     records: list[dict[str, object]] = []
     for concurrency in CONCURRENCY:
         rates: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
+        # One round more than asked for: the first is discarded.
         for _ in range(rounds + 1):
             for name, contestant in CONTESTANTS.items():
                 config = EndpointConfig(url=url, model="m", concurrency=concurrency)

@@ -41,6 +41,7 @@ Score = tuple[float, bool]
 def requests_of(name: str, shots: int, items: int, data: Path) -> list[Instance]:
     suite = SuiteConfig(name="speed", tasks=[name], num_fewshot={name: shots}, data_dir=str(data))
     (task,) = leaves(build_suite(suite).tasks)
+    # The same few-shot examples for both sides.
     task.set_fewshot_seed(SEED)
     task.build_all_requests(limit=items, rank=0, world_size=1)
     return list(task.instances)

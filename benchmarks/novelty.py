@@ -169,6 +169,7 @@ def main() -> int:
     for mark in fill(instructions, sorted(options.pool), options.floor, sampled):
         marks.append(asdict(mark))
         print(mark, file=sys.stderr, flush=True)
+    # Another seed than the fill: candidates that are not in the pool already.
     stream = candidates(instructions, seed=1)
     theirs = originals([next(stream) for _ in range(CANDIDATES)], sampled)
     for record in marks:

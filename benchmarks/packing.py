@@ -124,6 +124,7 @@ def main() -> int:
         lengths = drawn_lengths(options.file, options.model, options.rows, size)
     except UserError as error:
         return exit_with(error)
+    # Timing only: the fill of ten million lengths is that of the corpus they are drawn from.
     many = np.random.default_rng(1).choice(lengths, MANY)
     batches = [BatchConfig(tokens=RANKS * packs * size) for packs in (2, 4, 8, 16)]
     batches.append(BatchConfig(rows=128))

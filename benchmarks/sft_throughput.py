@@ -49,6 +49,7 @@ def drawn_rows(source: Path, count: int, folder: Path) -> int:
     """Write the rows as text and as tokens, and return the number of supervised tokens."""
     records = [record for _, record in open_source(str(source)).records() if record["output"]]
     encoder = Encoder.of(load_tokenizer(MODEL), PromptFormat.chatml)
+    # Twice as many as needed, because some exceed MAX_LENGTH.
     order = np.random.default_rng(0).permutation(len(records))[: 2 * count]
     drawn = [records[index] for index in order]
     encoded = encoder.encode([Row.from_json(record, "").messages() for record in drawn])

@@ -30,6 +30,7 @@ from sft.engine.device import choose_device
 from sft.steps.batch import Batch
 
 WARM_UP = 3
+"""Steps before the measured ones: allocator, kernel selection and compilation settle."""
 STEPS = 6
 
 

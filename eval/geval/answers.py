@@ -65,10 +65,12 @@ def write_answers(
         prompts: result of `suite_prompts`.
         config: sets temperature and length of the answers.
     """
+    # Deferred: `pacos review` reads answers through this module, without lm_eval and torch.
     from eval.lm_eval_api import Instance
 
     is_sampled = config.geval.temperature > 0
     settings = {
+        # No stop strings: an answer ends at the model's own stop token, or at the limit.
         "until": [],
         "max_gen_toks": config.geval.answer_tokens,
         "do_sample": is_sampled,
@@ -80,6 +82,7 @@ def write_answers(
             doc={},
             arguments=(_prompt_text(lm, rubric, prompt), dict(settings)),
             idx=0,
+            # lm_eval reads task, item and repeats from here; the certificate samples whole items.
             metadata=(rubric.name, number, 1),
         )
         for number, (rubric, prompt) in enumerate(prompts)

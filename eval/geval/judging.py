@@ -66,11 +66,14 @@ async def _judge(config: EvalConfig, folder: Path, workload: Workload, stop: Sto
             results = await await_or_stop(session.judge(workload), stop, "judging")
             # With fewer than `PATIENCE` replies, nothing has checked the judge yet.
             judge.check_usable()
+    # The folder appears once it is complete, and its existence means that this judge is done. The
+    # ledger beside it keeps the replies of an interrupted life.
     with whole_folder(folder) as partial:
         files = JudgePaths(partial)
         write_jsonl(files.scores, [score.to_json() for score in results.scores])
         write_jsonl(files.pairs, [pair.to_json() for pair in results.pairs])
         write_jsonl(files.rated, [score.to_json() for score in results.rated])
+        # With the steps that the judge wrote, so that other runs can be judged by the same ones.
         for rubric in rubrics.values():
             write_rubric(rubric, partial)
         write_json(files.certificate, certificate(config, rubrics, results, service.spent))

@@ -93,6 +93,7 @@ class SpotCheck:
             seed=self.seed,
         )
         pairs = queue(self.results.pairs, name=_pair_id, doubt=_pair_doubt, seed=self.seed)
+        # Answers and pairs alternate, so that a person who stops early has rated some of both.
         return woven(
             [
                 [self._answer_item(one, drawn) for one, drawn in answers],

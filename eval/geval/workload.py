@@ -87,6 +87,7 @@ def quote(config: EvalConfig, endpoint: EndpointConfig, workload: Workload, spen
     scores = sum(criteria for _, _, criteria in texts)
     if not scores:
         return "nothing to judge"
+    # One criterion stands for all of its rubric: their prompts differ by a sentence or two.
     prompt = fmean(
         estimated_tokens(score_prompt(*_first_criterion(rubric), text)[0]["content"])
         for rubric, text, _ in texts

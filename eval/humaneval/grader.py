@@ -58,6 +58,7 @@ class Grader:
         ]
         file = VerdictFile(self._path, self._config.humaneval.sandbox)
         verdicts = file.grade(submissions)
+        # The harness expects one filtered answer per answer, grouped by problem as they came.
         lines = iter(
             [program, str(verdict)]
             for (_, program), verdict in zip(submissions, verdicts, strict=True)

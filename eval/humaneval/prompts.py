@@ -41,6 +41,7 @@ def reply_program(problem: CodeProblem, reply: str) -> str:
         first = _FIRST_STATEMENT.search(reply)
         blocks = [reply[first.start() :] if first else reply]
     code = next((block for block in blocks if head.search(block)), blocks[0])
+    # Some assistants reply with the indented body alone, as a completion.
     if not head.search(code):
         return problem.prompt + textwrap.indent(code, "    ")
     prompt_head = head.search(problem.prompt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eval.config import EvalConfig
 from eval.configs.humaneval import TASK
@@ -13,11 +13,9 @@ from eval.humaneval.grader import GradedAnswers, Grader, passed
 from eval.humaneval.pass_at_k import KS, pass_at_each_k
 from eval.humaneval.prompts import REQUEST, STOPS
 from eval.humaneval.verdicts import check_references
+from eval.lm_eval_api import ConfigurableTask
 from pacos.benchmarks.catalogue import BENCHMARKS, read_benchmarks
 from pacos.benchmarks.items import CodeProblem
-
-if TYPE_CHECKING:
-    from lm_eval.api.task import ConfigurableTask
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +31,6 @@ def build_humaneval(config: EvalConfig, path: Path) -> ConfigurableTask:
         UserError: a line of the benchmark's file is invalid, or a reference solution fails.
         SandboxError: programs cannot be isolated here.
     """
-    from eval.lm_eval_api import ConfigurableTask
-
     items = list(read_benchmarks([TASK], config.suite.data_folder()))[: config.limit]
     problems = [item for item in items if isinstance(item, CodeProblem)]
     sandbox = config.humaneval.sandbox
@@ -43,6 +39,7 @@ def build_humaneval(config: EvalConfig, path: Path) -> ConfigurableTask:
             "humaneval.sandbox.run_without_isolation = true: generated code runs with all your "
             "rights"
         )
+    # Now, and not when answers are graded: by then a model has generated for hours.
     log.info("%s: running the reference solutions of %d problems", TASK, len(problems))
     check_references(problems, sandbox)
     return ConfigurableTask(config=_task_config(config, path))
@@ -60,6 +57,7 @@ def _task_config(config: EvalConfig, path: Path) -> dict[str, Any]:
         "max_gen_toks": settings.max_tokens,
         "do_sample": settings.temperature > 0,
     }
+    # Greedy decoding takes neither: transformers warns about settings that it ignores.
     if settings.temperature > 0:
         generation |= {"temperature": settings.temperature, "top_p": settings.top_p}
     return {

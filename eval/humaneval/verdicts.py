@@ -96,6 +96,7 @@ class VerdictFile:
     def _run(self, pool: Pool, left: dict[str, Submission]) -> None:
         keys = list(left)
         unwritten: dict[str, ProgramVerdict] = {}
+        # Verdicts arrive in the order in which programs end, so each is kept under its own key.
         with progress("running programs", len(left), "programs") as counter:
             for index, verdict in pool.test(list(left.values())):
                 unwritten[keys[index]] = verdict
@@ -116,5 +117,6 @@ class VerdictFile:
 
 def _key(problem: CodeProblem, program: str) -> str:
     """Return the digest of everything that decides a verdict: equal programs are run once."""
+    # Byte-level tokenizers can produce lone surrogates, which UTF-8 cannot encode.
     parts = (problem.prompt, problem.tests, problem.entry_point, program)
     return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()

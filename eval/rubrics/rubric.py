@@ -120,6 +120,7 @@ def read_rubric(path: Path) -> Rubric:
         output=values["output"],
         context=values.get("context", ""),
         criteria=tuple(_criterion(name, fields) for name, fields in values["criteria"].items()),
+        # Absolute: prompts are read later, when the working directory may be another.
         prompts=None if prompts is None else path.parent.absolute() / prompts,
     )
 
@@ -212,5 +213,6 @@ def write_rubric(rubric: Rubric, folder: Path) -> Path:
         values["prompts"] = f"{rubric.name}.prompts.jsonl"
         atomic_write(folder / values["prompts"], rubric.prompts.read_text(encoding="utf-8"))
     path = folder / f"{rubric.name}.yaml"
+    # People read and edit these files: Korean stays readable, and keys keep their order.
     atomic_write(path, yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=100))
     return path

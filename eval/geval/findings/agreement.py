@@ -101,6 +101,7 @@ def agreements(points: Sequence[ScoredPoint], seed: int) -> list[Agreement]:
     found = []
     for level in LEVELS:
         values = measures[level](np.arange(len(points)))
+        # One system only, or one text per document: the level has nothing to correlate.
         if not np.isfinite(values).all():
             continue
         random = np.random.default_rng(derived_seed(seed, "agreement", level))

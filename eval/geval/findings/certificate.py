@@ -134,6 +134,7 @@ def sample_curve(group: Sequence[RatedTextScore], seed: int) -> dict[int, float]
     human = np.array([one.human for one in usable])
     curve: dict[int, float] = {}
     for size in CURVE_SIZES if usable else ():
+        # All texts or none: a mean over fewer texts could not be compared along the curve.
         if any(_available_replies(one.distribution) < size for one in usable):
             continue
         values = []
@@ -171,6 +172,7 @@ def pair_facts(pairs: Sequence[PairComparison]) -> dict[str, Any] | None:
         return None
     readable = [pair for pair in pairs if pair.is_consistent is not None]
     consistent = sum(pair.is_consistent is True for pair in readable)
+    # Length bias is only visible where one text won: inconsistent pairs count as ties.
     decided = [pair for pair in readable if pair.outcome in (TARGET, BASELINE)]
     longer_won = [
         (pair.outcome == TARGET) == (pair.target_length > pair.baseline_length)

@@ -120,6 +120,7 @@ def _common_items(
     """Return each metric's values of baseline and target, on their common items in one order."""
     before = score_tables(suite, rubrics, results, BASELINE)
     after = score_tables(suite, rubrics, results, TARGET)
+    # The difference is paired by item: only items with both scores can enter it.
     common = []
     for name, table in after.items():
         items = [item for item in table if item in before.get(name, {})]

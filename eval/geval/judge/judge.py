@@ -119,6 +119,8 @@ class Judge:
             # had them is an exception, and only this score is sampled.
             self._asks_logprobs = self._with_logprobs > 0
         sampling = Sampling(max_tokens=self.config.reply_tokens, temperature=1.0)
+        # The number of the sample is part of the request's key. Without it, the ledger would take
+        # all samples for one request and return the same reply for each.
         replies = await asyncio.gather(
             *(self._ask(prompt, sampling, sample) for sample in range(self.config.samples))
         )

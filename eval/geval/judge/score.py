@@ -116,7 +116,7 @@ def score_from_logprobs(reply: Reply, criterion: Criterion) -> ScoreDistribution
     """Return the distribution over scores at the position of the score in one reply.
 
     The position is that of the token containing the score that the reply states, wherever it is in
-    the reply. Tokens for the same score with and without a space are added up.
+    the reply: judges often repeat the label first, or begin with a sentence.
     """
     text = "".join(reply.tokens) if reply.tokens else reply.text
     parsed = None if is_refused(reply) else parse_score(text, criterion)
@@ -125,6 +125,7 @@ def score_from_logprobs(reply: Reply, criterion: Criterion) -> ScoreDistribution
         return ScoreDistribution(counts=counts)
     index = _token_at(reply.tokens, parsed.position)
     listed = reply.logprobs[index] if index is not None and index < len(reply.logprobs) else {}
+    # One score can be several tokens, such as "4" and " 4": their probabilities add up.
     weights: defaultdict[float, float] = defaultdict(float)
     for token, logprob in listed.items():
         digit = DIGIT.fullmatch(token)
