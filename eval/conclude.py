@@ -18,8 +18,8 @@ from eval.geval.records import JudgeResults, read_judge_results
 from eval.harness.heldout import read_heldout, summary
 from eval.harness.results import read_suite
 from eval.rubrics.rubric import Rubric, read_rubrics
-from pacos.configs.shared import flatten
 from pacos.files import atomic_write, read_json, write_json
+from pacos.identity import flatten
 from pacos.run_paths import EvalPaths, JudgePaths, RunPaths
 from pacos.tracking import metrics
 from pacos.tracking.open import open_tracker

@@ -20,6 +20,7 @@ from pacos.configs.suite import SuiteConfig
 from pacos.data.location import REMEDY, locate
 from pacos.errors import Problem, UserError
 from pacos.files import sha256
+from pacos.identity import FREE
 from pacos.llm.config import EndpointConfig
 from pacos.model.formats import PromptFormat
 from pacos.model.paths import exported_model, path_problem
@@ -43,18 +44,6 @@ class EvalConfig:
     """Config of `pacos eval`."""
 
     STAGE: ClassVar[str] = "eval"
-    FREE: ClassVar[tuple[str, ...]] = (
-        "cluster",
-        "tracking",
-        # The batch sizes change scores by rounding only, and may have to shrink to fit in memory.
-        "batch_size",
-        "batch_tokens",
-        "humaneval.sandbox.workers",
-        # Scores of each judge lie in a folder of their own (judged_folder).
-        "judge",
-        *(f"endpoint.{key}" for key in EndpointConfig.FREE),
-        *(f"geval.{key}" for key in GEvalConfig.FREE),
-    )
 
     run: RunConfig = field(default_factory=RunConfig)
     target: str = "???"
@@ -72,7 +61,8 @@ class EvalConfig:
     A format other than the one of training lowers the scores."""
     suite: SuiteConfig = field(default_factory=SuiteConfig)
     geval: GEvalConfig = field(default_factory=GEvalConfig)
-    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    # Free because the scores of each judge lie in a folder of their own (judged_folder).
+    judge: JudgeConfig = field(default_factory=JudgeConfig, metadata=FREE)
     """LLM that scores the answers of a suite with rubrics. With `judge=none` the answers are only
     written, for example on a compute node without a network; the same command with a judge scores
     them later."""
@@ -88,17 +78,18 @@ class EvalConfig:
     limit: int | None = None
     """Items per task, for a quick look; null for all. Scores of a limited run cannot be compared
     with those of a complete one."""
-    batch_size: int = 8
+    # Batch sizes change scores by rounding only, and may have to shrink to fit in memory.
+    batch_size: int = field(default=8, metadata=FREE)
     """Answers generated at the same time, and held-out rows per forward pass. A larger value is
     faster and needs more memory for keys and values."""
-    batch_tokens: int = 4096
+    batch_tokens: int = field(default=4096, metadata=FREE)
     """Tokens per forward pass when choices are scored. Raise it until the GPU's memory is used."""
     precision: Precision = Precision.fp32
     """Dtype of the weights. `bf16` halves the memory, but scores then depend slightly on the batch
     size."""
-    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig, metadata=FREE)
     """Ranks that share the work, here or in a Slurm job. Scores do not depend on their number."""
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig, metadata=FREE)
     seed: int = 42
     """Seed of few-shot examples, sampled answers, and the bootstrap."""
 

@@ -12,6 +12,7 @@ from eval.config import SCHEMAS as EVAL_SCHEMAS
 from eval.config import EvalConfig
 from pacos.configs.shared import RunConfig, StageConfig
 from pacos.errors import Problem
+from pacos.identity import FREE
 from pacos.run_paths import DataPaths, RunPaths
 from selfinstruct.config import SCHEMAS as SELFINSTRUCT_SCHEMAS
 from selfinstruct.config import SelfInstructConfig
@@ -50,20 +51,12 @@ class PipelineConfig:
     """
 
     STAGE: ClassVar[str] = "pipeline"
-    FREE: ClassVar[tuple[str, ...]] = (
-        "where",
-        *(
-            f"{stage.STAGE}.{key}"
-            for stage in (SelfInstructConfig, SFTConfig, EvalConfig)
-            for key in ("run", *stage.FREE)
-        ),
-    )
 
     run: RunConfig = field(default_factory=RunConfig)
     selfinstruct: SelfInstructConfig = field(default_factory=SelfInstructConfig)
     sft: SFTConfig = field(default_factory=SFTConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
-    where: WhereConfig = field(default_factory=WhereConfig)
+    where: WhereConfig = field(default_factory=WhereConfig, metadata=FREE)
 
     def subject(self) -> str:
         return self.sft.model.name

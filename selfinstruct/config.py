@@ -11,6 +11,7 @@ from pacos.configs.judge import JudgeConfig
 from pacos.configs.shared import ClusterConfig, RunConfig, TrackingConfig
 from pacos.configs.suite import SuiteConfig
 from pacos.errors import Problem
+from pacos.identity import FREE
 from pacos.llm.config import EndpointConfig
 from pacos.model.paths import path_problem
 from pacos.text.words import WordRule
@@ -71,20 +72,6 @@ class SelfInstructConfig:
 
     STAGE: ClassVar[str] = "selfinstruct"
     # Fields that do not change the rows. `window` does: prompts show the pool of a window ago.
-    FREE: ClassVar[tuple[str, ...]] = (
-        "cluster",
-        "tracking",
-        "pilot",
-        "max_fruitless",
-        "generator.batch_size",
-        "generator.serve",
-        *(
-            f"{role}.endpoint.{key}"
-            for role in ("generator", "judge")
-            for key in EndpointConfig.FREE
-        ),
-    )
-
     run: RunConfig = field(default_factory=RunConfig)
     lang: Lang = Lang.en
     """Language of the tasks; with `en_ko` English and Korean alternate from request to request."""
@@ -96,22 +83,22 @@ class SelfInstructConfig:
     suite: SuiteConfig = field(default_factory=SuiteConfig)
     """Benchmarks that the trained model will be evaluated on: no row may give away one of their
     items."""
-    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig, metadata=FREE)
     """Place of the run: this machine, or a Slurm job."""
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig, metadata=FREE)
     target_rows: int = 52000
     """Generated rows after which the run is done."""
     max_requests: int = 100000
     """Requests for tasks after which the run ends with the rows it has: the limit of a generator
     with a low yield."""
-    max_fruitless: int = 200
+    max_fruitless: int = field(default=200, metadata=FREE)
     """Consecutive requests without a new row after which the run fails and names the most common
     rejections. Saves money when a generator or a filter is set wrongly."""
     window: int = 64
     """Requests for tasks in flight, fewer towards the end. A prompt shows the pool as it was this
     many requests earlier, so the value changes the rows. It also limits a batch of the Batch API,
     where thousands are right."""
-    pilot: int | None = None
+    pilot: int | None = field(default=None, metadata=FREE)
     """Rows after which the run stops for inspection and quotes the cost of the whole. The same
     command without `pilot` continues it. Null: no stop."""
     seed: int = 42

@@ -15,11 +15,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from pacos.configs.shared import flatten
 from pacos.console import progress, set_up_logging
 from pacos.distributed import World
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, ConfigError, UserError, exit_with
 from pacos.files import write_json
+from pacos.identity import flatten
 from pacos.llm.budget import BudgetReached
 from pacos.llm.ledger import Ledger, Spent
 from pacos.llm.prices import Price

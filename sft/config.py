@@ -8,6 +8,7 @@ from typing import ClassVar
 from pacos.configs.shared import ClusterConfig, Device, ModelConfig, RunConfig, TrackingConfig
 from pacos.configs.suite import SuiteConfig
 from pacos.errors import Problem
+from pacos.identity import FREE
 from pacos.model.paths import path_problem
 from sft.configs.batch import BatchConfig
 from sft.configs.checkpoint import CheckpointConfig
@@ -26,22 +27,6 @@ class SFTConfig:
     """The config of `pacos sft`."""
 
     STAGE: ClassVar[str] = "sft"
-    FREE: ClassVar[tuple[str, ...]] = (
-        "cluster",
-        "tracking",
-        "deepspeed",
-        "checkpoint",
-        "health",
-        "validation.every_steps",
-        "validation.samples",
-        "validation.sample_tokens",
-        "inloop",
-        "batch.micro_packs",
-        "activation_checkpointing",
-        "attention",
-        "compile",
-        "model.pretraining_tokens",
-    )
 
     run: RunConfig = field(default_factory=RunConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -49,13 +34,13 @@ class SFTConfig:
     batch: BatchConfig = field(default_factory=BatchConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    deepspeed: DeepSpeedConfig = field(default_factory=DeepSpeedConfig)
-    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    deepspeed: DeepSpeedConfig = field(default_factory=DeepSpeedConfig, metadata=FREE)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig, metadata=FREE)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
-    inloop: InLoopConfig = field(default_factory=InLoopConfig)
-    health: HealthConfig = field(default_factory=HealthConfig)
-    cluster: ClusterConfig = field(default_factory=ClusterConfig)
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    inloop: InLoopConfig = field(default_factory=InLoopConfig, metadata=FREE)
+    health: HealthConfig = field(default_factory=HealthConfig, metadata=FREE)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig, metadata=FREE)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig, metadata=FREE)
     epochs: int = 3
     """Passes over the data (Alpaca 7B: 3). More passes fit the rows better and may overfit."""
     max_steps: int | None = None
@@ -66,15 +51,17 @@ class SFTConfig:
     the sum of gradients in fp32 (18 bytes per parameter). `bf16_states`: all of these in bf16 (10
     bytes), for models that do not fit otherwise; small updates are rounded away. `fp32`: all in
     fp32, for exact comparisons."""
-    attention: Attention = Attention.auto
+    attention: Attention = field(default=Attention.auto, metadata=FREE)
     """`flash`: the package flash-attn; `kernels`: the same kernels, downloaded from the hub by the
     package kernels; `sdpa`: torch only, one call per document, slower. `auto` takes the first that
     is installed and suits the device. Each is checked at start to keep packed rows apart."""
-    activation_checkpointing: ActivationCheckpointing = ActivationCheckpointing.none
+    activation_checkpointing: ActivationCheckpointing = field(
+        default=ActivationCheckpointing.none, metadata=FREE
+    )
     """`none` keeps every activation. `selective` keeps matrix products and attention, and
     recomputes the cheap rest (6 % more compute). `full` keeps one activation per layer: least
     memory, a quarter more time."""
-    compile: bool = False
+    compile: bool = field(default=False, metadata=FREE)
     """Compile the parts of each layer with torch.compile, for ZeRO 0 to 2. Costs minutes at the
     start and saves kernel launches in every step."""
     seed: int = 42

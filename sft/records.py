@@ -7,11 +7,11 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 
-from pacos.configs.shared import flatten
 from pacos.distributed import World
 from pacos.errors import EXIT_CRASH, EXIT_DONE
 from pacos.files import read_jsonl, write_json, write_jsonl
 from pacos.gpus import peak_flops
+from pacos.identity import flatten
 from pacos.run.lives import Lives
 from pacos.run.manifest import add_inputs
 from pacos.run.stop import Stopped

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import ClassVar
 
 from eval.rubrics.rubric import RubricError, read_rubric
 from pacos.configs.suite import SuiteConfig
 from pacos.errors import Problem
+from pacos.identity import FREE
 
 
 class Scoring(Enum):
@@ -23,23 +23,21 @@ class Scoring(Enum):
 class GEvalConfig:
     """How rubrics are used. Only the settings of the answers are part of a run's identity."""
 
-    FREE: ClassVar[tuple[str, ...]] = ("scoring", "samples", "reply_tokens", "rated")
-
     temperature: float = 0.0
     """Sampling temperature of the models' answers; 0 is greedy decoding."""
     answer_tokens: int = 512
     """Longest answer in tokens."""
-    scoring: Scoring = Scoring.auto
+    scoring: Scoring = field(default=Scoring.auto, metadata=FREE)
     """`auto` asks the judge once at temperature 0 and weights scores by their token probabilities,
     or samples replies if the service returns none. `samples` always samples: use it for reasoning
     models, which return no probabilities and often accept no temperature but 1."""
-    samples: int = 20
+    samples: int = field(default=20, metadata=FREE)
     """Replies per score at temperature 1, wherever replies are sampled. The cost of judging grows
     in proportion."""
-    reply_tokens: int = 64
+    reply_tokens: int = field(default=64, metadata=FREE)
     """Longest reply with a score, in tokens. Models that reason before they answer need
     thousands."""
-    rated: str | None = None
+    rated: str | None = field(default=None, metadata=FREE)
     """Folder of human-rated texts, one RUBRIC.json per rubric (format: docs/geval.md). The judge
     scores them too, and its certificate reports how far it agrees with people. null: the agreement
     stays unknown, and the certificate says so."""

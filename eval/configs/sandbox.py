@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pacos.errors import Problem
+from pacos.identity import FREE
 
 
 @dataclass(kw_only=True, slots=True)
@@ -19,7 +20,7 @@ class SandboxConfig:
     disk_mib: int = 16
     """Size in MiB of a program's temporary folder. It is held in memory and removed with the
     program."""
-    workers: int | None = None
+    workers: int | None = field(default=None, metadata=FREE)
     """Programs that run concurrently; null for one per CPU. More make programs miss their time
     limit."""
     run_without_isolation: bool = False

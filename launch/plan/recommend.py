@@ -8,7 +8,7 @@ from dataclasses import replace
 from launch.plan.estimate import Estimate
 from launch.plan.machine import Machine
 from launch.plan.strategy import Strategy, is_allowed, zero_variants
-from pacos.configs.shared import flatten
+from pacos.identity import flatten
 from sft.config import SFTConfig
 from sft.configs.compute import ActivationCheckpointing
 from sft.configs.deepspeed import Offload

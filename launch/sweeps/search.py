@@ -30,9 +30,9 @@ from launch.sweeps.runs import complete_points
 from launch.sweeps.study import Study
 from launch.sweeps.table import show_sweep
 from pacos.configs.compose import compose_checked, hydra_settings, register
-from pacos.configs.shared import identity
 from pacos.errors import EXIT_DONE, EXIT_SAVED, UserError, exit_with
 from pacos.files import read_json
+from pacos.identity import identity
 from pacos.run.lives import Lives, State
 from pacos.run.open import open_run
 from pacos.run_paths import RunPaths

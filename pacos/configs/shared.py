@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 import os
 import re
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from pacos.errors import Problem
 from pacos.gpus import GPUS, find_gpu
+from pacos.identity import FREE, identity
 from pacos.model.formats import PromptFormat
 from pacos.model.shape import LlamaShape
 
@@ -68,9 +66,9 @@ def is_plain_name(text: str) -> bool:
 class RunConfig:
     """Where a run is kept."""
 
-    name: str | None = None
+    name: str | None = field(default=None, metadata=FREE)
     """Folder of the run below `root`; null: stage, subject and identity of the config."""
-    root: str = "runs"
+    root: str = field(default="runs", metadata=FREE)
     """Folder that holds the runs, relative to where the command is typed."""
 
     def problems(self) -> list[Problem]:
@@ -101,7 +99,7 @@ class ModelConfig:
     """Terms of the weights, recorded in every output's lineage."""
     shape: LlamaShape = field(default_factory=LlamaShape)
     """Sizes, so that a plan needs neither the weights nor torch."""
-    pretraining_tokens: float | None = None
+    pretraining_tokens: float | None = field(default=None, metadata=FREE)
     """Tokens that the weights were trained on, as their makers say; `pacos plan` compares them with
     the compute-optimal number."""
 
@@ -227,8 +225,6 @@ class StageConfig(Protocol):
 
     STAGE: ClassVar[str]
     """Name of the stage and of its primary config."""
-    FREE: ClassVar[tuple[str, ...]]
-    """Fields, or groups of fields, that may change between two lives of one run."""
 
     run: RunConfig
 
@@ -243,34 +239,6 @@ class StageConfig(Protocol):
     def subject(self) -> str:
         """What the run is about, for its default name: a model, a method, a suite."""
         ...
-
-
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """All leaf values of a config under dotted keys, enums by name, in declaration order."""
-    leaves: dict[str, Any] = {}
-    for item in dataclasses.fields(config):
-        key, value = f"{prefix}{item.name}", getattr(config, item.name)
-        if dataclasses.is_dataclass(value):
-            leaves.update(flatten(value, f"{key}."))
-        else:
-            leaves[key] = value.name if isinstance(value, Enum) else value
-    return leaves
-
-
-def identity_fields(config: StageConfig) -> dict[str, Any]:
-    """The leaves that change results: two runs with equal ones are the same run."""
-    free = (*config.FREE, "run")
-    return {
-        key: value
-        for key, value in flatten(config).items()
-        if not any(key == name or key.startswith(f"{name}.") for name in free)
-    }
-
-
-def identity(config: StageConfig) -> str:
-    """Hex digest of the stage and of `identity_fields`."""
-    fields = {"stage": config.STAGE, **identity_fields(config)}
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def run_name(config: StageConfig) -> str:

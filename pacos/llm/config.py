@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from pacos.errors import Problem
+from pacos.identity import FREE
 from pacos.llm.prices import TABLE, Price, listed_price
 from pacos.llm.request import Request, Sampling
 from pacos.schemas import Message
@@ -52,23 +53,6 @@ class StructuredOutput(Enum):
 class EndpointConfig:
     """A service with OpenAI's API, such as OpenAI, Azure, vLLM or llama.cpp."""
 
-    FREE: ClassVar[tuple[str, ...]] = (
-        "mode",
-        "api_key_env",
-        "concurrency",
-        "requests_per_minute",
-        "tokens_per_minute",
-        "requests_per_second",
-        "tokens_per_second",
-        "timeout",
-        "retries",
-        "prompt_price",
-        "completion_price",
-        "budget_usd",
-        "budget_tokens",
-    )
-    """Fields that do not change requests, so they may change between lives of a run."""
-
     url: str = "???"
     """Base URL, such as https://api.openai.com/v1. For Azure with `api_version`, the part before
     /openai. It is part of every request's key: after a change, all replies are bought again."""
@@ -76,10 +60,10 @@ class EndpointConfig:
     """Name of the model at the service; with `api_version`, of the deployment."""
     api: Api = Api.chat
     """`chat` answers conversations; `completions` continues texts, which base models need."""
-    mode: Mode = Mode.live
+    mode: Mode = field(default=Mode.live, metadata=FREE)
     """`live` sends each request on its own. `batch` uses the Batch API: half the price, replies
     within 24 hours. `replay` answers from the ledger only and fails on a request it lacks."""
-    api_key_env: str | None = None
+    api_key_env: str | None = field(default=None, metadata=FREE)
     """Environment variable that holds the API key. Null sends no key."""
     api_version: str | None = None
     """Version of Azure's API, such as 2024-10-21; selects Azure's paths and its api-key header.
@@ -87,30 +71,30 @@ class EndpointConfig:
     structured_output: StructuredOutput = StructuredOutput.auto
     """`auto` sends JSON schemas until the service refuses them; `always` treats a refusal as an
     error; `never` leaves them out."""
-    concurrency: int = 64
+    concurrency: int = field(default=64, metadata=FREE)
     """Most requests in flight. Reduced automatically while the service is overloaded. A vLLM server
     handles hundreds."""
-    requests_per_minute: float | None = None
+    requests_per_minute: float | None = field(default=None, metadata=FREE)
     """Rate limit of the account. Null for no limit, as on your own server."""
-    tokens_per_minute: float | None = None
+    tokens_per_minute: float | None = field(default=None, metadata=FREE)
     """Rate limit of the account, prompts and replies together. Null for no limit."""
-    requests_per_second: float | None = None
+    requests_per_second: float | None = field(default=None, metadata=FREE)
     """Rate limit of a service that counts per second. Null for no limit."""
-    tokens_per_second: float | None = None
+    tokens_per_second: float | None = field(default=None, metadata=FREE)
     """Rate limit of a service that counts per second, prompts and replies together. Null for no
     limit."""
-    timeout: float = 300.0
+    timeout: float = field(default=300.0, metadata=FREE)
     """Seconds for one try, from sending the request to the last byte of the reply."""
-    retries: int = 8
+    retries: int = field(default=8, metadata=FREE)
     """Further tries after a failure that may pass. 8 outlast an outage of about two minutes."""
-    prompt_price: float | None = None
+    prompt_price: float | None = field(default=None, metadata=FREE)
     """US dollars per million prompt tokens. Null looks the model up in conf/prices.yaml; 0 for your
     own server. A price given here is final: no batch discount applies."""
-    completion_price: float | None = None
+    completion_price: float | None = field(default=None, metadata=FREE)
     """US dollars per million tokens of replies. Null looks the model up in conf/prices.yaml."""
-    budget_usd: float | None = None
+    budget_usd: float | None = field(default=None, metadata=FREE)
     """US dollars that all lives of the run may spend together. Null for no limit."""
-    budget_tokens: int | None = None
+    budget_tokens: int | None = field(default=None, metadata=FREE)
     """Tokens, prompts and replies, that all lives of the run may use together. Null for no
     limit."""
 

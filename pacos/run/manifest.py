@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pacos.configs.shared import StageConfig, identity
+from pacos.configs.shared import StageConfig
 from pacos.files import read_json, sha256, write_json
+from pacos.identity import identity
 from pacos.run_paths import RunPaths
 
 VERSIONED = ("pacos", "torch", "deepspeed", "accelerate", "transformers", "datasets", "lm_eval")

@@ -6,9 +6,10 @@ import copy
 from pathlib import Path
 
 from pacos.configs.frozen import C, freeze, load_frozen
-from pacos.configs.shared import RunConfig, StageConfig, flatten, identity_fields, run_name
+from pacos.configs.shared import RunConfig, StageConfig, run_name
 from pacos.errors import UserError
 from pacos.files import write_json
+from pacos.identity import flatten, identity_fields
 from pacos.run.lives import Lives
 from pacos.run.manifest import new_manifest
 from pacos.run_paths import RunPaths

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pacos.errors import Problem
+from pacos.identity import FREE
 from pacos.llm.config import EndpointConfig, StructuredOutput
 from pacos.llm.request import Request, Sampling
 from pacos.model.formats import PromptFormat
@@ -31,12 +32,12 @@ class GeneratorConfig:
     prompt_format: PromptFormat | None = None
     """Chat format of a model in this process. Null: a base model, which continues texts. A wrong
     format makes a chat model write nonsense."""
-    batch_size: int = 16
+    batch_size: int = field(default=16, metadata=FREE)
     """Replies that a model in this process decodes together. More is faster and needs more
     memory."""
     endpoint: EndpointConfig | None = None
     """Service that answers. Null: `model` runs in this process."""
-    serve: str | None = None
+    serve: str | None = field(default=None, metadata=FREE)
     """Command that serves `endpoint.model` at `endpoint.url` on this machine; the run starts it and
     ends it. Null: the service is already running."""
 

@@ -14,10 +14,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pacos.configs.shared import Tracker, identity
+from pacos.configs.shared import Tracker
 from pacos.distributed import World
 from pacos.division import ceil_div
 from pacos.errors import UserError
+from pacos.identity import identity
 from pacos.run_paths import RunPaths
 from pacos.tracking.wandb import run_id
 from sft.checkpoints import random_state

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from pacos.errors import Problem
+from pacos.identity import FREE
 
 
 class Layout(Enum):
@@ -28,7 +29,7 @@ class BatchConfig:
     """`packed`: rows share packs of data.max_length tokens, with almost no padding. `grouped`: one
     row per pack; rows of similar length go through the model together, padded to the longest.
     `padded`: the same in random order, as Alpaca was trained; slowest."""
-    micro_packs: int = 1
+    micro_packs: int = field(default=1, metadata=FREE)
     """Packs that a rank puts through the model per pass. More are faster until the GPU is busy, and
     need memory for the activations of all of them; the step stays the same."""
 

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from pacos.configs.frozen import load_frozen
-from pacos.configs.shared import RunConfig, TrackingConfig, identity, identity_fields, run_name
+from pacos.configs.shared import RunConfig, TrackingConfig, run_name
 from pacos.errors import UserError
+from pacos.identity import identity, identity_fields
 from pacos.run.lives import Lives
 from pacos.run.open import find_run, open_run, with_run_path
 from sft.config import SFTConfig

@@ -5,8 +5,8 @@ import pytest
 
 from pacos.configs.compose import compose_checked
 from pacos.configs.frozen import freeze, load_frozen
-from pacos.configs.shared import identity
 from pacos.errors import ConfigError
+from pacos.identity import identity
 from sft.config import SCHEMAS, SFTConfig
 from sft.configs.batch import BatchConfig, Layout
 from sft.configs.data import DataConfig, OnError, TooLong
