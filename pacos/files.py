@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,39 @@ def atomic_write(path: Path, content: str | bytes) -> None:
 
 
 @contextlib.contextmanager
+def atomic_folder(
+    folder: Path, *, partial: Path | None = None, replaces: bool = False
+) -> Iterator[Path]:
+    """Yield a new folder beside this one to write into; fsync and rename it into place at the end.
+
+    So the folder is either complete or missing, whatever kills the process. If the body raises,
+    what it wrote is removed; after a kill the next call removes it. Two writers must not use the
+    same partial folder at once: hold a lock, or give each its own.
+
+    Args:
+        folder: the folder to create; its parents are created, too.
+        partial: where to write until then, on the same file system; None takes a hidden sibling.
+        replaces: whether to remove an existing folder first. Otherwise the rename fails if there
+            is one that is not empty.
+    """
+    partial = partial or folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        for path in [*partial.rglob("*"), partial]:
+            _fsync(path)
+        if replaces:
+            # A rename cannot replace a folder that is not empty. A kill right here loses the old
+            # one, so replace only what can be made again.
+            shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+        _fsync(folder.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Let one process of this machine in at a time; the lock ends with the process."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +73,12 @@ def locked(path: Path) -> Iterator[None]:
 
 def fsync_folder(folder: Path) -> None:
     """Make a rename inside `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    _fsync(folder)
+
+
+def _fsync(path: Path) -> None:
+    """Make a file's content, or a folder's entries, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

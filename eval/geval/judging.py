@@ -21,11 +21,10 @@ from eval.geval.records import (
     RatedTextScore,
 )
 from eval.geval.workload import Workload, quote
-from eval.harness.parts import whole_folder
 from eval.harness.service_calls import await_or_stop, gather_all
 from eval.rubrics.rubric import Rubric, write_rubric
 from pacos.console import Counter, progress
-from pacos.files import write_json, write_jsonl
+from pacos.files import atomic_folder, write_json, write_jsonl
 from pacos.llm.budget import BudgetReached
 from pacos.llm.service import Service, open_service
 from pacos.run.stop import Stopped, StopRequest
@@ -68,7 +67,7 @@ async def _judge(config: EvalConfig, folder: Path, workload: Workload, stop: Sto
             judge.check_usable()
     # The folder appears once it is complete, and its existence means that this judge is done. The
     # ledger beside it keeps the replies of an interrupted life.
-    with whole_folder(folder) as partial:
+    with atomic_folder(folder) as partial:
         files = JudgePaths(partial)
         write_jsonl(files.scores, [score.to_json() for score in results.scores])
         write_jsonl(files.pairs, [pair.to_json() for pair in results.pairs])

@@ -12,10 +12,9 @@ import torch
 from eval.config import EvalConfig
 from eval.engine.lm import SharedPrefixLM
 from eval.harness.model import EvaluatedModel
-from eval.harness.parts import whole_folder
 from pacos.console import progress
 from pacos.errors import UserError
-from pacos.files import read_jsonl, write_json, write_jsonl
+from pacos.files import atomic_folder, read_jsonl, write_json, write_jsonl
 from pacos.model.formats import PromptFormat
 from pacos.model.prompts import IGNORE, TokenizedRow, encode
 from pacos.model.protocols import CausalLM
@@ -77,7 +76,7 @@ def score_heldout(lm: EvaluatedModel, folder: Path, *, rows: list[Row], config: 
         "prompt_format": config.prompt_format.name,
         "precision": config.precision.name,
     }
-    with whole_folder(folder) as partial:
+    with atomic_folder(folder) as partial:
         write_jsonl(partial / "samples.jsonl", [asdict(score) for score in scores])
         write_json(partial / "results.json", {**summary(scores), **facts})
 

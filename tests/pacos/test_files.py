@@ -1,8 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from pacos.files import append_jsonl, atomic_write, read_jsonl, write_jsonl
+from pacos.files import append_jsonl, atomic_folder, atomic_write, read_jsonl, write_jsonl
 
 
 def test_append_goes_on_after_a_torn_line(tmp_path: Path) -> None:
@@ -48,3 +49,55 @@ def test_korean_is_written_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     write_jsonl(path, [{"text": "안녕하세요"}])
     assert "안녕하세요" in path.read_text(encoding="utf-8")
+
+
+def test_a_folder_appears_when_all_is_written(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "suite" / "target") as partial:
+        (partial / "inner").mkdir()
+        (partial / "inner" / "results.json").write_text("{}")
+        assert not (tmp_path / "suite" / "target").exists()
+    assert (tmp_path / "suite" / "target" / "inner" / "results.json").read_text() == "{}"
+    assert [path.name for path in (tmp_path / "suite").iterdir()] == ["target"]
+
+
+def test_a_folder_appears_only_after_all_of_it_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    monkeypatch.setattr(
+        os, "fsync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}"))
+    )
+    with atomic_folder(tmp_path / "target") as partial:
+        (partial / "inner").mkdir()
+        (partial / "inner" / "file").touch()
+    names = [Path(path).relative_to(tmp_path).as_posix() for path in synced]
+    assert names == [".target.tmp/inner", ".target.tmp/inner/file", ".target.tmp", "."]
+
+
+def write(folder: Path, name: str, *, fails: bool = False, replaces: bool = False) -> None:
+    with atomic_folder(folder, replaces=replaces) as partial:
+        (partial / name).touch()
+        if fails:
+            raise OSError("disk full")
+
+
+def test_a_failure_leaves_nothing_and_what_a_kill_left_is_removed(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="disk full"):
+        write(tmp_path / "target", "half", fails=True)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / ".target.tmp").mkdir()
+    (tmp_path / ".target.tmp" / "half").touch()
+    write(tmp_path / "target", "all")
+    assert [path.name for path in (tmp_path / "target").iterdir()] == ["all"]
+
+
+def test_an_existing_folder_is_replaced_only_on_request(tmp_path: Path) -> None:
+    write(tmp_path / "target", "old")
+    with pytest.raises(OSError, match="not empty"):
+        write(tmp_path / "target", "new")
+    with pytest.raises(OSError, match="disk full"):
+        write(tmp_path / "target", "new", fails=True, replaces=True)
+    assert [path.name for path in (tmp_path / "target").iterdir()] == ["old"]
+    write(tmp_path / "target", "new", replaces=True)
+    assert [path.name for path in (tmp_path / "target").iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]

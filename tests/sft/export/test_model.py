@@ -172,7 +172,7 @@ def test_an_export_that_dies_leaves_the_model_before_it_and_is_made_again(tmp_pa
     after = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert after.keys() == before.keys()
     assert after["model-00001-of-00003.safetensors"] != before["model-00001-of-00003.safetensors"]
-    assert not folder.with_suffix(".tmp").exists()
+    assert not list(tmp_path.glob("*.tmp"))
 
 
 LARGE = LlamaShape(
