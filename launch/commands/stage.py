@@ -9,9 +9,9 @@ from functools import partial
 
 from launch.commands.parser import CommandParser
 from launch.commands.stage_help import stage_help
+from pacos.console import outlive_terminal
 from pacos.errors import UserError
 from pacos.rank import is_rank
-from pacos.terminal import outlive_terminal
 
 RANK_PROGRAMS = {"selfinstruct": "selfinstruct.run", "sft": "sft.train", "eval": "eval.run"}
 """Program that a launcher starts for each stage."""

@@ -24,4 +24,6 @@ def declare(parser: CommandParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Replace this process by the upload, which imports W&B."""
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-    os.execve(sys.executable, [sys.executable, "-m", "pacos.sync", *args.runs], environment)
+    os.execve(
+        sys.executable, [sys.executable, "-m", "pacos.tracking.upload", *args.runs], environment
+    )

@@ -1,6 +1,6 @@
 """`pacos sync`: what W&B lacks of runs goes there, from their metrics.jsonl.
 
-python -m pacos.sync RUN…
+python -m pacos.tracking.upload RUN…
 """
 
 from __future__ import annotations
