@@ -71,7 +71,7 @@ class Screen:
         return verdicts
 
     def _judge_new(self, candidate: Candidate, filters: Sequence[Filter]) -> Verdict:
-        # The filters come first: they are cheap, and most candidates of a weak model end there.
+        # Novelty comes last: a broken candidate is reported as broken, not as a copy.
         reason = first_objection(candidate, filters)
         if reason is not None:
             return Verdict(reason)
