@@ -113,14 +113,9 @@ class Row:
         Raises:
             UserError: instruction or output is missing or no text.
         """
-        for key in ("instruction", "output"):
-            if not isinstance(record.get(key), str) or not record[key].strip():
-                raise UserError(
-                    f"{where}: {key} = {record.get(key)!r}: must be a text that is not empty; "
-                    "a row has instruction, input and output"
-                )
-        if not isinstance(record.get("input", ""), str):
-            raise UserError(f"{where}: input = {record['input']!r}: must be a text, or left out")
+        problem = row_problem(record)
+        if problem is not None:
+            raise UserError(f"{where}: {problem}")
         return cls(
             id=str(record.get("id", where)),
             instruction=record["instruction"],
@@ -134,3 +129,16 @@ class Row:
         """The row as a conversation. The user turn keeps `input` apart for formats that use it."""
         user = {"role": "user", "content": self.instruction, "input": self.input}
         return [user, {"role": "assistant", "content": self.output}]
+
+
+def row_problem(record: Mapping[str, Any]) -> str | None:
+    """Return the problem that keeps a record from being an Alpaca-style row; None if it is one."""
+    for key in ("instruction", "output"):
+        if not isinstance(record.get(key), str) or not record[key].strip():
+            return (
+                f"{key} = {record.get(key)!r}: must be a non-empty text; a row has instruction, "
+                "input and output"
+            )
+    if not isinstance(record.get("input", ""), str):
+        return f"input = {record['input']!r}: must be a text, or left out"
+    return None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pacos.configs.frozen import load_frozen
-from pacos.data.location import Kind, locate
+from pacos.data.location import SourceKind, locate
 from pacos.errors import EXIT_DONE, UserError, exit_with
 from sft.config import SFTConfig
 from sft.configs.compute import Attention
@@ -42,7 +42,7 @@ def fetch_data(config: SFTConfig) -> None:
             kind = locate(path).kind
         except UserError:
             continue  # a file that does not exist yet
-        if kind is Kind.hub:
+        if kind is SourceKind.hub:
             rows = len(open_source(path).table)
             print(f"{path}: {rows:,} rows in split train", flush=True)
 

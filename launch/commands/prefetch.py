@@ -18,7 +18,7 @@ from launch.local import child_environment
 from pacos.configs.compose import compose_with_problems
 from pacos.configs.frozen import freeze, load_frozen
 from pacos.configs.shared import Init
-from pacos.data.location import Kind, locate
+from pacos.data.location import SourceKind, locate
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, ConfigError, UserError
 from pacos.files import read_json
 from pacos.model.hub import DATA_FILES, TOKENIZER_FILES, WEIGHT_FILES, Repository, fetch, files_of
@@ -146,7 +146,7 @@ def _hub_dataset(path: str) -> tuple[str, str | None] | None:
         location = locate(path)
     except UserError:
         return None
-    return (str(location.path), location.revision) if location.kind is Kind.hub else None
+    return (str(location.path), location.revision) if location.kind is SourceKind.hub else None
 
 
 def _announce(wanted: Sequence[Repository], problems: list[str]) -> list[Repository]:

@@ -1,1 +1,1 @@
-"""Rows to train on: where they lie, in which form, and the conversations that they are."""
+"""Data sets: their location, their format on disk, and their rows as conversations."""

@@ -1,4 +1,4 @@
-"""JSON files of rows: one object a line, or one list. Everything wrong is told with its line."""
+"""JSON files of rows: one object per line, or one list. Errors name the line."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from pacos.data.rows import RowError
 from pacos.errors import UserError
 
 LONGEST_LINE = 16 * 2**20
-"""Bytes. A row of 131,072 tokens, the longest that a LLaMA reads, has about half a million."""
+"""Bytes. A row of 131,072 tokens, the longest context of a LLaMA, has about half a million."""
 
 Numbered = Iterator[tuple[int, Any]]
-"""Numbers from 1, each with a JSON value, or with the RowError that stands in its place."""
+"""Pairs of a number, from 1, and a JSON value, or a RowError in place of the value."""
 
 
 def is_list(path: Path) -> bool:
-    """Whether the file is one JSON list rather than one value a line."""
+    """Return True if the file is one JSON list, False if it has one value per line."""
     with path.open("rb") as file:
         head = file.read(4096).removeprefix(codecs.BOM_UTF8)
     return head.lstrip().startswith(b"[")
 
 
 def read_lines(path: Path) -> Numbered:
-    """Each line that is not blank, with its number; a RowError where it is no JSON.
+    """Yield each line that is not blank, with its number; a RowError if it is not JSON.
 
     Raises:
-        UserError: the whole file is UTF-16 or UTF-32.
+        UserError: the file is UTF-16 or UTF-32.
     """
     with path.open("rb") as file:
         _check_unicode(path, file.read(4))
@@ -38,18 +38,24 @@ def read_lines(path: Path) -> Numbered:
         while line := file.readline(LONGEST_LINE):
             number += 1
             if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+                # Typically a whole data set on one line. Parsing it would exhaust the memory.
                 size = len(line) + _skip_line(file)
-                what = f"{size} bytes in one line, where a row has at most {LONGEST_LINE}"
-                yield number, RowError(f"{what}; write one row a line, or one JSON list")
+                yield (
+                    number,
+                    RowError(
+                        f"a line of {size} bytes, but a row has at most {LONGEST_LINE}; write one "
+                        "row per line, or one JSON list"
+                    ),
+                )
             elif not line.isspace():
                 yield number, _parsed(line)
 
 
 def read_list(path: Path) -> Numbered:
-    """Each element of the list, numbered from 1.
+    """Yield each element of the list, numbered from 1.
 
     Raises:
-        UserError: the file is no JSON list in UTF-8; the line is named.
+        UserError: the file is not a JSON list in UTF-8. The message names the line.
     """
     content = path.read_bytes()
     _check_unicode(path, content[:4])
@@ -64,7 +70,7 @@ def read_list(path: Path) -> Numbered:
     except json.JSONDecodeError as error:
         raise UserError(
             f"{path}:{error.lineno}: not a JSON list: {error.msg} in column {error.colno}; "
-            "mend the file, or write one row a line (.jsonl)"
+            "fix the file, or write one row per line (.jsonl)"
         ) from error
 
 
@@ -73,13 +79,13 @@ def _check_unicode(path: Path, head: bytes) -> None:
     if not encoding.startswith("utf-8"):
         name = encoding.upper()
         raise UserError(
-            f"{path}:1: is {name}, and rows are read as UTF-8; "
-            f"convert it: iconv -f {name} -t UTF-8 {path.name} > rows.jsonl"
+            f"{path}:1: is {name}, but rows must be UTF-8; "
+            f"convert the file: iconv -f {name} -t UTF-8 {path.name} > rows.jsonl"
         )
 
 
 def _skip_line(file: IO[bytes]) -> int:
-    """Read to the end of a line; returns the bytes that it took."""
+    """Read to the end of a line; return the number of bytes read."""
     skipped = 0
     while part := file.readline(LONGEST_LINE):
         skipped += len(part)
@@ -89,7 +95,7 @@ def _skip_line(file: IO[bytes]) -> int:
 
 
 def _parsed(line: bytes) -> Any:
-    # A mark of byte order may stand at any line: where files were joined.
+    # A byte order mark can start any line, if files were concatenated.
     line = line.removeprefix(codecs.BOM_UTF8)
     try:
         return json.loads(line.decode())
@@ -99,13 +105,14 @@ def _parsed(line: bytes) -> Any:
         cut = "" if line.endswith(b"\n") else "; the file ends in this line: was its copy cut off?"
         return RowError(f"not JSON: {error.msg} in column {error.colno}{cut}")
     except (ValueError, RecursionError) as error:
-        return RowError(f"not JSON that can be read: {error}")
+        return RowError(f"JSON that cannot be read: {error}")
 
 
 def _decoding_problem(line: bytes, at: int) -> str:
-    found = f"not UTF-8: byte 0x{line[at]:02x} in column {at + 1}"
+    problem = f"not UTF-8: byte 0x{line[at]:02x} in column {at + 1}"
     try:
+        # Windows' Korean code page, the usual culprit in Korean data.
         line.decode("cp949")
     except UnicodeDecodeError:
-        return f"{found}; convert the file from its encoding: iconv -f ENCODING -t UTF-8"
-    return f"{found}; it may be Korean: iconv -f CP949 -t UTF-8 converts the file"
+        return f"{problem}; convert the file from its encoding: iconv -f ENCODING -t UTF-8"
+    return f"{problem}; it may be Korean: iconv -f CP949 -t UTF-8 converts the file"

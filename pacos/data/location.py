@@ -1,4 +1,4 @@
-"""Where a data path leads, as far as names and files tell. Free of torch."""
+"""Location of a data set, as far as its path and the files tell. Free of torch."""
 
 from __future__ import annotations
 
@@ -17,55 +17,58 @@ REMEDY = (
 HUB_ID = re.compile(r"(?P<id>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?")
 
 
-class Kind(Enum):
-    """What a data path leads to."""
+class SourceKind(Enum):
+    """The form of a data set."""
 
     json = "json"
     parquet = "parquet"
     saved = "saved"
-    """A folder written by `save_to_disk` of the library datasets."""
+    """A folder written by `Dataset.save_to_disk`."""
     hub = "hub"
 
 
 SUFFIXES = {
-    ".json": Kind.json,
-    ".jsonl": Kind.json,
-    ".ndjson": Kind.json,
-    ".parquet": Kind.parquet,
+    ".json": SourceKind.json,
+    ".jsonl": SourceKind.json,
+    ".ndjson": SourceKind.json,
+    ".parquet": SourceKind.parquet,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a data path leads, as far as names and files tell."""
+    """Location of one data set."""
 
-    kind: Kind
+    kind: SourceKind
     path: Path
-    """The file or folder; of the hub, the id."""
+    """The file or folder; for the hub, the id."""
     revision: str | None = None
-    """Of the hub: commit, tag or branch; None takes the newest."""
+    """Commit, tag or branch on the hub. None takes the newest."""
 
 
 def locate(path: str) -> Location:
-    """Find out what a data path means.
+    """Resolve a data path.
+
+    A path that exists wins over a hub id with the same text.
 
     Raises:
-        UserError: nothing that pacos could read; only what is wrong is said.
+        UserError: pacos cannot read the path. The message says why, without the path and remedy.
     """
     file = Path(path).expanduser()
     if file.is_dir():
         rows = file / "data" / "data.jsonl"
         if rows.is_file():
-            return Location(Kind.json, rows)
+            return Location(SourceKind.json, rows)
         if any((file / name).is_file() for name in ("state.json", "dataset_dict.json")):
-            return Location(Kind.saved, file)
+            return Location(SourceKind.saved, file)
         raise UserError(f"no {rows}, and no data set that datasets saved")
     kind = SUFFIXES.get(file.suffix)
     if file.is_file():
         if kind is None:
             raise UserError(f"{file.suffix or 'no suffix'} does not tell the format of its rows")
         return Location(kind, file)
-    found = HUB_ID.fullmatch(path)
-    if found is None or kind is not None:
+    match = HUB_ID.fullmatch(path)
+    # `data/rows.jsonl` looks like a hub id, but means a file that is missing.
+    if match is None or kind is not None:
         raise UserError(f"no {file}")
-    return Location(Kind.hub, Path(found["id"]), found["revision"])
+    return Location(SourceKind.hub, Path(match["id"]), match["revision"])

@@ -1,4 +1,4 @@
-"""Rows as conversations: what the columns of a data set mean."""
+"""Rows as conversations: the meaning of a data set's columns."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from pacos.errors import UserError
-from pacos.schemas import Message, Row
+from pacos.schemas import Message, Row, row_problem
 
 ROLES = {
     "system": "system",
@@ -16,30 +15,35 @@ ROLES = {
     "assistant": "assistant",
     "gpt": "assistant",
 }
-"""Roles of conversations and of ShareGPT, to ours."""
+"""Our role for each role of OpenAI's messages and of ShareGPT's conversations."""
+
+SHOWN_CHARACTERS = 60
+"""Longest value quoted in a message."""
 
 
 class RowError(Exception):
-    """A row that cannot be used; its text says why, without the place."""
+    """A row that cannot be used. Its text says why, but not where the row is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A conversation to learn from."""
+    """A conversation to train on."""
 
     messages: list[Message]
-    """A system turn or none, then turns of user and assistant by turns, the assistant's last."""
+    """At most one system turn, then alternating turns of user and assistant. The assistant has the
+    last turn."""
     id: str | None = None
-    """The row's own, where it has one."""
+    """The row's own id, if it has one."""
     terms: str | None = None
-    """Licence or terms that its lineage names."""
+    """Licence or terms recorded in the row's lineage."""
 
 
 Reader = Callable[[Mapping[str, Any]], list[Message]]
+"""Turns a row into a conversation."""
 
 
 def reader_for(columns: Set[str]) -> Reader | None:
-    """What makes conversations of rows with these columns; None where they are of no known kind."""
+    """Return the reader for rows with these columns; None if they match no known schema."""
     for needed, reader in READERS.items():
         if columns >= set(needed):
             return reader
@@ -50,12 +54,12 @@ def read_example(record: Mapping[str, Any], reader: Reader) -> Example:
     """Read one row.
 
     Raises:
-        RowError: it is not of its data set's schema, or has nothing to learn.
+        RowError: the row does not match the schema of its data set, or has nothing to learn.
     """
     messages = reader(record)
     system = record.get("system")
     if system and messages[0]["role"] != "system":
-        messages.insert(0, _message("system", system))
+        messages.insert(0, _message("system", system, "system"))
     _check_order(messages)
     lineage, identifier = record.get("lineage"), record.get("id")
     return Example(
@@ -65,99 +69,105 @@ def read_example(record: Mapping[str, Any], reader: Reader) -> Example:
     )
 
 
-def _alpaca(record: Mapping[str, Any]) -> list[Message]:
-    try:
-        # Tables have null where a row has no input.
-        row = Row.from_json({**record, "input": record.get("input") or ""}, "")
-    except UserError as error:
-        raise RowError(str(error).removeprefix(": ")) from error
-    for text in (row.instruction, row.input, row.output):
-        _check_text(text)
-    return row.messages()
+def _read_alpaca(record: Mapping[str, Any]) -> list[Message]:
+    # A table holds null where a row has no input.
+    record = {**record, "input": record.get("input") or ""}
+    problem = row_problem(record)
+    if problem is not None:
+        raise RowError(problem)
+    for column in ("instruction", "input", "output"):
+        _check_text(record[column], column)
+    return Row.from_json(record, "").messages()
 
 
-def _conversation(turns: Any, column: str) -> list[Message]:
+def _read_conversation(turns: Any, column: str) -> list[Message]:
     if not isinstance(turns, list) or not turns:
         raise RowError(f"{column} = {_shown(turns)}: must be a list of turns")
     messages = []
     for number, turn in enumerate(turns, start=1):
+        place = f"{column}: turn {number}"
         if not isinstance(turn, dict):
-            raise RowError(
-                f"{column}: turn {number} = {_shown(turn)}: must have a role and content"
-            )
+            raise RowError(f"{place} = {_shown(turn)}: must have a role and content")
+        # ShareGPT calls role and content "from" and "value".
         role = turn.get("role", turn.get("from"))
         if role not in ROLES:
             known = ", ".join(ROLES)
-            raise RowError(
-                f"{column}: turn {number}: role = {_shown(role)}: must be one of {known}"
-            )
+            raise RowError(f"{place}: role = {_shown(role)}: must be one of {known}")
         content = turn.get("content", turn.get("value"))
-        if ROLES[role] == "system" and not content:
-            continue
-        try:
-            messages.append(_message(ROLES[role], content))
-        except RowError as bad:
-            raise RowError(f"{column}: turn {number}: {bad}") from bad
+        # An empty system turn means none: tools write one for every conversation.
+        if ROLES[role] != "system" or content:
+            messages.append(_message(ROLES[role], content, f"{place}: content"))
     while messages and messages[-1]["role"] != "assistant":
-        # A question without an answer has nothing to learn, and no answer depends on it.
+        # An unanswered question at the end has nothing to learn, and no answer depends on it.
         messages.pop()
     if not messages:
         raise RowError(f"{column}: no turn of the assistant, so nothing to learn")
     return messages
 
 
-def _pair(record: Mapping[str, Any]) -> list[Message]:
+def _read_pair(record: Mapping[str, Any]) -> list[Message]:
     prompt, completion = record.get("prompt"), record.get("completion")
+    # TRL's conversational form: two lists of turns.
     if isinstance(prompt, list) and isinstance(completion, list):
-        return _conversation([*prompt, *completion], "prompt, completion")
-    turns = []
-    for role, column, text in (("user", "prompt", prompt), ("assistant", "completion", completion)):
-        try:
-            turns.append(_message(role, text))
-        except RowError as bad:
-            raise RowError(str(bad).replace("content", column, 1)) from bad
-    return turns
+        return _read_conversation([*prompt, *completion], "prompt, completion")
+    return [
+        _message("user", prompt, "prompt"),
+        _message("assistant", completion, "completion"),
+    ]
 
 
 READERS: dict[tuple[str, ...], Reader] = {
-    ("messages",): lambda record: _conversation(record.get("messages"), "messages"),
-    ("conversations",): lambda record: _conversation(record.get("conversations"), "conversations"),
-    ("instruction", "output"): _alpaca,
-    ("prompt", "completion"): _pair,
+    ("messages",): lambda record: _read_conversation(record.get("messages"), "messages"),
+    ("conversations",): lambda record: _read_conversation(
+        record.get("conversations"), "conversations"
+    ),
+    ("instruction", "output"): _read_alpaca,
+    ("prompt", "completion"): _read_pair,
 }
-"""Columns that a data set has, to what reads its rows; the first that fits."""
+"""The reader for each set of columns. The first whose columns are all present is used."""
 
 
-def _message(role: str, content: Any) -> Message:
+def _message(role: str, content: Any, field: str) -> Message:
+    """Return one turn.
+
+    Args:
+        role: ours.
+        content: the text, unchecked.
+        field: its place in the row, for messages.
+
+    Raises:
+        RowError: the content is not a text, or an empty one.
+    """
     if not isinstance(content, str) or not content.strip():
-        raise RowError(f"content = {_shown(content)}: must be a text that is not empty")
-    _check_text(content)
+        raise RowError(f"{field} = {_shown(content)}: must be a non-empty text")
+    _check_text(content, field)
     return {"role": role, "content": content}
 
 
-def _check_text(text: str) -> None:
+def _check_text(text: str, field: str) -> None:
+    """Refuse lone surrogates, which a tokenizer cannot encode."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
         half = f"\\u{ord(text[error.start]):04x}"
         raise RowError(
-            f"{half} in {_shown(text)}: half of a character, as where a tool cut a text inside an "
-            "emoji; take it out"
+            f"{field} = {_shown(text)}: holds {half}, half of a character, as if a tool cut the "
+            "text inside an emoji; remove it"
         ) from error
 
 
 def _check_order(messages: Sequence[Message]) -> None:
-    """A system turn or none, then user and assistant by turns: what every format can write out."""
+    """Refuse turns in an order that not every prompt format can express."""
     first = 1 if messages[0]["role"] == "system" else 0
     for number, message in enumerate(messages[first:]):
         expected = ("user", "assistant")[number % 2]
         if message["role"] != expected:
             raise RowError(
-                f"turn {first + number + 1} is the {message['role']}'s where the {expected}'s is "
-                "due: user and assistant take turns, after at most one system turn"
+                f"turn {first + number + 1} is the {message['role']}'s, but must be the "
+                f"{expected}'s: user and assistant alternate, after at most one system turn"
             )
 
 
 def _shown(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 3]}…"

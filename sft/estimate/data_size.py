@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacos.cache import cache_directory
-from pacos.data.location import Kind, Location, locate
+from pacos.data.location import Location, SourceKind, locate
 from pacos.data.sources import Source
 from pacos.errors import UserError
 from pacos.files import read_json
@@ -112,7 +112,7 @@ def _lengths(path: str) -> tuple[Ints, str]:
     cached = _cached_lengths(path, location)
     if cached is not None:
         return cached, "tokenized by an earlier run"
-    if location.kind is Kind.hub:
+    if location.kind is SourceKind.hub:
         raise UserError(f"{path}: lies on the hub")
     rows, sample = _SAMPLERS[location.kind](location.path)
     if not any(sample):
@@ -208,8 +208,8 @@ def _sizes(rows: Iterable[Any]) -> list[int]:
     return [_text_bytes(row) for row in islice(rows, SAMPLE_ROWS)]
 
 
-_SAMPLERS: dict[Kind, Callable[[Path], tuple[int, list[int]]]] = {
-    Kind.json: _sample_json,
-    Kind.parquet: _sample_parquet,
-    Kind.saved: _sample_saved,
+_SAMPLERS: dict[SourceKind, Callable[[Path], tuple[int, list[int]]]] = {
+    SourceKind.json: _sample_json,
+    SourceKind.parquet: _sample_parquet,
+    SourceKind.saved: _sample_saved,
 }

@@ -41,7 +41,7 @@ def test_a_byte_order_mark_is_no_part_of_a_row(path: Path) -> None:
         (b'{"instruction": "Sing."\n', "not JSON: .* column"),
         (b'{"output": "caf\xe9"}\n', "not UTF-8: byte 0xe9 in column 16; convert"),
         ('{"output": "노래"}\n'.encode("cp949"), "iconv -f CP949"),
-        (b"[" * 100_000 + b"\n", "not JSON that can be read"),
+        (b"[" * 100_000 + b"\n", "JSON that cannot be read"),
         (b'{"output": "La', "was its copy cut off"),
     ],
 )
@@ -60,8 +60,8 @@ def test_a_huge_line_is_told_and_the_next_is_read(
     path.write_bytes(b"x" * 1000 + b"\n" + GOOD + b"y" * 64)
     rows = list(read_lines(path))
     assert rows[1] == (2, ROW)
-    assert "1001 bytes in one line" in str(rows[0][1])
-    assert "64 bytes in one line" in str(rows[2][1])
+    assert "a line of 1001 bytes" in str(rows[0][1])
+    assert "a line of 64 bytes" in str(rows[2][1])
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])

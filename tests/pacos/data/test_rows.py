@@ -76,7 +76,7 @@ def test_unknown_columns_have_no_reader() -> None:
     ("record", "says"),
     [
         ({"instruction": "Sing.", "output": None}, "output = None"),
-        ({"instruction": "Sing.", "output": " "}, "not empty"),
+        ({"instruction": "Sing.", "output": " "}, "non-empty text"),
         ({"instruction": 3, "output": "La."}, "instruction = 3"),
         ({"instruction": "Sing.", "output": "La \ud83d"}, r"half of a character"),
         ({"messages": []}, "list of turns"),
@@ -85,9 +85,13 @@ def test_unknown_columns_have_no_reader() -> None:
         ({"messages": [{"role": "tool", "content": "x"}]}, "role = 'tool'"),
         ({"messages": [MESSAGES[0], {"role": "assistant", "content": None}]}, "turn 2: content"),
         ({"messages": MESSAGES[:1]}, "nothing to learn"),
-        ({"messages": MESSAGES[1:]}, "turn 1 is the assistant's where the user's is due"),
+        ({"messages": MESSAGES[1:]}, "turn 1 is the assistant's, but must be the user's"),
         ({"messages": [MESSAGES[0], *MESSAGES]}, "turn 2 is the user's"),
         ({"prompt": "Q", "completion": ""}, "completion = ''"),
+        (
+            {"prompt": "content \ud83d", "completion": "A"},
+            r"prompt = 'content .*half of a",
+        ),
         ({"prompt": "Q", "completion": MESSAGES}, "completion = \\["),
     ],
 )

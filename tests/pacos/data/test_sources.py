@@ -8,7 +8,7 @@ from typing import Any
 import datasets
 import pytest
 
-from pacos.data.location import Kind, locate
+from pacos.data.location import SourceKind, locate
 from pacos.data.sources import open_source
 from pacos.errors import UserError
 
@@ -107,9 +107,13 @@ def test_a_hub_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "kind"),
-    [("owner/name", Kind.hub), ("owner/name-2.1", Kind.hub), ("owner/name@abc", Kind.hub)],
+    [
+        ("owner/name", SourceKind.hub),
+        ("owner/name-2.1", SourceKind.hub),
+        ("owner/name@abc", SourceKind.hub),
+    ],
 )
-def test_hub_ids_are_told_from_paths(path: str, kind: Kind) -> None:
+def test_hub_ids_are_told_from_paths(path: str, kind: SourceKind) -> None:
     assert locate(path).kind is kind
 
 
@@ -142,5 +146,5 @@ def test_a_saved_data_set_without_rows_is_refused(tmp_path: Path) -> None:
 
 def test_a_saved_data_set_without_a_train_split_is_refused(tmp_path: Path) -> None:
     datasets.DatasetDict(test=datasets.Dataset.from_list(ROWS)).save_to_disk(tmp_path / "d")
-    with pytest.raises(UserError, match="no split train but test"):
+    with pytest.raises(UserError, match="no split train, only test"):
         open_source(str(tmp_path / "d"))
