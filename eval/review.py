@@ -17,8 +17,8 @@ from pacos.configs.frozen import load_frozen
 from pacos.errors import UserError
 from pacos.files import read_json, write_json
 from pacos.review.items import Ratings
-from pacos.review.program import main
-from pacos.review.server import ReviewServer, serve
+from pacos.review.program import main, serve
+from pacos.review.server import ReviewServer
 from pacos.run_paths import JudgePaths, RunPaths
 
 

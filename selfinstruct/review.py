@@ -13,9 +13,9 @@ from pacos.configs.frozen import load_frozen
 from pacos.errors import UserError
 from pacos.files import read_jsonl, write_json
 from pacos.proportion import proportion
-from pacos.review.items import Choice, Drawn, Item, Question, Rating, Ratings, queue
-from pacos.review.program import main
-from pacos.review.server import ReviewServer, serve
+from pacos.review.items import Choice, Drawn, Question, Rating, Ratings, ReviewItem, queue
+from pacos.review.program import main, serve
+from pacos.review.server import ReviewServer
 from pacos.run_paths import DataPaths, RunPaths
 from pacos.schemas import Row
 from pacos.text.language import language
@@ -55,7 +55,7 @@ def review(run: RunPaths, port: int | None) -> None:
     print(f"{result['rated']} rows rated; findings are in {files.review}")
 
 
-def row_items(rows: Sequence[Row], seed: int) -> list[Item]:
+def row_items(rows: Sequence[Row], seed: int) -> list[ReviewItem]:
     """Return the items of the page: rows with the lowest score first, every second one at random.
 
     The random half gives an unbiased estimate; the other half finds bad rows fast.
@@ -70,7 +70,7 @@ def _doubt(row: Row) -> float:
     return 0.0 if quality is None else HIGHEST - float(quality)
 
 
-def _item(row: Row, drawn: Drawn) -> Item:
+def _item(row: Row, drawn: Drawn) -> ReviewItem:
     lang = "ko" if language(row.instruction) == "ko" else "en"
     sections = zip(HEADINGS[lang], (row.instruction, row.input, row.output), strict=True)
     question, approve, reject = ASK[lang]
@@ -78,7 +78,7 @@ def _item(row: Row, drawn: Drawn) -> Item:
         Choice(APPROVED, approve, "a"),
         Choice(REJECTED, reject, "r", asks_reason=True),
     )
-    return Item(
+    return ReviewItem(
         id=row.id,
         drawn=drawn,
         lang=lang,

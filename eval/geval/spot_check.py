@@ -23,7 +23,7 @@ from eval.geval.records import (
     PairComparison,
 )
 from eval.rubrics.rubric import Criterion, Rubric
-from pacos.review.items import Choice, Drawn, Item, Question, Rating, queue, woven
+from pacos.review.items import Choice, Drawn, Question, Rating, ReviewItem, interleaved, queue
 
 MISSING_SCORE_DOUBT = 10.0
 """Doubt of an answer without a score, above the 1 that an unsure judge can reach."""
@@ -84,7 +84,7 @@ class SpotCheck:
             for answer in answers
         ]
 
-    def items(self) -> list[Item]:
+    def items(self) -> list[ReviewItem]:
         """Return the review items: the most doubtful first, every second one drawn at random."""
         answers = queue(
             self.scored_answers(),
@@ -94,16 +94,16 @@ class SpotCheck:
         )
         pairs = queue(self.results.pairs, name=_pair_id, doubt=_pair_doubt, seed=self.seed)
         # Answers and pairs alternate, so that a person who stops early has rated some of both.
-        return woven(
+        return interleaved(
             [
                 [self._answer_item(one, drawn) for one, drawn in answers],
                 [self._pair_item(pair, drawn) for pair, drawn in pairs],
             ]
         )
 
-    def _answer_item(self, one: ScoredAnswer, drawn: Drawn) -> Item:
+    def _answer_item(self, one: ScoredAnswer, drawn: Drawn) -> ReviewItem:
         rubric, answer = self.rubrics[one.answer.rubric], one.answer
-        return Item(
+        return ReviewItem(
             id=one.id,
             drawn=drawn,
             lang=rubric.lang,
@@ -111,7 +111,7 @@ class SpotCheck:
             questions=tuple(_question(criterion) for criterion in rubric.criteria),
         )
 
-    def _pair_item(self, pair: PairComparison, drawn: Drawn) -> Item:
+    def _pair_item(self, pair: PairComparison, drawn: Drawn) -> ReviewItem:
         rubric = self.rubrics[pair.rubric]
         sides = {
             model: next(one for one in self.answers[model] if one.item == (pair.rubric, pair.id))
@@ -127,7 +127,7 @@ class SpotCheck:
         text, neither = ASK_BETTER[rubric.lang]
         choices = [Choice(model, str(number), str(number)) for number, model in enumerate(order, 1)]
         question = Question(BETTER, text, (*choices, Choice(TIE, neither, "0")))
-        return Item(
+        return ReviewItem(
             id=_pair_id(pair),
             drawn=drawn,
             lang=rubric.lang,

@@ -1,1 +1,1 @@
-"""A local web page on which a person looks at items of a run, one by one, and rates them."""
+"""A local web page on which a person rates items of a run, one by one."""

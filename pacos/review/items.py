@@ -1,4 +1,4 @@
-"""What a person is shown and asked, and the answers: a rating a line, on the disk at once."""
+"""Review items, the questions about them, and the ratings that a person gives."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ Value = float | str
 
 
 class Drawn(Enum):
-    """Why an item is shown."""
+    """The reason an item is shown."""
 
     chosen = "chosen"
-    """It is worth a look."""
+    """The item is doubtful."""
     random = "random"
-    """By chance alone, so that conclusions about all items can be drawn."""
+    """Chance alone, so that these items represent all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer that can be given."""
+    """One possible answer to a question."""
 
     value: Value
     label: str
     key: str
-    """Key on the keyboard that gives it."""
+    """Key on the keyboard that gives this answer."""
     asks_reason: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked about an item."""
+    """A question about an item."""
 
     name: str
     text: str
@@ -47,27 +47,27 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One thing to look at."""
+class ReviewItem:
+    """One item to rate."""
 
     id: str
     drawn: Drawn
     lang: str
     """`en` or `ko`."""
     sections: tuple[tuple[str, str], ...]
-    """Headings with their texts."""
+    """Pairs of a heading and a text."""
     questions: tuple[Question, ...]
 
-    def shown(self) -> dict[str, Any]:
-        """What the page is told of it: not why it is shown, which would sway the person."""
-        shown = asdict(self)
-        del shown["drawn"]
-        return shown
+    def for_page(self) -> dict[str, Any]:
+        """Return the item for the page, without `drawn`, which would bias the person."""
+        item = asdict(self)
+        del item["drawn"]
+        return item
 
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """What a person said."""
+    """A person's answer to one question about one item."""
 
     item: str
     question: str
@@ -77,7 +77,7 @@ class Rating:
 
 
 class Ratings:
-    """An append-only file; of several ratings of one question the last counts."""
+    """An append-only file of ratings. If a question is rated several times, the last one counts."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -94,13 +94,13 @@ class Ratings:
             )
 
     def add(self, rating: Rating) -> None:
-        """Keep a rating; on return it is on the disk."""
+        """Store a rating. It is on disk on return."""
         record = {**asdict(rating), "drawn": rating.drawn.value, "time": time.time()}
         append_jsonl(self._path, [record])
         self._keep(rating)
 
     def all(self) -> list[Rating]:
-        """The ratings that count."""
+        """Return the ratings that count."""
         return list(self._latest.values())
 
     def _keep(self, rating: Rating) -> None:
@@ -110,39 +110,40 @@ class Ratings:
 def queue(
     units: Sequence[T], name: Callable[[T], str], doubt: Callable[[T], float], seed: int
 ) -> list[tuple[T, Drawn]]:
-    """The order in which units are shown: the most doubtful, one by chance, and so on.
+    """Return the order of review: the most doubtful unit, a random one, the next doubtful one.
 
-    Every second one is the next of a random order of all units, so that those before any point are
-    a fair sample of what is not among the doubtful ones.
+    The random units follow one random order of all units, so however many are rated, they are a
+    fair sample of those that are not shown as doubtful.
 
     Args:
-        units: all that could be shown.
-        name: tells them apart.
-        doubt: how much a unit is worth a look; 0 is not at all.
+        units: all units.
+        name: returns a unit's unique name.
+        doubt: returns the benefit of reviewing a unit; 0 for none.
         seed: of the random order.
     """
 
-    def chance(unit: T) -> str:
+    def random_key(unit: T) -> str:
+        # A hash per unit, not a shuffle: adding units keeps the order of the others.
         return hashlib.sha256(f"{seed}/{name(unit)}".encode()).hexdigest()
 
-    by_chance = sorted(units, key=chance)
-    doubtful = sorted((unit for unit in by_chance if doubt(unit) > 0), key=lambda one: -doubt(one))
-    orders = {Drawn.chosen: iter(doubtful), Drawn.random: iter(by_chance)}
-    found: list[tuple[T, Drawn]] = []
-    seen: set[str] = set()
-    while len(found) < len(units):
+    shuffled = sorted(units, key=random_key)
+    doubtful = sorted((unit for unit in shuffled if doubt(unit) > 0), key=lambda unit: -doubt(unit))
+    orders = {Drawn.chosen: iter(doubtful), Drawn.random: iter(shuffled)}
+    queued: list[tuple[T, Drawn]] = []
+    names: set[str] = set()
+    while len(queued) < len(units):
         for drawn, order in orders.items():
-            unit = next((one for one in order if name(one) not in seen), None)
+            unit = next((unit for unit in order if name(unit) not in names), None)
             if unit is not None:
-                seen.add(name(unit))
-                found.append((unit, drawn))
-    return found
+                names.add(name(unit))
+                queued.append((unit, drawn))
+    return queued
 
 
-def woven(queues: Iterable[Sequence[T]]) -> list[T]:
-    """Several queues as one, an element of each in turn."""
-    waiting = [list(one) for one in queues]
-    found = []
-    for place in range(max(map(len, waiting), default=0)):
-        found += [one[place] for one in waiting if place < len(one)]
-    return found
+def interleaved(queues: Iterable[Sequence[T]]) -> list[T]:
+    """Merge several queues into one, taking an element of each in turn."""
+    remaining = [list(elements) for elements in queues]
+    merged = []
+    for place in range(max(map(len, remaining), default=0)):
+        merged += [elements[place] for elements in remaining if place < len(elements)]
+    return merged

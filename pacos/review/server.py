@@ -1,10 +1,12 @@
-"""Serves the page to this machine alone, below a token that only the printed address has."""
+"""The review page's HTTP server, for this machine only, under a secret token in the address.
+
+127.0.0.1 is open to every user of a shared login node. The token keeps them out.
+"""
 
 from __future__ import annotations
 
 import json
 import secrets
-import signal
 import threading
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -13,14 +15,14 @@ from importlib.resources import files
 from typing import Any
 
 from pacos.errors import UserError
-from pacos.review.items import Item, Question, Rating, Ratings
-from pacos.run.stop import SIGNALS
+from pacos.review.items import Question, Rating, Ratings, ReviewItem
 
 PORT = 8765
-"""Tried first, so that a tunnel can be set up before; the next free one if it is taken."""
+"""First port to try. A fixed one lets a user set up an SSH tunnel in advance."""
 PORTS = 20
+"""Ports to try, counted from PORT."""
 MOST_BYTES = 100_000
-"""Of a rating that is sent."""
+"""Longest rating accepted, in bytes."""
 
 SAFE = {
     "Cache-Control": "no-store",
@@ -29,24 +31,24 @@ SAFE = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""No other site may read, frame or learn the address of the page."""
+"""Headers that keep other sites from reading or framing the page, or learning its address."""
 
 
 class ReviewServer:
-    """The page with its items, in a thread of its own between `with` and the end of it.
+    """The page and its items, served by a thread inside a `with` block.
 
     Args:
-        title: what is looked at.
-        items: in the order in which they are shown.
-        ratings: takes what the person says.
-        port: None tries `PORT` and those after it.
+        title: of the page.
+        items: in the order of review.
+        ratings: stores the person's ratings.
+        port: None takes the first free one from `PORT` on.
 
     Raises:
         UserError: the port is taken.
     """
 
     def __init__(
-        self, title: str, items: Sequence[Item], ratings: Ratings, port: int | None = None
+        self, title: str, items: Sequence[ReviewItem], ratings: Ratings, port: int | None = None
     ) -> None:
         self._items = {item.id: item for item in items}
         self._ratings = ratings
@@ -62,7 +64,7 @@ class ReviewServer:
 
     @property
     def url(self) -> str:
-        """The address that the person opens."""
+        """The address to open."""
         return f"http://127.0.0.1:{self.port}/{self._token}/"
 
     def __enter__(self) -> ReviewServer:
@@ -78,37 +80,43 @@ class ReviewServer:
         return files("pacos.review").joinpath("page.html").read_bytes()
 
     def state(self) -> dict[str, Any]:
-        """Everything that the page shows."""
+        """Return everything that the page shows."""
         with self._lock:
-            rated = self._ratings.all()
+            ratings = self._ratings.all()
         return {
             "title": self._title,
-            "items": [item.shown() for item in self._items.values()],
+            "items": [item.for_page() for item in self._items.values()],
             "ratings": [
-                {"item": one.item, "question": one.question, "value": one.value}
-                | {"reason": one.reason}
-                for one in rated
+                {
+                    "item": rating.item,
+                    "question": rating.question,
+                    "value": rating.value,
+                    "reason": rating.reason,
+                }
+                for rating in ratings
             ],
         }
 
-    def take(self, sent: Any) -> None:
-        """Keep one rating.
+    def add_rating(self, sent: Any) -> None:
+        """Store one rating.
 
         Raises:
-            ValueError: it is none, or of an item or with a value that is not there.
+            ValueError: it is malformed, or names an unknown item, question or value.
         """
         if not isinstance(sent, dict):
-            raise ValueError("a rating is an object")
+            raise ValueError("a rating must be an object")
         item = self._items.get(str(sent.get("item")))
         if item is None:
             raise ValueError(f"no item {sent.get('item')!r}")
-        question = next((one for one in item.questions if one.name == sent.get("question")), None)
+        name = sent.get("question")
+        question = next((each for each in item.questions if each.name == name), None)
         if question is None:
-            raise ValueError(f"item {item.id} has no question {sent.get('question')!r}")
+            raise ValueError(f"item {item.id} has no question {name!r}")
         reason = sent.get("reason", "")
         if not isinstance(reason, str):
-            raise ValueError("the reason is no text")
+            raise ValueError("the reason must be a text")
         value = _chosen(question, sent.get("value"))
+        # Requests are handled in threads of their own.
         with self._lock:
             self._ratings.add(Rating(item.id, question.name, value, reason, item.drawn))
 
@@ -116,7 +124,7 @@ class ReviewServer:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
-            """Answers below the token's path and nowhere else."""
+            """Answers requests below the token's path and no others."""
 
             def do_GET(self) -> None:
                 path = self._inner_path()
@@ -125,20 +133,20 @@ class ReviewServer:
                 elif path == "state":
                     self._send_json(HTTPStatus.OK, server.state())
                 else:
-                    self._send_json(HTTPStatus.NOT_FOUND, {"error": "not here"})
+                    self._send_json(HTTPStatus.NOT_FOUND, {"error": "not found"})
 
             def do_POST(self) -> None:
                 size = self.headers.get("Content-Length", "")
                 if self._inner_path() != "ratings":
-                    self._send_json(HTTPStatus.NOT_FOUND, {"error": "not here"})
+                    self._send_json(HTTPStatus.NOT_FOUND, {"error": "not found"})
                 elif not size.isdigit() or int(size) > MOST_BYTES:
                     self._send_json(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"error": "too long"})
                 else:
-                    self._take(self.rfile.read(int(size)))
+                    self._add_rating(self.rfile.read(int(size)))
 
-            def _take(self, content: bytes) -> None:
+            def _add_rating(self, content: bytes) -> None:
                 try:
-                    server.take(json.loads(content))
+                    server.add_rating(json.loads(content))
                 except ValueError as error:
                     self._send_json(HTTPStatus.BAD_REQUEST, {"error": str(error)})
                 except OSError as error:
@@ -147,9 +155,10 @@ class ReviewServer:
                     self._send_json(HTTPStatus.OK, {"saved": True})
 
             def _inner_path(self) -> str | None:
-                """What is asked for below the token; None for whoever does not know it."""
+                """Return the path below the token; None if the token is wrong."""
                 _, _, rest = self.path.partition("/")
                 token, slash, inner = rest.partition("/")
+                # In constant time, so that response times reveal nothing about the token.
                 known = secrets.compare_digest(token.encode(), server._token.encode())
                 return inner if known and slash else None
 
@@ -166,7 +175,7 @@ class ReviewServer:
                 self.wfile.write(content)
 
             def log_message(self, *of_request: object) -> None:
-                """Say nothing: the address with its token belongs in no log."""
+                """Log nothing: the address holds the token."""
 
         return Handler
 
@@ -179,29 +188,12 @@ def _chosen(question: Question, value: Any) -> float | str:
 
 
 def _bind(port: int | None, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
-    tried = range(PORT, PORT + PORTS) if port is None else (port,)
-    for number in tried:
+    numbers = range(PORT, PORT + PORTS) if port is None else (port,)
+    for number in numbers:
         try:
             return ThreadingHTTPServer(("127.0.0.1", number), handler)
         except OSError:
             continue
-    raise UserError(f"--port {tried[0]}: taken by another program; choose another, or leave it out")
-
-
-def serve(server: ReviewServer) -> None:
-    """Serve until Ctrl-C or a signal, and say where."""
-    ended = threading.Event()
-    before = {number: signal.signal(number, lambda *_: ended.set()) for number in SIGNALS}
-    try:
-        with server:
-            forward = f"{server.port}:127.0.0.1:{server.port}"
-            print(
-                f"open {server.url}\n"
-                f"  from another machine, first: ssh -L {forward} THIS-MACHINE\n"
-                "  every rating is saved at once; Ctrl-C ends",
-                flush=True,
-            )
-            ended.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    raise UserError(
+        f"--port {numbers[0]}: taken by another program; choose another, or leave it out"
+    )

@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from pacos.review.items import Choice, Drawn, Item, Question
+from pacos.review.items import Choice, Drawn, Question, ReviewItem
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -27,15 +27,17 @@ VERDICT = Question(
     (Choice("approved", "승인", "a"), Choice("rejected", "거절", "r", asks_reason=True)),
 )
 ITEMS = [
-    Item(
+    ReviewItem(
         "first",
         Drawn.chosen,
         "en",
         (("Request", "Say <b>hi</b>."), ("Answer", "Hi!")),
         (CLARITY, WARMTH),
     ),
-    Item("second", Drawn.random, "en", (("Request", "Say no."), ("Answer", "No.")), (CLARITY,)),
-    Item(
+    ReviewItem(
+        "second", Drawn.random, "en", (("Request", "Say no."), ("Answer", "No.")), (CLARITY,)
+    ),
+    ReviewItem(
         "third",
         Drawn.random,
         "ko",

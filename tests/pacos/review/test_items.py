@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pacos.files import read_jsonl
-from pacos.review.items import Drawn, Rating, Ratings, queue, woven
+from pacos.review.items import Drawn, Rating, Ratings, interleaved, queue
 
 RATING = Rating("a", "q", 4.0, "", Drawn.random)
 
@@ -54,4 +54,4 @@ def test_the_order_by_chance_knows_nothing_of_doubt() -> None:
     [([[1, 3], [2]], [1, 2, 3]), ([[], [1]], [1]), ([], [])],
 )
 def test_weaving(queues: list[list[int]], one: list[int]) -> None:
-    assert woven(queues) == one
+    assert interleaved(queues) == one

@@ -14,7 +14,7 @@ import pytest
 
 from pacos.errors import UserError
 from pacos.files import read_jsonl
-from pacos.review.items import Choice, Drawn, Item, Question, Ratings
+from pacos.review.items import Choice, Drawn, Question, Ratings, ReviewItem
 from pacos.review.server import ReviewServer
 from tests.pacos.review.pages import ITEMS
 
@@ -75,11 +75,11 @@ def test_a_rating_is_on_the_disk_when_the_page_hears_of_it(
 
 BAD: list[tuple[Any, str]] = [
     (b"{", "Expecting"),
-    ([], "a rating is an object"),
+    ([], "a rating must be an object"),
     ({"item": "none", "question": "clarity", "value": 4}, "no item 'none'"),
     ({"item": ITEMS[0].id, "question": "x", "value": 4}, "has no question 'x'"),
     ({"item": ITEMS[0].id, "question": "clarity", "value": 9}, "has no answer 9"),
-    ({"item": ITEMS[0].id, "question": "clarity", "value": 4, "reason": 1}, "no text"),
+    ({"item": ITEMS[0].id, "question": "clarity", "value": 4, "reason": 1}, "must be a text"),
 ]
 
 
@@ -129,7 +129,7 @@ def test_a_port_that_is_taken(server: ReviewServer, ratings: Ratings) -> None:
 def test_text_of_any_kind_arrives_as_it_is(ratings: Ratings) -> None:
     text = '</script><script>alert(1)</script> 한국어 "quotes" \u2028'
     choice = Choice("yes", "yes", "y")
-    item = Item("x", Drawn.random, "ko", (("머리", text),), (Question("q", text, (choice,)),))
+    item = ReviewItem("x", Drawn.random, "ko", (("머리", text),), (Question("q", text, (choice,)),))
     with ReviewServer(text, [item], ratings) as running:
         state = json.loads(get(f"{running.url}state"))
     assert state["items"][0]["sections"] == [["머리", text]]
