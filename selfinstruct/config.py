@@ -71,7 +71,8 @@ class SelfInstructConfig:
     """Everything that `pacos selfinstruct` needs to know."""
 
     STAGE: ClassVar[str] = "selfinstruct"
-    # Fields that do not change the rows. `window` does: prompts show the pool of a window ago.
+
+    # Free are the fields that do not change the rows.
     run: RunConfig = field(default_factory=RunConfig)
     lang: Lang = Lang.en
     """Language of the tasks; with `en_ko` English and Korean alternate from request to request."""

@@ -11,7 +11,7 @@ def test_what_data_must_be(pipeline: RunPaths) -> None:
     page = Page(write_report(pipeline.path / "selfinstruct"))
     assert cells(page, "enough").startswith("rows 21 ≥ 10,000 no their content")
     assert cells(page, "quality", "above", "all").startswith(
-        "mean score of a judge, 1 to 10 – ≥ 7 not"
+        "mean score of the LLM judge, 1 to 10 – ≥ 7 not"
     )
     assert "appropriate" in page.text
 
