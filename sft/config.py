@@ -5,10 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from pacos.configs.shared import ClusterConfig, Device, ModelConfig, RunConfig, TrackingConfig
+from pacos.configs.shared import (
+    ClusterConfig,
+    Device,
+    Init,
+    ModelConfig,
+    RunConfig,
+    TrackingConfig,
+)
 from pacos.configs.suite import SuiteConfig
 from pacos.errors import Problem
 from pacos.identity import FREE
+from pacos.model.architectures import local_training_problem
 from pacos.model.paths import path_problem
 from sft.configs.batch import BatchConfig
 from sft.configs.checkpoint import CheckpointConfig
@@ -143,7 +151,10 @@ class SFTConfig:
         return [Problem("precision", self.precision.name, fault, remedy)]
 
     def missing_files(self) -> list[Problem]:
-        model = path_problem("model.path", self.model.path)
+        key, path = "model.path", self.model.path
+        model = path_problem(key, path)
+        if model is None and self.model.init is Init.pretrained:
+            model = local_training_problem(key, path)
         return [*([model] if model else []), *self.data.missing_files()]
 
 

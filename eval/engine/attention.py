@@ -14,14 +14,12 @@ import torch
 from torch.nn import functional
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from pacos.model.architectures import has_plain_attention, refuse_unused
 from pacos.model.protocols import CausalLM
 
 NAME = "pacos_eval"
 """Name of this attention in transformers' registry."""
 
-ARCHITECTURES = ("llama", "qwen2", "qwen3")
-"""Model types whose layers all see the whole context and use plain scaled dot products. Others
-soft-cap or scale the scores, or attend through a window, which `PassAttention` does not do."""
 
 
 class PassAttention(Protocol):
@@ -47,9 +45,7 @@ class PassAttention(Protocol):
 
 def supports_pass_attention(model: CausalLM) -> bool:
     """Return True if `PassAttention.attend` computes what the model's own attention does."""
-    config = model.config
-    layer_types = set(getattr(config, "layer_types", None) or ["full_attention"])
-    return config.model_type in ARCHITECTURES and layer_types == {"full_attention"}
+    return has_plain_attention(model.config.to_dict())
 
 
 @contextmanager
@@ -74,12 +70,15 @@ def _attend(
     *,
     scaling: float,
     packed: PassAttention,
-    **options: Any,
+    dropout: float = 0.0,
+    position_ids: torch.Tensor | None = None,
+    use_cache: bool | None = None,
+    **options: object,
 ) -> tuple[torch.Tensor, None]:
-    """Adapt transformers' attention interface, whose tensors are [1, heads, T, width].
-
-    `options` holds dropout and window arguments, which `supports_pass_attention` has ruled out.
-    """
+    """Adapt transformers' attention interface, whose tensors are [1, heads, T, width]."""
+    # The named arguments change nothing here: dropout is 0 outside of training, positions are
+    # already in queries and keys, and no cache is on. Any other option would be lost.
+    refuse_unused(options)
     # A pass is a single flat sequence, so the batch size is always 1.
     query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
     return packed.attend(module.layer_idx, query, key, value, scaling)[None], None

@@ -8,6 +8,7 @@ from typing import Any
 
 from pacos.configs.shared import Init
 from pacos.errors import UserError
+from pacos.model.architectures import require_trainable
 from pacos.model.loading import model_directory
 from sft.config import SFTConfig
 from sft.engine.device import choose_device
@@ -22,12 +23,8 @@ def model_class(config: SFTConfig) -> str:
     if config.model.init is Init.random:
         return f"LlamaForCausalLM of {_size(config)} with random weights"
     folder = Path(model_directory(config.model.path, config.model.revision))
+    architecture = require_trainable(folder, "model.path", config.model.path)
     loaded: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    if loaded.model_type != "llama":
-        raise UserError(
-            f"model.path = {config.model.path}: its architecture is {loaded.model_type}, and only "
-            "llama is trained; name a LLaMA model"
-        )
     differences = [
         f"model.shape.{name} = {value}, there {getattr(loaded, name)}"
         for name, value in dataclasses.asdict(config.model.shape).items()
@@ -39,7 +36,7 @@ def model_class(config: SFTConfig) -> str:
             "plans and utilization would be wrong: set these keys to the model's own values"
         )
     files = weight_files(folder)
-    return f"LlamaForCausalLM of {_size(config)}, {len(files)} weight files"
+    return f"{architecture.class_name} of {_size(config)}, {len(files)} weight files"
 
 
 def _size(config: SFTConfig) -> str:

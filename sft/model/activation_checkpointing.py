@@ -1,4 +1,4 @@
-"""Activation checkpointing: which activations are computed a second time in the backward pass."""
+"""Activation checkpointing: the activations that the backward pass computes a second time."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
 
+from pacos.model.protocols import CausalLM
 from sft.configs.compute import ActivationCheckpointing
 
 PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.addmm.default}
-"""Outputs of matrix products: nearly all of the time of a layer, and half of its activations."""
+"""Matrix products: nearly all of a layer's time, but only half of its activations."""
 
 ATTENTION_NAMES = ("flash_attn", "scaled_dot_product")
-"""Parts of the names under which attention kernels are known to torch."""
+"""Parts of the names that attention kernels have in torch's dispatcher."""
 
 
-def set_checkpointing(model: Any, checkpointing: ActivationCheckpointing) -> None:
-    """Let each decoder layer of a transformers model keep less than all of its activations."""
+def set_checkpointing(model: CausalLM, checkpointing: ActivationCheckpointing) -> None:
+    """Make each decoder layer of a transformers model keep fewer activations."""
     if checkpointing is ActivationCheckpointing.none:
         return
+    # The form that torch recommends; the reentrant one knows no policy.
     options: dict[str, Any] = {"use_reentrant": False}
     if checkpointing is ActivationCheckpointing.selective:
         options["context_fn"] = functools.partial(create_selective_checkpoint_contexts, _policy)
     model.activation_checkpointing_enable(options)
 
 
-def _policy(context: Any, operator: Any, *arguments: Any, **options: Any) -> CheckpointPolicy:
-    kept = operator in PRODUCTS or any(part in str(operator) for part in ATTENTION_NAMES)
-    return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
+def _policy(context: Any, operator: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
+    is_costly = operator in PRODUCTS or any(name in str(operator) for name in ATTENTION_NAMES)
+    return CheckpointPolicy.MUST_SAVE if is_costly else CheckpointPolicy.PREFER_RECOMPUTE

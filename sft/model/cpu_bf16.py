@@ -1,8 +1,8 @@
 """bf16 training on CPUs that cannot multiply bf16 matrices.
 
 Below AVX-512, torch computes a bf16 matrix product with scalar code: SmolLM2-135M takes 150 s for
-forward and backward of 512 tokens on one core, against 9 s this way. Operands are widened to fp32,
-multiplied, and the result is rounded to bf16: what hardware with bf16 units does, which also
+forward and backward of 512 tokens on one core, against 9 s this way. Operands are widened to fp32
+and multiplied, and the result is rounded to bf16. Hardware with bf16 units does the same: it also
 accumulates in fp32.
 """
 
@@ -15,9 +15,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from pacos.model.protocols import CausalLM
+
 
 def is_needed(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether products of this type on this device would fall back to scalar code."""
+    """Return True if products of this type on this device would run as scalar code."""
     return device.type == "cpu" and dtype is torch.bfloat16 and not _has_bf16_units()
 
 
@@ -27,18 +29,23 @@ def _has_bf16_units() -> bool:
 
 
 def operand(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor as products should take it: widened to fp32 where that is needed."""
+    """Return the tensor as products should take it: widened to fp32 if that is needed."""
     return tensor.float() if is_needed(tensor.device, tensor.dtype) else tensor
 
 
 def linear(inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """`inputs @ weight.T`, its gradients too, by wide products where they are needed."""
+    """Return inputs @ weight.T; product and gradients are computed in fp32 if that is needed."""
     if is_needed(inputs.device, inputs.dtype):
-        return _WideLinear.apply(inputs, weight)  # type: ignore[no-untyped-call]
+        return _WideProduct.apply(inputs, weight)  # type: ignore[no-untyped-call]
     return functional.linear(inputs, weight)
 
 
-class _WideLinear(torch.autograd.Function):
+class _WideProduct(torch.autograd.Function):
+    """inputs @ weight.T in fp32, which keeps its operands for the backward pass in bf16.
+
+    Autograd through `inputs.float()` would keep the fp32 copies: twice the activations.
+    """
+
     @staticmethod
     def forward(ctx: Any, inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(inputs, weight)
@@ -53,15 +60,25 @@ class _WideLinear(torch.autograd.Function):
         return for_inputs.to(inputs.dtype), for_weight.to(weight.dtype)
 
 
-class WideLinear(nn.Linear):
-    """A linear layer without bias that multiplies in fp32 where that is needed."""
+class WideLinear(nn.Module):
+    """A linear layer without bias that multiplies in fp32 if that is needed."""
+
+    def __init__(self, weight: nn.Parameter) -> None:
+        """Wrap the weight of a linear layer; it stays the same parameter."""
+        super().__init__()
+        self.weight = weight
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         return linear(inputs, self.weight)
 
 
-def widen(model: nn.Module) -> None:
-    """Make a model's linear layers multiply in fp32; its parameters stay as they are."""
-    for module in model.modules():
-        if type(module) is nn.Linear and module.bias is None:
-            module.__class__ = WideLinear
+def install_wide_linear(model: CausalLM) -> None:
+    """Replace a model's linear layers without bias by `WideLinear`s on the same parameters.
+
+    Names and order of the parameters stay as they are. A layer with a bias (a LLaMA can have them,
+    by `attention_bias`) keeps torch's product, which is slow but correct.
+    """
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if type(child) is nn.Linear and child.bias is None:
+                setattr(parent, name, WideLinear(child.weight))

@@ -1,4 +1,4 @@
-"""The output head with its loss, never with the logits of all positions at once."""
+"""The output head with its loss, which never holds the logits of all positions at once."""
 
 from __future__ import annotations
 
@@ -14,21 +14,27 @@ from sft.configs.compute import CHUNK_LOGITS
 from sft.model import cpu_bf16
 
 
-class ScoringHead(nn.Linear):
+class ScoringHead(nn.Module):
     """An output head without bias. Given targets, it returns their Σ NLL instead of logits.
 
-    The loss is computed inside the module's call, because ZeRO-3 gathers the weight for no longer.
+    The loss is computed inside the module's call, because ZeRO-3 gathers the weight only for that
+    long.
     """
 
+    def __init__(self, weight: nn.Parameter) -> None:
+        """Wrap the weight of a linear output head; it stays the same parameter, tied or not."""
+        super().__init__()
+        self.weight = weight
+
     def forward(self, hidden: torch.Tensor, targets: torch.Tensor | None = None) -> torch.Tensor:
-        """From [..., H] to logits [..., V]; with targets [S], from [S, H] to Σ NLL, a scalar."""
+        """Map [..., H] to logits [..., V]; with targets [S], map [S, H] to Σ NLL, a scalar."""
         if targets is not None:
             return linear_nll(hidden, self.weight, targets)
         return cpu_bf16.linear(hidden, self.weight)
 
 
 def linear_nll(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Σ negative log-likelihood in nats, of softmax(hidden @ weight.T) at the targets.
+    """Return the Σ negative log-likelihood of softmax(hidden @ weight.T) at the targets, in nats.
 
     Args:
         hidden: [S, H].
@@ -36,7 +42,7 @@ def linear_nll(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
         targets: [S] int64.
 
     Returns:
-        A scalar in fp32, in fp64 for fp64 input.
+        A scalar in fp32, or in fp64 for fp64 input.
     """
     if hidden.is_cuda and importlib.util.find_spec("liger_kernel"):
         return liger_nll(hidden, weight, targets)
@@ -44,22 +50,27 @@ def linear_nll(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
 
 
 def liger_nll(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """`linear_nll` by the package liger-kernel, CUDA only."""
+    """Compute `linear_nll` with the package liger-kernel, on CUDA only."""
     from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy
 
-    # The gradient of the weight is a sum over chunks: in bf16 it would lose what fp32 keeps.
+    # The gradient of the weight is a sum over chunks: accumulated in bf16 it would lose digits.
     return liger_fused_linear_cross_entropy(
         hidden, weight, targets, reduction="sum", accum_dtype=torch.float32
     )
 
 
 def chunked_nll(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """`linear_nll` by torch alone, on any device."""
+    """Compute `linear_nll` with torch alone, on any device."""
     return _ChunkedNLL.apply(hidden, weight, targets, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
 
 
 class _ChunkedNLL(torch.autograd.Function):
-    """Gradients are computed in the forward pass, chunk by chunk, while the logits are there."""
+    """Computes gradients in the forward pass, chunk by chunk, while the logits exist.
+
+    Keeping the logits for the backward pass instead would take 4.2 GB in fp32 for 8,192 positions
+    of LLaMA-3's vocabulary (see CHUNK_LOGITS); computing them twice would add
+    a third to the head's time.
+    """
 
     @staticmethod
     def forward(
@@ -82,7 +93,7 @@ class _ChunkedNLL(torch.autograd.Function):
             at_target = targets[part, None]
             nll += (norm - logits.gather(-1, at_target)).sum()
             if with_gradients:
-                # Gradient of the NLL with respect to the logits: softmax, less 1 at the target.
+                # d NLL / d logits = softmax(logits) - 1 at the target.
                 slope = logits.sub_(norm).exp_()
                 slope.scatter_add_(-1, at_target, torch.full_like(norm, -1))
                 slope = slope.to(factor.dtype)
@@ -96,7 +107,7 @@ class _ChunkedNLL(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        # Scaled in place, and so once only: a second [V, H] would be 1 GB of an 8B model in bf16.
+        # Scaled in place, so only once: a second [V, H] would be 1 GB for an 8B model in bf16.
         for_hidden, for_weight = ctx.gradients
         del ctx.gradients
         scale = outer[0]
@@ -106,7 +117,7 @@ class _ChunkedNLL(torch.autograd.Function):
 def _add_product(
     total: torch.Tensor | None, left: torch.Tensor, right: torch.Tensor
 ) -> torch.Tensor:
-    """The sum so far and a product, in fp32 or wider: a second [V, H] only where bf16 needs it."""
+    """Return total + left @ right in fp32 or wider; bf16 alone needs a second [V, H] for it."""
     wide = torch.promote_types(left.dtype, torch.float32)
     if total is None:
         return (left @ right).to(wide)

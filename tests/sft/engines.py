@@ -24,7 +24,7 @@ from sft.configs.optimizer import OptimizerConfig
 from sft.engine.deepspeed import backward, build_engine, start_ranks
 from sft.model.activation_checkpointing import set_checkpointing
 from sft.model.attention import PackedAttention, sdpa_kernel
-from sft.model.loss import nll_sum, teach_loss
+from sft.model.loss import install_loss, nll_sum
 from sft.model.sequence_parallel import SequenceGroup
 from sft.steps.batch import Batch
 
@@ -127,7 +127,7 @@ def an_engine(case: Case, world: World, accumulation: int) -> Any:
         for layer in model.base_model.layers:
             for part in layer.children():
                 part.compile()
-    teach_loss(model, sequence)
+    install_loss(model, sequence)
     return build_engine(model.train(), config, accumulation)
 
 

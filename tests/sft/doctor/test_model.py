@@ -41,7 +41,9 @@ def test_a_model_that_is_whole(pretrained: SFTConfig) -> None:
 
 def test_a_model_of_another_class(pretrained: SFTConfig) -> None:
     edit_config(pretrained, model_type="mistral")
-    assert "its architecture is mistral" in failure(lambda: model.model_class(pretrained))
+    message = failure(lambda: model.model_class(pretrained))
+    assert "(model_type mistral) cannot be trained" in message
+    assert "LlamaForCausalLM (model_type llama)" in message
 
 
 def test_a_shape_that_is_not_the_model_s(pretrained: SFTConfig) -> None:

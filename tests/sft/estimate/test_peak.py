@@ -25,7 +25,7 @@ from sft.estimate.memory import rank_memory
 from sft.model import cpu_bf16
 from sft.model.activation_checkpointing import set_checkpointing
 from sft.model.attention import PackedAttention, sdpa_kernel
-from sft.model.loss import nll_sum, teach_loss
+from sft.model.loss import install_loss, nll_sum
 from sft.steps.batch import Batch
 from tests.sft import engines
 from tests.sft.engines import Case, a_model, config_of
@@ -114,7 +114,7 @@ def _most_bytes(case: Case, attention: Attention, world: World) -> int:
                 parameter.data = parameter.data.to(torch.bfloat16)
         PackedAttention(Attention.sdpa, kernel).install(model)
         set_checkpointing(model, case.checkpointing)
-        teach_loss(model)
+        install_loss(model)
         made = engine.build_engine(model.train(), config_of(case, world), accumulation=2)
         batch = Batch.of(rows(), made.device)
         for number in range(4):

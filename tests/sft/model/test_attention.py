@@ -111,6 +111,27 @@ def test_packed_documents_without_their_ends_are_refused() -> None:
         model(input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False)
 
 
+@pytest.mark.parametrize("option", ["sliding_window", "softcap", "s_aux", "position_bias"])
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_an_option_that_no_kernel_computes_is_refused(option: str, is_packed: bool) -> None:
+    attention = PackedAttention(Attention.sdpa, sdpa_kernel)
+    tensors = [torch.randn(1, 2, 6, 4) for _ in range(3)]
+    ends = torch.tensor([0, 2, 6], dtype=torch.int32)
+    known: dict[str, Any] = {"cu_seq_lens_q": ends, "max_length_q": 4} if is_packed else {}
+    layer = torch.nn.Module()
+    attention.attend(layer, *tensors, None, scaling=0.5, **known, **{option: None})
+    with pytest.raises(ValueError, match=f"attention option {option}"):
+        attention.attend(layer, *tensors, None, scaling=0.5, **known, **{option: 3})
+
+
+def test_dropout_in_a_pack_is_refused() -> None:
+    attention = PackedAttention(Attention.sdpa, sdpa_kernel)
+    tensors = [torch.randn(1, 2, 6, 4) for _ in range(3)]
+    known: dict[str, Any] = {"cu_seq_lens_q": torch.tensor([0, 6], dtype=torch.int32)}
+    with pytest.raises(ValueError, match=r"dropout 0\.1"):
+        attention.attend(torch.nn.Module(), *tensors, None, scaling=0.5, dropout=0.1, **known)
+
+
 def test_generation_and_padded_batches_go_on_as_before() -> None:
     plain, installed = a_model(), a_model()
     PackedAttention(Attention.sdpa, sdpa_kernel).install(installed)

@@ -22,7 +22,7 @@ def loss_and_gradient(model: LlamaForCausalLM) -> tuple[float, torch.Tensor]:
 
 def test_wide_products_give_what_bf16_products_give() -> None:
     plain, wide = a_model(), a_model()
-    cpu_bf16.widen(wide)
+    cpu_bf16.install_wide_linear(wide)
     loss, gradient = loss_and_gradient(plain)
     wide_loss, wide_gradient = loss_and_gradient(wide)
     assert abs(loss - wide_loss) < 5e-3

@@ -7,7 +7,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pacos.model.prompts import IGNORE, TokenizedRow
-from sft.model.loss import nll_sum
+from sft.model.loss import install_loss, nll_sum
 from sft.steps.batch import Batch
 
 CPU = torch.device("cpu")
@@ -24,7 +24,9 @@ def model() -> Any:
         num_attention_heads=4,
         num_key_value_heads=2,
     )
-    return LlamaForCausalLM(config).double()
+    model = LlamaForCausalLM(config).double()
+    install_loss(model)
+    return model
 
 
 def documents(count: int) -> list[TokenizedRow]:
@@ -72,6 +74,25 @@ def test_an_empty_pass_changes_nothing(model: Any) -> None:
     loss = nll_sum(model, Batch.empty(CPU))
     assert loss.item() == 0.0
     assert gradients(model, loss).abs().max() == 0.0
+
+
+def test_other_calls_and_the_names_of_parameters_stay_as_they_were(model: Any) -> None:
+    torch.manual_seed(0)
+    plain = LlamaForCausalLM(model.config).double()
+    ids = torch.arange(5, 17)[None]
+    assert torch.equal(model(input_ids=ids).logits, plain(input_ids=ids).logits)
+    assert list(model.state_dict()) == list(plain.state_dict())
+    asked = {"input_ids": ids, "max_new_tokens": 4, "do_sample": False, "pad_token_id": 0}
+    assert torch.equal(model.generate(**asked), plain.generate(**asked))
+
+
+def test_a_tied_head_stays_the_embedding() -> None:
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    config = LlamaConfig(vocab_size=11, num_attention_heads=2, tie_word_embeddings=True, **sizes)
+    model = LlamaForCausalLM(config)
+    install_loss(model)
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    assert "lm_head.weight" not in dict(model.named_parameters())
 
 
 def test_the_layout_of_a_flat_row() -> None:

@@ -14,7 +14,7 @@ from sft.configs.compute import Attention
 from sft.engine.deepspeed import start_ranks
 from sft.model.attention import PackedAttention, sdpa_kernel
 from sft.model.attention_check import TOLERANCE, choose_attention, pack_difference
-from sft.model.loss import nll_sum, teach_loss
+from sft.model.loss import install_loss, nll_sum
 from sft.model.sequence_parallel import SequenceGroup
 from sft.steps.batch import Batch
 from tests.sft.engines import SHAPE, a_model, some_rows
@@ -43,11 +43,12 @@ def whole_and_parts() -> dict[str, Any]:
         rows = some_rows(count)
         alone = a_model()
         PackedAttention(Attention.sdpa, sdpa_kernel).install(alone)
+        install_loss(alone)
         expected = nll_sum(alone, Batch.of(rows, CPU))
         expected.backward()
         model = a_model()
         PackedAttention(Attention.sdpa, sdpa_kernel, sequence).install(model)
-        teach_loss(model, sequence)
+        install_loss(model, sequence)
         nll = nll_sum(model, Batch.of(rows, CPU))
         nll.backward()
         total = world.sum(nll.detach().clone())

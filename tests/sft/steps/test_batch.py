@@ -8,7 +8,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pacos.model.prompts import IGNORE, TokenizedRow
-from sft.model.loss import nll_sum
+from sft.model.loss import install_loss, nll_sum
 from sft.steps.batch import Batch
 
 CPU = torch.device("cpu")
@@ -47,7 +47,9 @@ def model() -> Any:
     torch.manual_seed(0)
     sizes = {"vocab_size": 32, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     config = LlamaConfig(**sizes, num_attention_heads=4, num_key_value_heads=2)
-    return LlamaForCausalLM(config).double()
+    model = LlamaForCausalLM(config).double()
+    install_loss(model)
+    return model
 
 
 def test_padding_changes_neither_loss_nor_gradient(model: Any) -> None:

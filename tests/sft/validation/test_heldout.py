@@ -30,7 +30,7 @@ from sft.configs.compute import Precision
 from sft.configs.deepspeed import DeepSpeedConfig
 from sft.configs.validation import ValidationConfig
 from sft.data.mixture import Mixture, load_data, split_heldout
-from sft.model.loss import teach_loss
+from sft.model.loss import install_loss
 from sft.steps.record import Step, StepRecord
 from sft.validation.heldout import Validation
 from tests.sft.byte_tokenizer import byte_tokenizer
@@ -128,7 +128,7 @@ def mean_nll(model: Any, held: Mixture) -> float:
 def test_the_loss_is_weighted_by_tokens(config: SFTConfig, held: Mixture, tmp_path: Path) -> None:
     model = a_model()
     expected = mean_nll(model, held)
-    teach_loss(model)
+    install_loss(model)
     config.validation.samples = 0
     samples = tmp_path / "samples.jsonl"
     validation = Validation(config, held, BareEngine(model), byte_tokenizer(), samples, ALONE)
@@ -140,7 +140,7 @@ def test_it_is_measured_at_the_beginning_at_intervals_and_at_the_end(
     config: SFTConfig, held: Mixture, tmp_path: Path
 ) -> None:
     model = a_model()
-    teach_loss(model)
+    install_loss(model)
     config.validation.samples, config.validation.every_steps = 0, 4
     validation = Validation(
         config, held, BareEngine(model), byte_tokenizer(), tmp_path / "samples.jsonl", ALONE
@@ -154,7 +154,7 @@ def test_answers_draw_no_random_number_whatever_the_model_asks_for(
 ) -> None:
     model = a_model()
     model.generation_config = GenerationConfig(do_sample=True, temperature=9.0, top_k=50)
-    teach_loss(model)
+    install_loss(model)
     tokenizer, samples = byte_tokenizer(), tmp_path / "samples.jsonl"
     validation = Validation(config, held, BareEngine(model), tokenizer, samples, ALONE)
     before = torch.get_rng_state()
