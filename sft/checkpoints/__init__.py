@@ -1,1 +1,1 @@
-"""Checkpoints that any number of ranks under any ZeRO stage can go on from, exactly."""
+"""Checkpoints from which any number of ranks under any ZeRO stage can continue exactly."""

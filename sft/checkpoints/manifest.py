@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself: where the run stood, and which files make it whole."""
+"""The manifest of a checkpoint: where the run stood, and the files that make it complete."""
 
 from __future__ import annotations
 
@@ -15,54 +15,55 @@ from sft.checkpoints.shards import FileFacts
 
 MANIFEST = "manifest.json"
 DIGEST = "sha256"
-"""Key of the digest of everything else in the file."""
+"""Key of the digest of all other keys."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Manifest:
-    """The manifest of one checkpoint."""
+class CheckpointManifest:
+    """The content of a checkpoint's manifest.json."""
 
     step: int
-    """Steps made: the place in the data too, because a step's rows follow from seed and number."""
+    """Steps made. It is the position in the data too: seed and step number give a step's rows."""
     updates: int
     """Steps that changed the weights."""
     identity: str
-    """Of the run's config."""
+    """Identity of the run's config."""
     data: str
     """Digest of the rows trained on."""
     world_size: int
     stage: int
     """ZeRO stage."""
     wandb_id: str | None
-    """The run at W&B, where it is tracked there."""
+    """Id of the W&B run; None if W&B does not track it."""
     validation_loss: float | None
-    """Measured after this step; None if it was not."""
+    """Validation loss after this step; None if it was not measured."""
     files: dict[str, FileFacts]
-    """By name."""
+    """Name to size and hash."""
     time: float = field(default_factory=time.time)
     """Seconds since 1970."""
 
     def write(self, folder: Path) -> None:
-        """Write it, with a digest of itself."""
+        """Write the manifest with a digest of itself."""
         content = dataclasses.asdict(self)
         write_json(folder / MANIFEST, {**content, DIGEST: _digest(content)})
 
     @classmethod
-    def read(cls, folder: Path) -> Manifest:
-        """Read it.
+    def read(cls, folder: Path) -> CheckpointManifest:
+        """Read the manifest of a checkpoint.
 
         Raises:
-            OSError: there is none.
-            ValueError: it is damaged.
-            UserError: it is of another version of pacos.
+            OSError: There is none.
+            ValueError: It is damaged.
+            UserError: Another version of pacos wrote it.
         """
         content = read_json(folder / MANIFEST)
         if not isinstance(content, dict) or content.pop(DIGEST, None) != _digest(content):
-            raise ValueError(f"{MANIFEST} is not as it was written")
+            raise ValueError(f"{MANIFEST} is damaged: its digest differs")
+        # After the digest: only an undamaged manifest with other keys is one of another version.
         if content.keys() != {item.name for item in dataclasses.fields(cls)}:
             raise UserError(
-                f"{folder} was written by another version of pacos; go on with that one, or start "
-                "a run with another run.name"
+                f"{folder} was written by another version of pacos; continue with that version, or "
+                "start a run with another run.name"
             )
         files = {name: FileFacts(**facts) for name, facts in content.pop("files").items()}
         if any(Path(name).name != name for name in files):

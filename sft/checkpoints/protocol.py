@@ -1,8 +1,9 @@
-"""The checkpoint protocol: written in the background, published when whole, verified before use.
+"""The checkpoint protocol: written in the background, published when complete, verified before use.
 
-A save copies this rank's part to host memory; training goes on while one thread of each rank writes
-it. No collective runs in a thread: every rank ends its part with a note beside it in the shared
-folder, and rank 0, when it has seen all notes, writes the manifest and renames the folder.
+A save copies this rank's part to host memory; then training goes on, and one thread per rank writes
+the copy. Threads run no collectives, which must come in the same order on every rank. Instead every
+rank leaves a note beside its part in the shared folder. When rank 0 has seen all notes, it writes
+the manifest and renames the folder into place.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from pacos.configs.shared import Tracker
 from pacos.distributed import World
@@ -21,14 +21,14 @@ from pacos.errors import UserError
 from pacos.identity import identity
 from pacos.run_paths import RunPaths
 from pacos.tracking.wandb import run_id
-from sft.checkpoints import random_state
-from sft.checkpoints.engine_state import EngineState
+from sft.checkpoints.engine_state import EngineState, random_states, restore_random_states
 from sft.checkpoints.host_memory import HostCopy
-from sft.checkpoints.manifest import Manifest
+from sft.checkpoints.manifest import CheckpointManifest
 from sft.checkpoints.save import Save
-from sft.checkpoints.shards import Layout, Shards, layout_bytes, name_of, shard_name
+from sft.checkpoints.shards import ShardLayout, Shards, layout_bytes, name_of, shard_name
 from sft.checkpoints.store import Store, damage
 from sft.config import SFTConfig
+from sft.engine.protocol import Engine
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +37,16 @@ class Checkpoints:
     """The checkpoints of a run, in one life. Every rank makes the same calls."""
 
     def __init__(
-        self, run: RunPaths, config: SFTConfig, engine: Any, data: str, world: World
+        self, run: RunPaths, config: SFTConfig, engine: Engine, data: str, world: World
     ) -> None:
-        """Take up the checkpoints of a run.
+        """Prepare to load and save.
 
         Args:
-            run: whose they are.
-            config: of this life.
-            engine: of DeepSpeed.
-            data: digest of the rows trained on.
-            world: this rank.
+            run: Paths of the run.
+            config: Config of this life.
+            engine: The engine whose state is kept.
+            data: Digest of the rows trained on.
+            world: This rank.
         """
         self._config = config
         self._world = world
@@ -54,9 +54,9 @@ class Checkpoints:
         self._wandb_id = run_id(run) if config.tracking.service is Tracker.wandb else None
         self._store = Store(run.checkpoints, config.checkpoint)
         self._state = EngineState(engine, world)
-        self._layout: Layout = [
+        self._layout: ShardLayout = [
             *((name_of(span), dtype, span.count) for span, dtype in self._state.spans()),
-            *((name, state.dtype, len(state)) for name, state in random_state.capture().items()),
+            *((name, state.dtype, len(state)) for name, state in random_states().items()),
         ]
         self._bytes = sum(world.gather(layout_bytes(self._layout)))
         self._host: HostCopy | None = None
@@ -65,43 +65,44 @@ class Checkpoints:
         self._longest = 0.0
 
     def load_newest(self, last: int) -> int:
-        """Load the newest whole checkpoint into the engine; what is broken is set aside.
+        """Load the newest complete checkpoint into the engine; set broken ones aside.
 
         Args:
-            last: step of the run.
+            last: The last step of the run.
 
         Returns:
-            Steps made; 0 where there is no checkpoint.
+            Steps made so far; 0 without a checkpoint.
 
         Raises:
-            UserError: the checkpoint is of another run or of other rows, a machine does not see it,
-                or the disk is too small for those to come. The engine is as it was.
+            UserError: The checkpoint belongs to another run or to other rows, a machine does not
+                see it, or the disk is too small for those to come. The engine is unchanged.
         """
-        found = self._newest_whole()
-        self._world.on_main(partial(self._store.point_at, found and found[0]))
-        step = found[1].step if found else 0
+        newest = self._newest_complete()
+        # Also when nothing is loaded: somebody may have moved newer checkpoints away.
+        self._world.on_main(partial(self._store.point_at, newest and newest[0]))
+        step = newest[1].step if newest else 0
         saves = ceil_div(last - step, self._config.checkpoint.every_steps)
         self._world.on_main(lambda: self._require_room(saves))
-        if found is not None:
-            self._load(*found)
+        if newest is not None:
+            self._load(*newest)
         return step
 
-    def _newest_whole(self) -> tuple[Path, Manifest] | None:
+    def _newest_complete(self) -> tuple[Path, CheckpointManifest] | None:
         self._world.on_main(self._store.clean)
-        while found := self._world.on_main(self._store.newest):
-            folder, manifest = found
-            self._refuse_other(folder, manifest)
-            # Each rank reads its share: one alone would take an hour for a 70B model.
+        while newest := self._world.on_main(self._store.newest):
+            folder, manifest = newest
+            self._refuse_foreign(folder, manifest)
+            # Each rank hashes its share: rank 0 alone would need an hour for a 70B model.
             names = sorted(manifest.files)[self._world.rank :: self._world.size]
             files = {name: manifest.files[name] for name in names}
             own = self._world.together(partial(damage, folder, files))
             faults = list(chain.from_iterable(self._world.gather(own)))
             if not faults:
-                return found
+                return newest
             self._world.on_main(partial(self._store.quarantine, folder, faults))
         return None
 
-    def _refuse_other(self, folder: Path, manifest: Manifest) -> None:
+    def _refuse_foreign(self, folder: Path, manifest: CheckpointManifest) -> None:
         if manifest.identity != identity(self._config):
             raise UserError(
                 f"{folder} belongs to a run with another config; move it away, or start a run "
@@ -109,41 +110,45 @@ class Checkpoints:
             )
         if manifest.data != self._data:
             raise UserError(
-                f"data.path, data.mix: the rows are not those that {folder} was trained on; put "
-                "the files back as they were, or start a run with another run.name"
+                f"data.path, data.mix: the rows differ from those that {folder} was trained on; "
+                "restore the files, or start a run with another run.name"
             )
 
-    def _load(self, folder: Path, manifest: Manifest) -> None:
+    def _load(self, folder: Path, manifest: CheckpointManifest) -> None:
         def read() -> Shards:
             shards = Shards([folder / name for name in sorted(manifest.files)])
-            if wrong := shards.differences(self._state.sizes, self._state.dtype):
-                raise UserError(f"{folder} does not fit this model: {'; '.join(wrong[:3])}")
+            if differences := shards.differences(self._state.sizes, self._state.dtype):
+                reasons = "; ".join(differences[:3])
+                raise UserError(f"{folder} does not fit this model: {reasons}")
             return shards
 
+        # `together`, so that one rank's failure to read ends all of them before the collective that
+        # updates the working weights.
         shards = self._world.together(read)
         self._world.together(lambda: self._state.fill(shards.read, manifest.updates))
-        self._state.spread()
+        self._state.update_working_weights()
         own = folder / shard_name(self._world.rank)
+        # With more ranks than before, the new ones have no random states to restore.
         if own.name in manifest.files:
-            random_state.restore(own)
+            restore_random_states(own)
         log.info(
-            f"goes on from {folder}, saved by {manifest.world_size} ranks under "
+            f"continuing from {folder}, saved by {manifest.world_size} ranks under "
             f"ZeRO-{manifest.stage}"
         )
 
     def save(self, step: int, validation_loss: float | None = None) -> None:
-        """Begin to save after a step, when the save before has ended.
+        """Begin to save in the background, after the previous save has ended.
 
         Args:
-            step: that was just made.
-            validation_loss: measured after it.
+            step: The step that was just made.
+            validation_loss: Validation loss after it, if it was measured.
 
         Raises:
-            UserError: this one cannot begin, or the one before could not be written.
+            UserError: This save cannot begin, or the previous one failed.
         """
         self.finish()
         folder = self._world.on_main(partial(self._begin, step))
-        manifest = Manifest(
+        manifest = CheckpointManifest(
             step=step,
             updates=self._state.updates,
             identity=identity(self._config),
@@ -154,30 +159,33 @@ class Checkpoints:
             validation_loss=validation_loss,
             files={},
         )
+        # At the first save rather than at the start: by then the engine has taken its memory, and
+        # what is available is known.
         if self._host is None:
             self._host = HostCopy(self._layout, self._config.cluster.ranks_per_node)
             if not self._host.fits:
                 log.warning(
-                    "memory has no room for a copy of what is saved: training waits for the disk"
+                    "host memory has no room for a copy of the checkpoint: training waits while "
+                    "it is written"
                 )
-        tensors = chain(self._state.tensors(), random_state.capture().values())
-        copied = self._host.take(tensors) if self._host.fits else tensors
+        tensors = chain(self._state.tensors(), random_states().values())
+        content = self._host.take(tensors) if self._host.fits else tensors
         self._save = Save(
-            folder, manifest, self._layout, copied, self._store, self._thread, self._world
+            folder, manifest, self._layout, content, self._store, self._thread, self._world
         )
         if not self._host.fits:
-            self._save.written()
+            self._save.wait_until_written()
 
     @property
     def failed(self) -> bool:
-        """Whether this rank knows that a save will not be whole; `finish` then says why."""
+        """True if this rank knows that a save failed; `finish` then raises the reason."""
         return self._save is not None and self._save.failed
 
     def finish(self) -> None:
-        """Wait for the save under way, if there is one.
+        """Wait for the save in progress, if there is one.
 
         Raises:
-            UserError: it could not be written.
+            UserError: It failed.
         """
         if self._save is not None:
             save, self._save = self._save, None
@@ -186,7 +194,7 @@ class Checkpoints:
 
     @property
     def seconds(self) -> float:
-        """What the longest save of this life took, from its beginning to its end."""
+        """Seconds that the longest save of this life took, from its beginning to its end."""
         return max(self._longest, self._save.seconds if self._save else 0.0)
 
     def _begin(self, step: int) -> Path:

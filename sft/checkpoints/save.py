@@ -1,4 +1,4 @@
-"""One save under way: what this rank's thread writes, and on rank 0 the publication."""
+"""One save in progress: the part that this rank's thread writes, and rank 0's publication."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import torch
 from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.files import read_json, write_json
-from sft.checkpoints.manifest import Manifest
-from sft.checkpoints.shards import FileFacts, Layout, shard_name, write_shard
+from sft.checkpoints.manifest import CheckpointManifest
+from sft.checkpoints.shards import FileFacts, ShardLayout, shard_name, write_shard
 from sft.checkpoints.store import Store
 
 PATIENCE_SECONDS = 20 * 60
-"""How long rank 0 waits for the parts of others when its own is written: less than collectives wait
-for rank 0."""
+"""Seconds that rank 0 waits for the parts of other ranks once its own is written. Less than the 30
+minutes of a collective (COLLECTIVE_TIMEOUT): the reason is known before the other ranks give up."""
 POLL_SECONDS = 0.1
 
 
@@ -30,26 +30,27 @@ class Save:
     def __init__(
         self,
         partial: Path,
-        manifest: Manifest,
-        layout: Layout,
+        manifest: CheckpointManifest,
+        layout: ShardLayout,
         tensors: Iterable[torch.Tensor],
         store: Store,
         thread: ThreadPoolExecutor,
         world: World,
     ) -> None:
-        """Begin to write.
+        """Begin to write in the background.
 
         Args:
-            partial: folder that all ranks write into.
-            manifest: without its files.
-            layout: of this rank's file.
-            tensors: for it; nobody changes them before `written`.
-            store: that publishes it.
-            thread: the one of this rank.
-            world: this rank.
+            partial: Folder that all ranks write into.
+            manifest: The manifest, still without its files.
+            layout: Layout of this rank's file.
+            tensors: Its content; nobody may change it before `wait_until_written` returns.
+            store: Publishes the checkpoint.
+            thread: This rank's only writing thread. One thread, so that rank 0 publishes after it
+                has written its own part.
+            world: This rank.
         """
         self.seconds = 0.0
-        """From its beginning until its newest part was there."""
+        """Seconds from the beginning until the latest part that this rank knows of was done."""
         self._began = time.monotonic()
         self._partial = partial
         self._manifest = manifest
@@ -63,37 +64,40 @@ class Save:
 
     @property
     def failed(self) -> bool:
-        """Whether this rank knows already that it will not be whole."""
+        """True if this rank already knows that the checkpoint will not be complete."""
         ended = [each for each in (self._part, self._publication) if each and each.done()]
         return any(each.exception() is not None for each in ended)
 
-    def written(self) -> None:
+    def wait_until_written(self) -> None:
         """Wait until the tensors are no longer needed."""
         self._part.exception()
 
     def end(self) -> None:
-        """Wait until it is published; every rank calls it.
+        """Wait until the checkpoint is published; every rank calls it.
 
         Raises:
-            UserError: it cannot be. Nothing of it is left, and what was there before is untouched.
+            UserError: It cannot be. Nothing of it remains, and older checkpoints are untouched.
         """
         publication = self._publication
         try:
+            # Two collectives, in this order on every rank: first all parts, then the publication,
+            # which only rank 0 can fail at.
             self._world.together(self._part.result)
             self._world.together(publication.result if publication else lambda: None)
         except BaseException as error:
             self._given_up.set()
             if publication:
+                # Its thread must have left the folder before the folder goes.
                 publication.exception()
                 self._store.discard(self._partial)
             if not isinstance(error, UserError):
                 raise
             raise UserError(
-                f"the checkpoint of step {self._manifest.step} was not written: {error}; those "
-                "before it are whole, and the same command goes on from the newest"
+                f"the checkpoint of step {self._manifest.step} could not be written: {error}; "
+                "older checkpoints are complete, and the same command continues from the newest"
             ) from error
 
-    def _write(self, layout: Layout, tensors: Iterable[torch.Tensor]) -> None:
+    def _write(self, layout: ShardLayout, tensors: Iterable[torch.Tensor]) -> None:
         name = shard_name(self._world.rank)
         facts = write_shard(self._partial / name, layout, tensors)
         write_json(_note(self._partial / name), dataclasses.asdict(facts))
@@ -107,9 +111,9 @@ class Save:
                 return
             if time.monotonic() > ends_by:
                 raise UserError(
-                    f"{', '.join(missing)} did not come into {self._partial} within "
-                    f"{PATIENCE_SECONDS // 60} minutes; run.root has to be on a file system that "
-                    "all machines share"
+                    f"{', '.join(missing)} did not appear in {self._partial} within "
+                    f"{PATIENCE_SECONDS // 60} minutes; run.root must be on a file system that all "
+                    "machines share"
                 )
         files = {}
         for path in shards:
@@ -120,5 +124,5 @@ class Save:
 
 
 def _note(shard: Path) -> Path:
-    """By which a rank tells that its part is written, and what it is like."""
+    """Return the file by which a rank reports size and hash of its part once it is written."""
     return shard.with_suffix(".json")

@@ -1,7 +1,7 @@
-"""The files of a checkpoint: one a rank, in the format of safetensors, hashed while it is written.
+"""The files of a checkpoint: one per rank, in the format of safetensors, hashed as it is written.
 
-A tensor of a file is called KIND/PARAMETER/START: what of a parameter it is, and where in it, in
-the order of memory, it begins.
+A tensor in a file is called KIND/PARAMETER/START: what it is of the parameter, and the element of
+the parameter, in the order of memory, at which it begins.
 """
 
 from __future__ import annotations
@@ -20,49 +20,47 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from sft.checkpoints.engine_state import MOMENTS, WEIGHT, Span
+from sft.checkpoints.engine_state import MOMENTS, RANDOM, WEIGHT, Span
 
 DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.uint8: "U8"}
 """Names of number formats in safetensors."""
 
-RANDOM = "random"
-"""First part of the names of what is no part of a parameter: random states of the rank."""
-
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What a file has to be like."""
+    """Size and hash that a file must have."""
 
     bytes: int
     sha256: str
 
 
-Layout = Sequence[tuple[str, torch.dtype, int]]
-"""Name, number format and elements of each tensor of a file."""
+ShardLayout = Sequence[tuple[str, torch.dtype, int]]
+"""Name, number format and number of elements of each tensor in a file."""
 
 
 def name_of(span: Span) -> str:
-    """The name of its tensor."""
+    """Return the name of the tensor that holds a span."""
     return f"{span.kind}/{span.parameter}/{span.start}"
 
 
 def shard_name(rank: int) -> str:
-    """The file of a rank."""
+    """Return the name of a rank's file."""
     return f"rank-{rank:05d}.safetensors"
 
 
-def layout_bytes(layout: Layout) -> int:
-    """Size of the tensors of a file."""
+def layout_bytes(layout: ShardLayout) -> int:
+    """Return the size of all tensors of a file."""
     return sum(dtype.itemsize * count for _, dtype, count in layout)
 
 
-def write_shard(path: Path, layout: Layout, tensors: Iterable[torch.Tensor]) -> FileFacts:
-    """Write flat tensors one after another, each once, and fsync.
+def write_shard(path: Path, layout: ShardLayout, tensors: Iterable[torch.Tensor]) -> FileFacts:
+    """Write flat tensors one after another, and fsync.
 
-    The digest is of what was in memory: it tells what a disk does to it afterwards.
+    Written by hand, because safetensors' own writer wants all tensors in memory at once and hashes
+    nothing. The digest is of the bytes in memory, so it also reveals what the disk does to them.
 
     Raises:
-        OSError: it cannot be written, or not all of it.
+        OSError: The file cannot be written completely.
     """
     digest, size = hashlib.sha256(), 0
     with path.open("wb") as file:
@@ -75,13 +73,14 @@ def write_shard(path: Path, layout: Layout, tensors: Iterable[torch.Tensor]) -> 
     return FileFacts(size, digest.hexdigest())
 
 
-def _header(layout: Layout) -> memoryview:
-    """Its length in 8 bytes, and as JSON what the file holds (huggingface/safetensors, README)."""
+def _header(layout: ShardLayout) -> memoryview:
+    """Return the header: its length in 8 bytes, then JSON (huggingface/safetensors, README)."""
     entries, end = {}, 0
     for name, dtype, count in layout:
         start, end = end, end + dtype.itemsize * count
         entries[name] = {"dtype": DTYPES[dtype], "shape": [count], "data_offsets": [start, end]}
     text = json.dumps(entries).encode()
+    # Padded with spaces, as the format asks, so that tensors begin at multiples of 8 bytes.
     text += b" " * (-len(text) % 8)
     return memoryview(struct.pack("<Q", len(text)) + text)
 
@@ -92,7 +91,7 @@ def _content(tensor: torch.Tensor) -> memoryview:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A tensor of a file: some elements of a parameter."""
+    """A tensor in a file: some elements of a parameter."""
 
     start: int
     end: int
@@ -104,16 +103,16 @@ class Shards:
     """The tensors of all files of a checkpoint."""
 
     def __init__(self, files: Iterable[Path]) -> None:
-        """Read what the files hold, but not the numbers.
+        """Read the headers of the files, but not the numbers.
 
         Raises:
-            SafetensorError: a file is none.
+            SafetensorError: A file is not in the format.
         """
         self._pieces: defaultdict[tuple[str, str], list[_Piece]] = defaultdict(list)
         self._dtypes: set[str] = set()
         for path in files:
             file: Any = safe_open(path, framework="pt")
-            for name in file.keys():  # noqa: SIM118  # it is no dict
+            for name in file.keys():  # noqa: SIM118  # it is not a dict
                 kind, parameter, start = name.split("/")
                 if kind == RANDOM:
                     continue
@@ -125,25 +124,25 @@ class Shards:
             pieces.sort(key=lambda piece: piece.start)
 
     def differences(self, sizes: Mapping[str, int], dtype: torch.dtype) -> list[str]:
-        """What is not as an engine has it.
+        """Return what differs from the state of an engine.
 
         Args:
-            sizes: elements of each of its parameters.
-            dtype: of its optimizer's weights and moments.
+            sizes: Elements of each of its parameters.
+            dtype: Number format of its master weights and moments.
         """
-        found = [
-            f"{there} numbers there, {DTYPES[dtype]} here"
-            for there in sorted(self._dtypes - {DTYPES[dtype]})
+        differences = [
+            f"{stored} numbers there, {DTYPES[dtype]} here"
+            for stored in sorted(self._dtypes - {DTYPES[dtype]})
         ]
         for name in sorted(sizes.keys() | {name for _, name in self._pieces}):
             for kind in (WEIGHT, *MOMENTS):
-                there, wanted = self._whole(kind, name), sizes.get(name, 0)
-                if there != wanted:
-                    found.append(f"{kind} of {name}: {there} elements there, {wanted} here")
-        return found
+                stored, wanted = self._complete_elements(kind, name), sizes.get(name, 0)
+                if stored != wanted:
+                    differences.append(f"{kind} of {name}: {stored} elements there, {wanted} here")
+        return differences
 
-    def _whole(self, kind: str, parameter: str) -> int:
-        """How many elements are there without a gap from the first on."""
+    def _complete_elements(self, kind: str, parameter: str) -> int:
+        """Return how many elements are stored without a gap, from the first on."""
         end = 0
         for piece in self._pieces.get((kind, parameter), ()):
             if piece.start != end:
@@ -152,13 +151,13 @@ class Shards:
         return end
 
     def read(self, span: Span) -> torch.Tensor:
-        """[count]: the elements of a span, from all files that hold some of them."""
+        """Return [count]: the elements of a span, from all files that hold some of them."""
         first, end = span.start, span.start + span.count
-        found = [
+        parts = [
             piece.file.get_slice(piece.name)[
                 max(first, piece.start) - piece.start : min(end, piece.end) - piece.start
             ]
             for piece in self._pieces[span.kind, span.parameter]
             if piece.start < end and piece.end > first
         ]
-        return found[0] if len(found) == 1 else torch.cat(found)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)

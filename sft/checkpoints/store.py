@@ -1,4 +1,4 @@
-"""The folder of a run's checkpoints: whole ones under their names, and no others."""
+"""The folder of a run's checkpoints: complete ones under their names, and no others."""
 
 from __future__ import annotations
 
@@ -12,58 +12,61 @@ from pathlib import Path
 from pacos.errors import UserError
 from pacos.files import atomic_write, fsync_folder, sha256
 from pacos.run_paths import LATEST_CHECKPOINT
-from sft.checkpoints.manifest import Manifest
+from sft.checkpoints.manifest import CheckpointManifest
 from sft.checkpoints.shards import FileFacts
 from sft.configs.checkpoint import CheckpointConfig
 
 log = logging.getLogger(__name__)
 
 PARTIAL = ".tmp"
-"""End of the name of what is being written or removed: of no use after a crash."""
+"""Suffix of folders that are being written or removed; useless after a crash."""
 BROKEN = ".broken"
-"""End of the name of what was found damaged. It is never removed."""
+"""Suffix of checkpoints that were found damaged. They are never removed."""
 
 
 class Store:
-    """Checkpoints by step. Rank 0 alone changes anything."""
+    """Checkpoints by step. Only rank 0 changes anything."""
 
     def __init__(self, folder: Path, config: CheckpointConfig) -> None:
         self.folder = folder
         self._config = config
 
     def all(self) -> list[Path]:
-        """Folders of the checkpoints, the oldest first."""
-        found = [path for path in self.folder.glob("step-*") if path.name[5:].isdigit()]
-        return sorted(found, key=lambda path: int(path.name[5:]))
+        """Return the folders of the checkpoints, the oldest first."""
+        folders = [path for path in self.folder.glob("step-*") if path.name[5:].isdigit()]
+        # By number: six digits sort as text only up to step 999,999.
+        return sorted(folders, key=lambda path: int(path.name[5:]))
 
     def begin(self, step: int) -> Path:
-        """Make the folder into which the ranks write.
+        """Create the folder that the ranks write into.
 
-        Its name was never used: other machines' file systems remember nothing of it, and a rank of
-        a life that was given up, if it still runs, writes elsewhere.
+        Its name has never been used. Network file systems of other machines may cache an old
+        folder's content under an old name, and a rank of an abandoned life that still runs must
+        not write into a new checkpoint.
         """
         partial = self.folder / f"step-{step:06d}.{secrets.token_hex(3)}{PARTIAL}"
         partial.mkdir(parents=True)
         return partial
 
-    def publish(self, partial: Path, manifest: Manifest) -> None:
-        """Give a whole checkpoint its name, and remove those that need not be kept.
+    def publish(self, partial: Path, manifest: CheckpointManifest) -> None:
+        """Rename a complete checkpoint into place, and remove those that need not be kept.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: Something cannot be written.
         """
         manifest.write(partial)
         final = self.folder / f"step-{manifest.step:06d}"
         if final.exists():
             self._remove(final)
         partial.rename(final)
+        # Without the fsync a power failure could undo the rename, but keep the removals below.
         fsync_folder(self.folder)
         self.point_at(final)
         for path in self._superfluous():
             self._remove(path)
 
     def point_at(self, newest: Path | None) -> None:
-        """Say which one is the newest."""
+        """Write the name of the newest checkpoint to `latest`."""
         latest = self.folder / LATEST_CHECKPOINT
         if newest is None:
             latest.unlink(missing_ok=True)
@@ -71,7 +74,7 @@ class Store:
             atomic_write(latest, f"{newest.name}\n")
 
     def _superfluous(self) -> list[Path]:
-        """All but the newest, and the best."""
+        """Return all checkpoints but the `keep` newest and the best."""
         older = self.all()[: -self._config.keep]
         if not self._config.keep_best:
             return older
@@ -80,10 +83,10 @@ class Store:
         return [path for path in older if path != best or losses[best] == math.inf]
 
     def _remove(self, path: Path) -> None:
-        """Remove a checkpoint; a crash meanwhile leaves no half of one under its name."""
-        going = path.with_name(path.name + PARTIAL)
-        path.rename(going)
-        shutil.rmtree(going)
+        """Remove a checkpoint, renamed first: a crash never leaves half of one under its name."""
+        partial = path.with_name(path.name + PARTIAL)
+        path.rename(partial)
+        shutil.rmtree(partial)
 
     def clean(self) -> None:
         """Remove what a crash left half written or half removed."""
@@ -94,20 +97,20 @@ class Store:
                 path.unlink()
 
     def discard(self, partial: Path) -> None:
-        """Give up a checkpoint that cannot be finished."""
+        """Remove a checkpoint that cannot be finished."""
         shutil.rmtree(partial, ignore_errors=True)
 
-    def newest(self) -> tuple[Path, Manifest] | None:
-        """The newest checkpoint with all its files; those that miss any are set aside.
+    def newest(self) -> tuple[Path, CheckpointManifest] | None:
+        """Return the newest checkpoint that has all its files; set incomplete ones aside.
 
-        Whether the files hold what they must is not looked at.
+        The content of the files is not examined here: all ranks share that work (`damage`).
 
         Raises:
-            UserError: it is of another version of pacos.
+            UserError: Another version of pacos wrote it.
         """
         for path in reversed(self.all()):
             try:
-                manifest = Manifest.read(path)
+                manifest = CheckpointManifest.read(path)
                 missing = [name for name in manifest.files if not (path / name).is_file()]
             except (OSError, ValueError) as error:
                 self.quarantine(path, [str(error)])
@@ -118,7 +121,7 @@ class Store:
         return None
 
     def quarantine(self, path: Path, faults: list[str]) -> None:
-        """Set a broken checkpoint aside, and say so."""
+        """Set a broken checkpoint aside under another name, and log why."""
         aside = path.with_name(path.name + BROKEN)
         while aside.exists():
             aside = path.with_name(f"{path.name}.{secrets.token_hex(3)}{BROKEN}")
@@ -127,62 +130,64 @@ class Store:
         log.error(f"{path} is broken ({'; '.join(faults)}); it is kept as {aside.name}")
 
     def require_room(self, size: int, saves: int, *, measured: bool) -> None:
-        """Find out whether the disk is large enough.
+        """Check that the disk has room for the checkpoints to come.
 
         Args:
-            size: bytes of a checkpoint.
-            saves: how many are to come.
-            measured: whether there is a validation loss.
+            size: Bytes of a checkpoint.
+            saves: Number of saves to come.
+            measured: True if validation loss is measured, so that the best may be kept as well.
 
         Raises:
-            UserError: it is not.
+            UserError: The disk is too small.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        there = len(self.all())
-        most = min(self._config.most_copies(measured=measured), there + saves)
-        needed = size * max(most - there, min(saves, 1))
+        existing = len(self.all())
+        most = min(self._config.most_copies(measured=measured), existing + saves)
+        # At least one more: the next is written before an old one is removed.
+        needed = size * max(most - existing, min(saves, 1))
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise UserError(
-                f"checkpoint.keep = {self._config.keep}: {most} checkpoints of {_size(size)} have "
-                f"to fit beside each other into {self.folder}; {there} are there, and "
-                f"{_size(free)} are free where {_size(needed)} are needed: free space, lower "
-                "checkpoint.keep, or move the run to a larger disk"
+                f"checkpoint.keep = {self._config.keep}: {self.folder} must hold {most} "
+                f"checkpoints of {_gib(size)} at a time and has {existing}; {_gib(needed)} are "
+                f"needed and {_gib(free)} are free: free space, lower checkpoint.keep, or move "
+                "the run to a larger disk"
             )
 
 
 def damage(folder: Path, files: dict[str, FileFacts]) -> list[str]:
-    """What is wrong with some files of a checkpoint.
+    """Return what is wrong with some files of a checkpoint.
 
     Raises:
-        UserError: a file that rank 0 has seen is not there on this machine.
+        UserError: This machine does not see a file that rank 0 sees.
     """
-    found = []
+    faults = []
     for name, facts in files.items():
         try:
             size = (folder / name).stat().st_size
             if size != facts.bytes:
-                found.append(f"{name} has {size} bytes instead of {facts.bytes}")
+                faults.append(f"{name} has {size} bytes instead of {facts.bytes}")
             elif sha256(folder / name) != facts.sha256:
-                found.append(f"{name} does not hold what was written: its SHA-256 differs")
+                faults.append(f"{name} has changed since it was written: its SHA-256 differs")
         except FileNotFoundError as error:
+            # Not a fault of the checkpoint: setting it aside would cost the run its progress.
             raise UserError(
-                f"{folder / name}: rank 0 sees it, {platform.node()} does not; run.root has to be "
-                "on a file system that all machines share"
+                f"{folder / name}: rank 0 sees it, {platform.node()} does not; run.root must be on "
+                "a file system that all machines share"
             ) from error
         except OSError as error:
-            found.append(f"{name} cannot be read: {error.strerror}")
-    return found
+            faults.append(f"{name} cannot be read: {error.strerror}")
+    return faults
 
 
 def _validation_loss(path: Path) -> float:
-    """Infinite where none was measured."""
+    """Return the validation loss of a checkpoint; infinity if there is none."""
     try:
-        loss = Manifest.read(path).validation_loss
+        loss = CheckpointManifest.read(path).validation_loss
     except (OSError, ValueError, UserError):
         return math.inf
     return math.inf if loss is None or math.isnan(loss) else loss
 
 
-def _size(count: int) -> str:
-    return f"{count / 2**30:,.2f} GiB"
+def _gib(size: int) -> str:
+    return f"{size / 2**30:,.2f} GiB"

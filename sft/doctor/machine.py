@@ -15,17 +15,10 @@ from pacos.cache import cache_directory
 from pacos.checks import Skipped
 from pacos.configs.shared import Device
 from pacos.errors import UserError
+from pacos.versions import TESTED
 from sft.config import SFTConfig
 from sft.configs.compute import Precision
 from sft.estimate.disk import DiskEstimate
-
-TESTED = {
-    "torch": "2.13.0",
-    "transformers": "5.23.0",
-    "accelerate": "1.15.0",
-    "deepspeed": "0.19.8",
-}
-"""Versions that the tests ran with; a test compares them with constraints.txt."""
 
 LOSES_GRADIENTS = (Version("0.18.6"), Version("0.18.10"))
 """First and last DeepSpeed release whose ZeRO-1 drops the last micro-batch (DeepSpeed #7985)."""

@@ -1,1 +1,1 @@
-"""The DeepSpeed engine, its optimizer, its compiled ops and its ranks."""
+"""The DeepSpeed engine: its config, optimizer, compiled ops, private state and launcher."""

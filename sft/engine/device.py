@@ -1,4 +1,4 @@
-"""What the ranks compute on."""
+"""The choice of device, made before DeepSpeed is imported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pacos.errors import UserError
 
 
 def choose_device(cluster: ClusterConfig) -> str:
-    """`cuda` or `cpu`. DeepSpeed, which decides for itself at its import, is told.
+    """Return `cuda` or `cpu`, and set DeepSpeed's accelerator to match.
+
+    DeepSpeed picks its accelerator when it is imported, so this must be called before.
 
     Raises:
         UserError: CUDA is asked for and torch sees no GPU.

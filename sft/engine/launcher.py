@@ -1,10 +1,10 @@
-"""`accelerate launch` with the same words, which ends ranks cleanly and says how they ended.
+"""`accelerate launch` with the same arguments, ending ranks cleanly and reporting how they ended.
 
 python -m sft.engine.launcher --use_deepspeed --num_processes 8 -m sft.train --config config.yaml
 
-torchrun, below accelerate, would give ranks 30 s after a signal and then kill them while they save,
-and dies of USR1 itself. Here signals are only handed on: ranks save, and end when they have. Until
-a rank is ready to take them, the kernel holds them back for it.
+torchrun, below accelerate, kills ranks 30 s after a signal, while they may still be saving, and
+dies of USR1 itself. This launcher only forwards signals: ranks save, and end when they have. Until
+a rank is ready to handle a signal, the kernel holds it back for it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from pacos.run.stop import SIGNALS
 POLL_SECONDS = 0.1
 
 FAILED_PEER_SECONDS = 15
-"""Time for the ranks that are left when one has failed: to say their part, not to save."""
+"""Seconds that the remaining ranks get when one has failed: to report their part, not to save."""
 
 
 def main() -> int:
-    """Launch and wait; returns 2 if a rank refused to work, 1 if one failed."""
-    # Every thread of this process and every rank inherits it; ranks undo it (`StopRequest`).
+    """Launch and wait; return 2 if a rank refused to work, 1 if one failed."""
+    # Every thread of this process and every rank inherits the block; ranks lift it (StopRequest).
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    threading.Thread(target=_hand_on_signals, daemon=True).start()
+    threading.Thread(target=_forward_signals, daemon=True).start()
     os.environ.setdefault("PET_SHUTDOWN_TIMEOUT", str(FAILED_PEER_SECONDS))
     from accelerate.commands.launch import main as launch
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    # torchrun's own words would bury those of the rank.
+    # torchrun's own report of a failure would bury that of the rank.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
         launch()
@@ -52,10 +52,11 @@ def main() -> int:
     return EXIT_DONE
 
 
-def _hand_on_signals() -> None:
+def _forward_signals() -> None:
     launcher = psutil.Process()
     while True:
         number = signal.sigwait(SIGNALS)
+        # A signal may come before accelerate has started the ranks.
         while not (ranks := [child for child in launcher.children() if _is_rank(child)]):
             time.sleep(POLL_SECONDS)
         for rank in ranks:

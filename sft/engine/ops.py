@@ -1,4 +1,4 @@
-"""DeepSpeed's compiled ops, loaded one process at a time."""
+"""DeepSpeed's compiled ops, loaded by one process at a time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from pacos.cache import cache_directory
 from pacos.files import locked
 
-MARK = "lock"
-"""File by which torch tells that an op is being built."""
+BUILD_MARK = "lock"
+"""File by which torch marks that an op is being built."""
 
 
 def ops_directory() -> Path:
@@ -21,38 +21,40 @@ def ops_directory() -> Path:
     return cache_directory() / "ops" / tag
 
 
-def load_op(builder: str) -> bool:
-    """Load an op, compiled first if this machine has not done so.
+def load_op(name: str) -> bool:
+    """Load an op; compile it first if this machine has not done so yet.
 
-    torch's mark outlives a killed process, and every later one then waits for it for ever. Here the
-    builds lie in a folder of their own, under a lock that ends with its process: whoever holds it
-    knows that no one is building, and that a mark is a dead one's.
+    torch's mark survives a killed process, and every later process would wait for it forever.
+    Therefore the builds lie in a folder of our own, under a lock that the kernel releases with its
+    process: whoever holds it knows that nobody is building, and that a mark is left from a dead
+    process.
 
     Args:
-        builder: name of DeepSpeed's builder, `ShareMemCommBuilder`.
+        name: DeepSpeed's builder, such as `ShareMemCommBuilder`.
 
     Returns:
-        Whether it is there: not where this accelerator has no such op, or the machine lacks a
+        True if the op is loaded; False if this accelerator has no such op, or the machine lacks a
         compiler or a library for it.
     """
     root = ops_directory()
     os.environ["TORCH_EXTENSIONS_DIR"] = str(root)
-    _find_own_ninja()
+    _prefer_own_ninja()
 
-    import deepspeed
+    # DeepSpeed reads the accelerator from the environment when it is imported.
+    from sft.engine.private_state import op_builder
 
-    op = deepspeed.accelerator.get_accelerator().create_op_builder(builder)
-    if op is None or not deepspeed.ops.__compatible_ops__.get(op.NAME, False):
+    builder = op_builder(name)
+    if builder is None:
         return False
     with locked(root / "pacos.lock"):
-        for mark in root.glob(f"*/{MARK}"):
+        for mark in root.glob(f"*/{BUILD_MARK}"):
             mark.unlink()
-        op.load(verbose=False)
+        builder.load(verbose=False)
     return True
 
 
-def _find_own_ninja() -> None:
-    """Let torch find the ninja of this environment: another one builds everything again."""
+def _prefer_own_ninja() -> None:
+    """Put this environment's ninja first: torch rebuilds everything when another one is found."""
     scripts, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
     if path.split(os.pathsep)[0] != scripts:
         os.environ["PATH"] = f"{scripts}{os.pathsep}{path}"

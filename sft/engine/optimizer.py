@@ -1,4 +1,4 @@
-"""Learning rate over the steps, and the optimizer's parameter groups."""
+"""The learning rate of each step, and the optimizer with its parameter groups."""
 
 from __future__ import annotations
 
@@ -13,32 +13,38 @@ from sft.configs.schedule import Decay, ScheduleConfig
 
 
 def learning_rate(step: int, total: int, peak: float, schedule: ScheduleConfig) -> float:
-    """Rate of one step.
+    """Return the learning rate of one step.
+
+    A function of the step number alone, so a resumed run needs no scheduler state.
 
     Args:
-        step: from 1 to `total`.
-        total: steps of the run.
-        peak: rate at the end of warm-up.
-        schedule: shares of warm-up and decay, and the decay's shape.
+        step: From 1 to `total`.
+        total: Steps of the run.
+        peak: Rate at the end of warm-up.
+        schedule: Shares of warm-up and decay, and the shape of the decay.
     """
     warmup = math.ceil(total * schedule.warmup_ratio)
     if step <= warmup:
         return peak * step / warmup
     if schedule.decay is Decay.constant:
         return peak
-    falling = total - warmup
+    decay_steps = total - warmup
     if schedule.decay is Decay.wsd:
-        falling = min(falling, math.ceil(total * schedule.decay_ratio))
-    left = min(1.0, (total - step) / max(1, falling))
+        decay_steps = min(decay_steps, math.ceil(total * schedule.decay_ratio))
+    # From 1 at the end of the plateau to 0 at the last step; above 1 before, which is clipped.
+    remaining = min(1.0, (total - step) / max(1, decay_steps))
     if schedule.decay is Decay.cosine:
-        return peak * 0.5 * (1 - math.cos(math.pi * left))
-    return peak * left
+        return peak * 0.5 * (1 - math.cos(math.pi * remaining))
+    return peak * remaining
 
 
 def build_optimizer(
     parameters: Iterable[tuple[str, torch.nn.Parameter]], config: OptimizerConfig
 ) -> torch.optim.AdamW:
-    """AdamW, fused into one kernel a group, whose weight decay spares vectors: norms and biases."""
+    """Build AdamW, fused into one kernel per group, without weight decay of norms and biases.
+
+    By name and not by number of dimensions: under ZeRO-3 every parameter is a flat share.
+    """
     matrices: list[torch.nn.Parameter] = []
     vectors: list[torch.nn.Parameter] = []
     for name, parameter in parameters:

@@ -21,7 +21,7 @@ from pacos.model.protocols import CausalLM, Tokenizer
 from pacos.run.stop import Check, go_on
 from sft.config import SFTConfig
 from sft.data.tokenizer import stop_ids
-from sft.engine.parameters import elements
+from sft.engine.private_state import full_numel
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def plan_shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
 
 def _write_weights(engine: Any, folder: Path, stage: int, world: World, check: Check) -> None:
     parameters = dict(engine.module.named_parameters())
-    sizes = {name: 2 * elements(parameter) for name, parameter in parameters.items()}
+    sizes = {name: 2 * full_numel(parameter) for name, parameter in parameters.items()}
     shards = plan_shards(sizes, SHARD_BYTES)
     files = {}
     for names, file in zip(shards, _file_names(len(shards)), strict=True):

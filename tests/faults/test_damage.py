@@ -152,10 +152,10 @@ def test_disks_that_are_full_or_fail_cost_nothing_that_was_saved(
         full, small, failing = (run for run, _ in ended)
         assert [code for _, code in ended] == [EXIT_USER_ERROR] * 3
         assert "No space left on device" in reason(full)
-        assert "the checkpoint of step 3 was not written: rank" in reason(full)
-        assert "those before it are whole" in reason(full)
-        assert "checkpoint.keep = 5: 6 checkpoints of 0.00 GiB have to fit" in reason(small)
-        assert "step 2 was not written: rank 1 on " in reason(failing)
+        assert "the checkpoint of step 3 could not be written: rank" in reason(full)
+        assert "older checkpoints are complete" in reason(full)
+        assert "must hold 6 checkpoints of 0.00 GiB at a time" in reason(small)
+        assert "step 2 could not be written: rank 1 on " in reason(failing)
         assert "Stale file handle" in reason(failing)
         assert [path.name for path in whole(full)] == ["step-000001", "step-000002"]
         assert [path.name for path in whole(failing)] == ["step-000001"]

@@ -22,7 +22,7 @@ from pacos.files import read_jsonl
 from pacos.run.lives import Lives, State
 from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
-from sft.checkpoints.manifest import Manifest
+from sft.checkpoints.manifest import CheckpointManifest
 from sft.checkpoints.store import damage
 from sft.configs.checkpoint import CheckpointConfig
 from sft.configs.health import HealthConfig
@@ -70,7 +70,7 @@ class Trial:
         codes = self._live("killed", plant, meddle)
         assert -signal.SIGKILL in codes, (codes, plant)
         for path in self.killed.checkpoints.glob("step-??????"):
-            assert damage(path, Manifest.read(path).files) == []
+            assert damage(path, CheckpointManifest.read(path).files) == []
         assert self._newest() >= before
         assert not list(self.killed.checkpoints.glob("*.broken"))
 
@@ -219,4 +219,4 @@ def test_a_life_that_ends_by_an_error_ends_its_save(tmp_path: Path) -> None:
     run = RunPaths(tmp_path / "runs" / "run")
     assert run.newest_checkpoint() == "step-000002"
     path = run.checkpoints / "step-000002"
-    assert damage(path, Manifest.read(path).files) == []
+    assert damage(path, CheckpointManifest.read(path).files) == []

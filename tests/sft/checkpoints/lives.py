@@ -99,7 +99,7 @@ def kept(folder: Path) -> dict[tuple[str, str], torch.Tensor]:
     newest = max(RunPaths(folder).checkpoints.glob("step-??????"))
     shards = Shards(sorted(newest.glob("*.safetensors")))
     return {
-        (kind, name): shards.read(Span(kind, name, 0, shards._whole(kind, name)))
+        (kind, name): shards.read(Span(kind, name, 0, shards._complete_elements(kind, name)))
         for kind, name in shards._pieces
     }
 

@@ -208,6 +208,6 @@ def refusals(folder: Path) -> list[str]:
 
 def test_other_rows_and_other_runs_are_refused(tmp_path: Path) -> None:
     for rows, run in run_ranks(2, refusals, tmp_path):
-        assert "the rows are not those that" in rows
-        assert "put the files back as they were" in rows
+        assert "the rows differ from those that" in rows
+        assert "restore the files" in rows
         assert "belongs to a run with another config" in run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import shutil
@@ -18,22 +19,24 @@ from pacos.errors import UserError
 from sft.checkpoints import host_memory, save, store
 from sft.checkpoints.engine_state import Span
 from sft.checkpoints.host_memory import HostCopy
-from sft.checkpoints.manifest import MANIFEST, Manifest, _digest
+from sft.checkpoints.manifest import MANIFEST, CheckpointManifest, _digest
 from sft.checkpoints.save import Save
-from sft.checkpoints.shards import FileFacts, Layout, Shards, shard_name, write_shard
+from sft.checkpoints.shards import FileFacts, ShardLayout, Shards, shard_name, write_shard
 from sft.checkpoints.store import Store, damage
 from sft.configs.checkpoint import CheckpointConfig
 
 GIB = 2**30
-LAYOUT: Layout = [("weight/a/0", torch.float32, 3), ("weight/a/3", torch.float32, 2)]
+LAYOUT: ShardLayout = [("weight/a/0", torch.float32, 3), ("weight/a/3", torch.float32, 2)]
 
 
 def tensors() -> list[torch.Tensor]:
     return [torch.arange(3.0), torch.arange(3.0, 5.0)]
 
 
-def manifest(step: int, files: dict[str, FileFacts], loss: float | None = None) -> Manifest:
-    return Manifest(
+def manifest(
+    step: int, files: dict[str, FileFacts], loss: float | None = None
+) -> CheckpointManifest:
+    return CheckpointManifest(
         step=step,
         updates=step,
         identity="this run",
@@ -64,7 +67,11 @@ def kept(tmp_path: Path) -> Store:
 
 def test_a_shard_is_what_safetensors_reads(tmp_path: Path) -> None:
     path = tmp_path / shard_name(0)
-    layout: Layout = [*LAYOUT, ("random/host/0", torch.uint8, 7), ("weight/b/0", torch.bfloat16, 1)]
+    layout: ShardLayout = [
+        *LAYOUT,
+        ("random/host/0", torch.uint8, 7),
+        ("weight/b/0", torch.bfloat16, 1),
+    ]
     whole = [*tensors(), torch.arange(7, dtype=torch.uint8), torch.ones(1, dtype=torch.bfloat16)]
     facts = write_shard(path, layout, whole)
     assert facts.bytes == path.stat().st_size
@@ -78,7 +85,7 @@ def test_a_span_is_read_across_tensors_and_files(tmp_path: Path) -> None:
     files = []
     for number in range(4):
         files.append(tmp_path / shard_name(number))
-        layout: Layout = [(f"weight/a/{5 * number}", torch.float32, 5)]
+        layout: ShardLayout = [(f"weight/a/{5 * number}", torch.float32, 5)]
         write_shard(files[-1], layout, [torch.arange(5.0) + 5 * number])
     shards = Shards(files)
     for start, end in ((0, 20), (3, 5), (4, 6), (7, 16), (19, 20)):
@@ -122,17 +129,17 @@ def flip(path: Path) -> None:
 
 def test_damage_is_told(kept: Store) -> None:
     path = publish(kept, 2)
-    facts = Manifest.read(path).files
+    facts = CheckpointManifest.read(path).files
     shard = path / shard_name(0)
     flip(shard)
     assert damage(path, facts) == [
-        f"{shard.name} does not hold what was written: its SHA-256 differs"
+        f"{shard.name} has changed since it was written: its SHA-256 differs"
     ]
     size = facts[shard.name].bytes
     shard.write_bytes(shard.read_bytes()[:-3])
     assert damage(path, facts) == [f"{shard.name} has {size - 3} bytes instead of {size}"]
     shard.unlink()
-    with pytest.raises(UserError, match=r"rank 0 sees it, .* does not; run.root has to be"):
+    with pytest.raises(UserError, match=r"rank 0 sees it, .* does not; run.root must be"):
         damage(path, facts)
 
 
@@ -156,8 +163,8 @@ def test_the_newest_with_all_its_files_is_found(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"step": 3}, "not as it was written"),
-        ({"files": {"../../elsewhere": {"bytes": 1, "sha256": "0"}}}, "not as it was written"),
+        ({"step": 3}, "its digest differs"),
+        ({"files": {"../../elsewhere": {"bytes": 1, "sha256": "0"}}}, "its digest differs"),
     ],
 )
 def test_a_manifest_that_was_changed_is_not_believed(
@@ -167,7 +174,7 @@ def test_a_manifest_that_was_changed_is_not_believed(
     content = json.loads((path / MANIFEST).read_text())
     (path / MANIFEST).write_text(json.dumps({**content, **change}))
     with pytest.raises(ValueError, match=said):
-        Manifest.read(path)
+        CheckpointManifest.read(path)
 
 
 def test_a_checkpoint_of_another_version_is_refused_and_not_called_broken(kept: Store) -> None:
@@ -184,7 +191,7 @@ def test_a_checkpoint_of_another_version_is_refused_and_not_called_broken(kept: 
 def test_a_manifest_that_names_files_elsewhere_is_refused(tmp_path: Path) -> None:
     manifest(2, {"../../elsewhere": FileFacts(1, "0")}).write(tmp_path)
     with pytest.raises(ValueError, match="names files outside its folder"):
-        Manifest.read(tmp_path)
+        CheckpointManifest.read(tmp_path)
 
 
 def test_room_is_asked_for_what_is_to_come(kept: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,9 +201,9 @@ def test_room_is_asked_for_what_is_to_come(kept: Store, monkeypatch: pytest.Monk
     with pytest.raises(UserError) as caught:
         kept.require_room(GIB, saves=9, measured=False)
     assert str(caught.value) == (
-        f"checkpoint.keep = 2: 3 checkpoints of 1.00 GiB have to fit beside each other into "
-        f"{kept.folder}; 0 are there, and 2.00 GiB are free where 3.00 GiB are needed: free "
-        "space, lower checkpoint.keep, or move the run to a larger disk"
+        f"checkpoint.keep = 2: {kept.folder} must hold 3 checkpoints of 1.00 GiB at a time and "
+        "has 0; 3.00 GiB are needed and 2.00 GiB are free: free space, lower checkpoint.keep, or "
+        "move the run to a larger disk"
     )
     publish(kept, 1)
     kept.require_room(GIB, saves=9, measured=False)
@@ -220,9 +227,9 @@ def test_a_folder_that_machines_do_not_share_is_found_out(
         ThreadPoolExecutor(1),
         World(rank=0, size=2, local_rank=0),
     )
-    begun.written()
+    begun.wait_until_written()
     assert begun._publication is not None
-    with pytest.raises(UserError, match=r"rank-00001 did not come into .*000002.* file system"):
+    with pytest.raises(UserError, match=r"rank-00001 did not appear in .*000002.* file system"):
         begun._publication.result()
     assert begun.failed
 
@@ -230,7 +237,7 @@ def test_a_folder_that_machines_do_not_share_is_found_out(
 def test_a_save_goes_on_while_the_loop_does(kept: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = save.write_shard
 
-    def slow(path: Path, layout: Layout, written: list[torch.Tensor]) -> FileFacts:
+    def slow(path: Path, layout: ShardLayout, written: list[torch.Tensor]) -> FileFacts:
         time.sleep(0.3)
         return plain(path, layout, written)
 
@@ -270,8 +277,8 @@ def test_a_job_may_have_less_memory_than_the_machine(
     for name, text in files.items():
         (group / name).write_text(text)
     (group / "memory.stat").write_text("inactive_file 100\ntotal_inactive_file 100\n")
-    groups = {mark: (str(tmp_path), *rest) for mark, (_, *rest) in host_memory.GROUPS.items()}
-    monkeypatch.setattr(host_memory, "GROUPS", groups)
+    versions = [dataclasses.replace(v, root=str(tmp_path)) for v in host_memory.CONTROL_GROUPS]
+    monkeypatch.setattr(host_memory, "CONTROL_GROUPS", versions)
     plain = Path.read_text
     monkeypatch.setattr(
         Path, "read_text", lambda path, *a: line if path.name == "cgroup" else plain(path, *a)

@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 
-from sft.engine.ops import MARK, ops_directory
+from sft.engine.ops import BUILD_MARK, ops_directory
 
 LOAD = 'from sft.engine.ops import load_op; load_op("ShareMemCommBuilder")'
 
@@ -14,7 +14,7 @@ def load_in_a_process() -> None:
 
 def test_an_op_loads_though_a_killed_process_had_left_its_mark() -> None:
     load_in_a_process()
-    mark = ops_directory() / "deepspeed_shm_comm" / MARK
+    mark = ops_directory() / "deepspeed_shm_comm" / BUILD_MARK
     mark.touch()
     load_in_a_process()
     assert not mark.exists()
