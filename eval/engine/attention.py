@@ -21,7 +21,6 @@ NAME = "pacos_eval"
 """Name of this attention in transformers' registry."""
 
 
-
 class PassAttention(Protocol):
     """A packed pass that knows which of its tokens see which."""
 

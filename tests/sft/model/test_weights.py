@@ -181,7 +181,7 @@ def test_tensors_that_are_absent_or_of_another_shape_are_named(tmp_path: Path) -
     with pytest.raises(UserError, match=r"no file holds model\.norm\.weight"):
         build(folder, VOCABULARY)
     save_file({**whole, "model.norm.weight": norm[:7].clone()}, folder / SINGLE)
-    with pytest.raises(UserError, match=r"model\.norm\.weight has shape \[7\] in its file and \[32\]"):
+    with pytest.raises(UserError, match=r"model\.norm\.weight has shape \[7\] in its file"):
         build(folder, VOCABULARY)
 
 
