@@ -114,12 +114,12 @@ def forgotten_moment() -> Iterator[None]:
 @contextlib.contextmanager
 def stale_weights() -> Iterator[None]:
     """The working weights stay what they were before a resume."""
-    plain = engine_state.EngineState.spread
-    engine_state.EngineState.spread = lambda self: None
+    plain = engine_state.EngineState.update_working_weights
+    engine_state.EngineState.update_working_weights = lambda self: None
     try:
         yield
     finally:
-        engine_state.EngineState.spread = plain
+        engine_state.EngineState.update_working_weights = plain
 
 
 Case = tuple[str, SFTConfig, Callable[[], contextlib.AbstractContextManager[None]]]
