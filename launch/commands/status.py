@@ -19,7 +19,7 @@ from pacos.run_paths import RunPaths
 DETAILS = """\
 Show the state of a run with its stages, of every point of a sweep, or of everything below runs/.
 
-States: not begun, queued, running, done, saved (stopped on request), failed, killed."""
+States: not started, queued, running, done, saved (stopped on request), failed, killed."""
 
 
 def declare(parser: CommandParser) -> None:

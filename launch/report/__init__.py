@@ -1,1 +1,1 @@
-"""One self-contained HTML page of a run, a pipeline or a sweep."""
+"""Reports: one self-contained HTML page for a run, a pipeline or a sweep."""

@@ -1,4 +1,4 @@
-"""Figures of the report: SVG that takes its colours and its font from the page around it."""
+"""Charts of the report, as SVG that takes colours and font from the page around it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from markupsafe import Markup
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Drawn in these, shown in what the page's style sheet says of light and dark.
+# Placeholder colours for matplotlib. The SVG gets variables of the style sheet in their place, so
+# that one drawing suits both the light and the dark page.
 INK, MUTED, RULE, ACCENT = "#010203", "#040506", "#070809", "#0a0b0c"
 PAGE_COLOURS = {
     INK: "currentColor",
@@ -25,34 +26,37 @@ PAGE_COLOURS = {
 }
 
 SIZE_INCHES = (5.0, 2.7)
-"""Small on purpose: the figure fills its column, and its text stays legible on a phone."""
+"""Small, because the page scales a chart to its column: text stays legible on a phone."""
 
-SMOOTH_FROM = 60
-"""Points from which a curve also gets a running mean."""
+MIN_SMOOTHED_POINTS = 60
+"""Points that a curve needs to get a running mean."""
 
 SIMILARITY_BINS = 20
-MOST_TICKS = 8
+"""Bins of a histogram of scores from 0 to 1."""
+MAX_TICKS = 8
+"""Most labels below a histogram; more would overlap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One quantity over the course of a run."""
+    """A quantity over the course of a run."""
 
     name: str
     steps: Sequence[int]
     values: Sequence[float]
-    across: str = "step"
-    """What `steps` counts."""
-    number: Callable[[float], str] | None = None
-    """How a value is written at the axis; None: with as many decimals as the ticks need."""
+    x_label: str = "step"
+    """Unit of `steps`."""
+    format_value: Callable[[float], str] | None = None
+    """Formats the values on the axis; None uses as many decimals as the ticks need."""
     from_zero: bool = True
+    """True to start the axis at zero."""
     smooth: bool = True
-    """Whether the quantity is noisy, so that a running mean helps the eye."""
+    """True for a noisy quantity, which gets a running mean."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart with what stands above it."""
+    """A chart with its title and note."""
 
     title: str
     note: str
@@ -60,8 +64,8 @@ class Figure:
 
 
 def curve_chart(curve: Curve, restarts: Sequence[int] = ()) -> Markup:
-    """A line over the steps; dashed lines mark the first steps of later lives."""
-    # A diverged run has values that no axis reaches.
+    """Draw a curve, with dashed lines at the first steps of later lives."""
+    # A diverged run records NaN and infinity, which no axis can show.
     points = [point for point in zip(curve.steps, curve.values, strict=True) if isfinite(point[1])]
     steps, values = [step for step, _ in points], [value for _, value in points]
 
@@ -80,50 +84,52 @@ def curve_chart(curve: Curve, restarts: Sequence[int] = ()) -> Markup:
             axes.set_ylim(bottom=0, top=max(values, default=0) * 1.08 or 1)
         axes.locator_params(axis="x", integer=True, nbins=6)
         axes.locator_params(axis="y", nbins=5)
-        if (number := curve.number) is not None:
-            axes.yaxis.set_major_formatter(lambda value, position: number(value))
-        axes.set_xlabel(curve.across)
+        if (format_value := curve.format_value) is not None:
+            axes.yaxis.set_major_formatter(lambda value, position: format_value(value))
+        axes.set_xlabel(curve.x_label)
 
     shown = f"{curve.values[0]:.4g} first, {curve.values[-1]:.4g} last"
-    return _svg(f"{curve.name} by {curve.across}: {shown}", draw)
+    return _svg(f"{curve.name} by {curve.x_label}: {shown}", draw)
 
 
 def length_chart(name: str, lengths: Iterable[int]) -> Markup:
-    """Histogram of lengths in words; each second bin edge is twice the one before."""
+    """Draw a histogram of lengths in words, with two bins for each doubling of the length."""
     counts = Counter(length_bin(length) for length in lengths)
     return _histogram(f"{name}, length in words", counts, lambda at: f"{bin_edge(at):,}", "words")
 
 
 def similarity_chart(name: str, scores: Iterable[float]) -> Markup:
-    """Histogram of scores between 0 and 1."""
+    """Draw a histogram of scores between 0 and 1."""
     counts = Counter(min(int(score * SIMILARITY_BINS), SIMILARITY_BINS - 1) for score in scores)
     return _histogram(name, counts, lambda at: f"{at / SIMILARITY_BINS:g}", "ROUGE-L F")
 
 
-def _histogram(name: str, counts: Counter[int], edge: Callable[[int], str], across: str) -> Markup:
-    """Bars of equal width for bins that follow each other; `edge` names a bin's lower end."""
+def _histogram(
+    name: str, counts: Counter[int], edge_label: Callable[[int], str], x_label: str
+) -> Markup:
+    """Draw bars of equal width for consecutive bins; `edge_label` labels a bin's lower edge."""
     low, high = min(counts), max(counts)
     bins = range(low, high + 1)
 
     def draw(axes: Axes) -> None:
         axes.bar([at + 0.5 for at in bins], [counts[at] for at in bins], width=0.9, color=ACCENT)
-        stride = max(1, ceil(len(bins) / MOST_TICKS))
+        stride = max(1, ceil(len(bins) / MAX_TICKS))
         edges = range(low, high + 2, stride)
-        axes.set_xticks(list(edges), [edge(at) for at in edges])
+        axes.set_xticks(list(edges), [edge_label(at) for at in edges])
         axes.set_xlim(low - 0.1, high + 1.1)
         axes.locator_params(axis="y", integer=True, nbins=5)
-        axes.set_xlabel(across)
+        axes.set_xlabel(x_label)
 
     return _svg(f"{name}: histogram of {counts.total()}", draw)
 
 
 def smoothing_width(count: int) -> int:
-    """Points that the running mean of a curve takes together; 1 for a short curve."""
-    return 1 if count < SMOOTH_FROM else count // 25 * 2 + 1
+    """Return the window of a curve's running mean, an odd number of points; 1 for a short curve."""
+    return 1 if count < MIN_SMOOTHED_POINTS else count // 25 * 2 + 1
 
 
 def running_mean(values: Sequence[float], width: int) -> list[float]:
-    """Mean of the values at most `width // 2` places away, so of fewer at both ends."""
+    """Return the mean of the values within `width // 2` of each point, fewer at both ends."""
     sums = [0.0]
     for value in values:
         sums.append(sums[-1] + value)
@@ -133,7 +139,7 @@ def running_mean(values: Sequence[float], width: int) -> list[float]:
 
 
 def bin_edge(index: int) -> int:
-    """Lower edges of the bins of lengths: 0, 1, 2, 3, 4, 6, 8, 12, 16, 24 and so on."""
+    """Return the lower edge of a bin of lengths: 0, 1, 2, 3, 4, 6, 8, 12, 16, 24 and so on."""
     if index < 3:
         return index
     octave, upper_half = divmod(index - 2, 2)
@@ -141,7 +147,7 @@ def bin_edge(index: int) -> int:
 
 
 def length_bin(length: int) -> int:
-    """Index of the bin that a length falls into."""
+    """Return the index of the bin that a length falls into."""
     index = 0
     while bin_edge(index + 1) <= length:
         index += 1
@@ -149,13 +155,14 @@ def length_bin(length: int) -> int:
 
 
 def _svg(description: str, draw: Callable[[Axes], None]) -> Markup:
-    """Draw into a figure of its own, without pyplot, and return it as an element of the page."""
+    """Draw a chart without pyplot, which would keep global state, and return it for the page."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     style: dict[Any, Any] = {
         "svg.fonttype": "none",
+        # Fixes the ids of paths and clips, so that the same run gives the same page.
         "svg.hashsalt": description,
         "font.size": 10,
         "figure.facecolor": "none",
@@ -177,7 +184,7 @@ def _svg(description: str, draw: Callable[[Axes], None]) -> Markup:
         "ytick.major.size": 0,
     }
     with matplotlib.rc_context():
-        # The page must not depend on the user's own matplotlibrc.
+        # The page must not depend on the user's matplotlibrc.
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(style)
         figure = Figure(figsize=SIZE_INCHES, layout="constrained")
@@ -188,11 +195,12 @@ def _svg(description: str, draw: Callable[[Axes], None]) -> Markup:
 
 
 def _for_page(svg: str, description: str) -> Markup:
-    """Cut a stand-alone SVG file down to an element with the page's colours and font."""
+    """Cut an SVG file down to an element with the page's colours and font."""
     drawing = svg[svg.index("<g ") :]
-    # Only paths and clips are referred to; ids of groups would repeat from figure to figure.
+    # Ids of groups would repeat from chart to chart, and nothing refers to them.
     drawing = re.sub(r'<g id="[^"]*"', "<g", drawing)
     drawing = re.sub(r" ?font-family: [^;]*;", "", drawing)
+    # Two decimals of a point are enough, and halve the size of the page.
     drawing = re.sub(r"(\.\d\d)\d+", r"\1", drawing)
     for drawn, shown in PAGE_COLOURS.items():
         drawing = drawing.replace(drawn, shown)

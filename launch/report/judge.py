@@ -1,4 +1,4 @@
-"""The report's part on a judge: who it was, what its scores are worth, and what people said."""
+"""The report's section on the judge: its scores, their reliability, and human ratings."""
 
 from __future__ import annotations
 
@@ -13,51 +13,54 @@ from pacos.run_paths import JudgePaths
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
-    """How far the judge agrees with people who rated the same texts, by one criterion."""
+class JudgeAgreement:
+    """Agreement of the judge with people who rated the same texts, on one criterion."""
 
     name: str
     texts: int
-    figures: tuple[str, str, str]
+    correlations: tuple[str, str, str]
     """Pearson, Spearman and Kendall over all texts, each with its interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """A figure as the judge has it, and as people would."""
+    """The judge's mean score on one metric, and the human mean estimated from ratings."""
 
     name: str
     rated: int
+    """Items that people rated."""
     items: int
     judge: float
     people: float
     low: float
+    """Lower end of the interval of `people`."""
     high: float
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeFacts:
+class JudgeSection:
     """The last judge of an evaluation."""
 
     name: str
     scores: int
-    ways: str
+    score_sources: str
+    """Number of scores by source: token probabilities, samples, or the text of the reply."""
     replies: int
     failures: float
     """Share of replies without a score."""
     strict: float
-    """Share of replies that were the score alone."""
+    """Share of replies that consist of the score alone."""
     warnings: list[str]
-    agreements: list[Agreement]
+    agreements: list[JudgeAgreement]
     corrections: list[Correction]
     ratings: int
-    """Of people, on this run's own items."""
-    by_chance: str | None
-    """Spearman's correlation with them, over items drawn by chance."""
+    """Human ratings of this run's own items."""
+    human_correlation: str | None
+    """Spearman correlation with these ratings, over randomly drawn items."""
 
 
-def read_judge(suite: Path) -> JudgeFacts | None:
-    """Read the certificate of the judge that ended last; None if there was none."""
+def read_judge(suite: Path) -> JudgeSection | None:
+    """Read the certificate of the judge that finished last; return None without a judge."""
     files = JudgePaths.last_of(suite)
     if files is None:
         return None
@@ -65,38 +68,38 @@ def read_judge(suite: Path) -> JudgeFacts | None:
     replies = facts["replies"]
     people = read_json(files.people) if files.people.is_file() else {}
     by_chance = people.get("agreement", {}).get("by_chance", {}).get("spearman")
-    return JudgeFacts(
+    return JudgeSection(
         name=facts["judge"],
         scores=facts["scores"],
-        ways=", ".join(
-            f"{count} missing" if way == "none" else f"{count} by {way}"
-            for way, count in facts["scores_by"].items()
+        score_sources=", ".join(
+            f"{count} missing" if source == "none" else f"{count} from {source}"
+            for source, count in facts["scores_by"].items()
         ),
         replies=replies["replies"],
         failures=replies["failure_rate"],
         strict=replies["strict_rate"],
         warnings=facts["warnings"],
-        agreements=[one for one in map(_agreement, facts["agreement"]) if one is not None],
-        corrections=[_correction(one) for one in people.get("corrected", ())],
+        agreements=[item for item in map(_agreement, facts["agreement"]) if item is not None],
+        corrections=[_correction(item) for item in people.get("corrected", ())],
         ratings=people.get("ratings", 0),
-        by_chance=None if by_chance is None else _with_interval(by_chance),
+        human_correlation=None if by_chance is None else _with_interval(by_chance),
     )
 
 
 def read_scores(suite: Path) -> defaultdict[tuple[str, str, str], dict[str, float]]:
-    """The last judge's scores by criterion, of each answer: model, rubric, id of the prompt."""
-    found: defaultdict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
+    """Return the last judge's scores by criterion, for each (model, rubric, prompt id)."""
+    scores: defaultdict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
     files = JudgePaths.last_of(suite)
-    for one in read_jsonl(files.scores) if files else ():
-        if one["score"] is not None:
-            found[one["model"], one["rubric"], one["id"]][one["criterion"]] = one["score"]
-    return found
+    for line in read_jsonl(files.scores) if files else ():
+        if line["score"] is not None:
+            scores[line["model"], line["rubric"], line["id"]][line["criterion"]] = line["score"]
+    return scores
 
 
-def _agreement(record: Mapping[str, Any]) -> Agreement | None:
+def _agreement(record: Mapping[str, Any]) -> JudgeAgreement | None:
     for level in record["levels"]:
         if level["level"] == "dataset":
-            return Agreement(
+            return JudgeAgreement(
                 f"{record['rubric']}/{record['criterion']}",
                 level["units"],
                 (

@@ -1,4 +1,4 @@
-"""report.html: one self-contained page on a pipeline run, or on a run of one stage."""
+"""report.html: one self-contained page about a pipeline, or about a run of one stage."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from markupsafe import Markup, escape
 
 from eval.config import EvalConfig
 from launch.config import PipelineConfig
-from launch.report.data import Data, read_data
-from launch.report.provenance import Provenance, read_provenance
-from launch.report.results import NLL, Results, read_results
+from launch.report.data import DataSection, read_data
+from launch.report.provenance import ProvenanceSection, read_provenance
+from launch.report.results import NLL, ResultsSection, read_results
 from launch.report.stages import StageFacts, read_stages
-from launch.report.training import Training, read_training
+from launch.report.training import TrainingSection, read_training
 from pacos.files import atomic_write
 from pacos.run_paths import RunPaths
 from pacos.text.duration import duration
@@ -28,7 +28,7 @@ from sft.config import SFTConfig
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One of the figures at the top."""
+    """A headline number at the top of the page."""
 
     label: str
     value: str
@@ -37,16 +37,16 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Everything that the template shows."""
+    """Everything that the template shows. A section without data is None."""
 
     path: Path
     kind: str
     """`pipeline` or the name of the stage."""
     stages: list[StageFacts]
-    data: Data | None
-    training: Training | None
-    results: Results | None
-    provenance: Provenance
+    data: DataSection | None
+    training: TrainingSection | None
+    results: ResultsSection | None
+    provenance: ProvenanceSection
 
     @property
     def name(self) -> str:
@@ -54,23 +54,23 @@ class Page:
 
     @property
     def subject(self) -> list[str]:
-        """What the run is about, from the configs of its stages."""
+        """Generator, model and suite, as far as the stages have them."""
         keys = {
-            SelfInstructConfig.STAGE: ("teacher", "generator.name"),
+            SelfInstructConfig.STAGE: ("generator", "generator.name"),
             SFTConfig.STAGE: ("model", "model.name"),
             EvalConfig.STAGE: ("suite", "suite.name"),
         }
-        named = [(*keys[stage.name], stage.config) for stage in self.stages]
-        return [f"{what} {config[key]}" for what, key, config in named if key in config]
+        labelled = [(*keys[stage.name], stage.config) for stage in self.stages]
+        return [f"{label} {config[key]}" for label, key, config in labelled if key in config]
 
     @property
     def missing(self) -> list[str]:
-        """What keeps the report from being whole."""
+        """The reasons why the report is incomplete."""
         return [stage.missing for stage in self.stages if stage.missing]
 
     @property
     def tiles(self) -> list[Tile]:
-        """The headline figures of the sections that are there."""
+        """The headline numbers of the sections that have data."""
         return [
             *(_result_tiles(self.results) if self.results else ()),
             *(_data_tiles(self.data) if self.data else ()),
@@ -79,19 +79,19 @@ class Page:
 
 
 def write_report(run: Path) -> Path:
-    """Write the report of a run into its folder, from what is there; returns its path.
+    """Write the report of a run in its present state, and return the path.
 
     Raises:
         UserError: the folder is no run.
     """
     target = RunPaths(run).report
-    # A teacher's JSON can hold half a surrogate pair, which is no text that can be written.
+    # A generator's JSON can contain half a surrogate pair, which UTF-8 cannot encode.
     atomic_write(target, render(read_page(run)).encode(errors="replace"))
     return target
 
 
 def read_page(run: Path) -> Page:
-    """Read all that the report shows.
+    """Read everything that the report shows.
 
     Raises:
         UserError: the folder is no run.
@@ -113,12 +113,12 @@ def read_page(run: Path) -> Page:
 
 
 def render(page: Page) -> str:
-    """The page as HTML. Everything that was generated, or came from a file, is escaped."""
+    """Return the page as HTML. All values are escaped: generated text may contain markup."""
     return load_template("page.html.j2", moment, duration, signed, breakable).render(page=page)
 
 
 def load_template(name: str, *filters: Callable[..., str]) -> Template:
-    """A template of this package, which may use filters under the names of these functions."""
+    """Return a template of this package; it uses the functions as filters, by their names."""
     environment = Environment(
         loader=FunctionLoader(_template_text),
         autoescape=True,
@@ -134,52 +134,52 @@ def _template_text(name: str) -> str:
     return files("launch.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _result_tiles(results: Results) -> Iterable[Tile]:
+def _result_tiles(results: ResultsSection) -> Iterable[Tile]:
     if results.comparison is None:
         return
-    for line in results.comparison.differences:
+    for line in results.comparison.lines:
         if line.name == NLL:
             shown = f"{line.before:.3f} → {line.after:.3f}"
             yield Tile("Held-out NLL", shown, f"nats per token; {line.verdict}")
-    counts = [(results.comparison.count(word), word) for word in ("better", "worse", "cannot tell")]
-    better, *others = [f"{count} {word}" for count, word in counts]
+    verdicts = ("better", "worse", "cannot tell")
+    better, *others = [f"{results.comparison.count(verdict)} {verdict}" for verdict in verdicts]
     yield Tile("Comparison", better, ", ".join(others))
 
 
-def _data_tiles(data: Data) -> Iterable[Tile]:
-    kinds = f"{data.generated:,} generated, {data.seeds:,} seeds"
-    yield Tile("Rows", quantity(data.rows), kinds if data.exported else "generated so far")
+def _data_tiles(data: DataSection) -> Iterable[Tile]:
+    sources = f"{data.generated:,} generated, {data.seeds:,} seeds"
+    yield Tile("Rows", quantity(data.rows), sources if data.exported else "generated so far")
     if data.acceptance is not None:
         shown = f"of {data.generated + data.rejected:,} candidates"
         yield Tile("Accepted", f"{100 * data.acceptance:.1f} %", shown)
 
 
-def _training_tiles(training: Training) -> Iterable[Tile]:
-    supervised = f"{quantity(training.supervised_tokens)} of them carry loss"
-    yield Tile("Tokens trained on", quantity(training.tokens), supervised)
+def _training_tiles(training: TrainingSection) -> Iterable[Tile]:
+    supervised = f"{quantity(training.supervised_tokens)} of them supervised"
+    yield Tile("Training tokens", quantity(training.tokens), supervised)
     yield Tile("Steps", f"{training.steps:,}", f"{training.epochs:.3g} epochs")
     yield Tile("Training loss", f"{training.last_loss:.3f}", f"from {training.first_loss:.3f}")
-    rate = f"{training.tokens_per_second:,.0f} tokens/s at the median step"
+    rate = f"{training.tokens_per_second:,.0f} tokens/s in the median step"
     yield Tile("Time in steps", duration(training.step_seconds), rate)
 
 
 def signed(value: float) -> str:
-    """A difference, with a minus that is as wide as the plus."""
+    """Format a difference, with a minus sign as wide as the plus."""
     return f"{value:+.3f}".replace("-", "−")
 
 
 def breakable(name: str) -> Markup:
-    """A name that may go on in the next line after each of its parts."""
+    """Return a name that may break across lines after each `/` and `_`."""
     return Markup(re.sub(r"([/_])", r"\1<wbr>", str(escape(name))))
 
 
 def moment(seconds: float) -> str:
-    """A point in time, in UTC so that the page does not depend on where it is made."""
+    """Format a point in time, in UTC so that the page does not depend on the machine."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def quantity(count: float) -> str:
-    """A count with at most four digits that matter."""
+    """Format a count: three significant digits above a million, in full below."""
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
         if count >= size:
             return f"{count / size:.3g} {unit}"

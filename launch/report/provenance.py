@@ -1,4 +1,4 @@
-"""The report's sections on where a run comes from: versions, inputs, terms, and where files lie."""
+"""The report's section on provenance: licences, versions, inputs, and the files of the run."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from launch.report.stages import StageFacts, flat_texts
 from pacos.run_paths import DataPaths
 
-SHOWN_APART = ("stage", "created", "inputs", "lineage")
-"""Parts of a manifest that other parts of the page show."""
+SHOWN_ELSEWHERE = ("stage", "created", "inputs", "lineage")
+"""Manifest keys that other parts of the page show."""
 
 NAMED_BY = {
     "seeds": "seeds.path",
@@ -18,22 +18,22 @@ NAMED_BY = {
     "weights": "model.name",
     "data": "data.path",
 }
-"""Config key that names what the manifest's lineage gives the terms of."""
+"""Config key that names the source of each entry in the manifest's lineage."""
 
 IDENTITY_DIGITS = 16
-"""Enough to tell runs apart; the whole digest is in the manifest."""
+"""Digits of the identity shown: enough to tell runs apart. The manifest has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One fact of the manifests, with its value for each stage."""
+    """A fact of the manifests, with its value for each stage."""
 
     name: str
     values: list[str]
 
     @property
     def same(self) -> bool:
-        """Whether all stages agree."""
+        """True if all stages have the same value."""
         return len(set(self.values)) == 1
 
 
@@ -49,38 +49,40 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """A licence or terms of use that the result descends from."""
+    """A licence, or terms of use, that the result inherits."""
 
     stage: str
-    what: str
+    source: str
+    """Kind of source, such as weights or seeds."""
     name: str
+    """Name of the source; empty if the config has none."""
     terms: str
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FileEntry:
     """A file or folder of the run."""
 
     path: str
-    what: str
+    content: str
     size: str
 
 
 @dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where the run comes from and where its files lie."""
+class ProvenanceSection:
+    """The origin of a run, and the files in its folder."""
 
     stages: list[str]
     facts: list[Fact]
     inputs: list[Input]
     terms: list[Terms]
-    places: list[Place]
+    files: list[FileEntry]
 
 
-def read_provenance(run: Path, stages: Sequence[StageFacts]) -> Provenance:
-    """Read the manifests and look at the files of the stages that have begun."""
+def read_provenance(run: Path, stages: Sequence[StageFacts]) -> ProvenanceSection:
+    """Read the manifests and list the files of the stages that have begun."""
     begun = [stage for stage in stages if stage.manifest]
-    return Provenance(
+    return ProvenanceSection(
         stages=[stage.name for stage in begun],
         facts=_facts(begun),
         inputs=[
@@ -89,13 +91,15 @@ def read_provenance(run: Path, stages: Sequence[StageFacts]) -> Provenance:
             for name, record in stage.manifest["inputs"].items()
         ],
         terms=[terms for stage in begun for terms in _terms(stage)],
-        places=[place for stage in begun for place in _places(run, stage)],
+        files=[entry for stage in begun for entry in _files(run, stage)],
     )
 
 
 def _facts(stages: Sequence[StageFacts]) -> list[Fact]:
     flat = [
-        flat_texts({key: value for key, value in stage.manifest.items() if key not in SHOWN_APART})
+        flat_texts(
+            {key: value for key, value in stage.manifest.items() if key not in SHOWN_ELSEWHERE}
+        )
         for stage in stages
     ]
     names = dict.fromkeys(name for facts in flat for name in facts)
@@ -105,37 +109,37 @@ def _facts(stages: Sequence[StageFacts]) -> list[Fact]:
 def _shown(name: str, value: str) -> str:
     if name == "identity":
         return value[:IDENTITY_DIGITS]
-    return size_words(int(value)) if name.endswith("_bytes") and value.isdigit() else value
+    return format_bytes(int(value)) if name.endswith("_bytes") and value.isdigit() else value
 
 
 def _terms(stage: StageFacts) -> Iterator[Terms]:
-    for what, terms in flat_texts(stage.manifest.get("lineage", {})).items():
-        yield Terms(stage.name, what, stage.config.get(NAMED_BY.get(what, ""), ""), terms)
+    for source, terms in flat_texts(stage.manifest.get("lineage", {})).items():
+        yield Terms(stage.name, source, stage.config.get(NAMED_BY.get(source, ""), ""), terms)
 
 
-def _places(run: Path, stage: StageFacts) -> Iterator[Place]:
+def _files(run: Path, stage: StageFacts) -> Iterator[FileEntry]:
     data = DataPaths(stage.run.data)
-    for path, what in (
+    for path, content in (
         (data.rows, "data set"),
-        (data.parquet, "data set for datasets.load_dataset"),
-        (data.conversations, "data set as conversations"),
+        (data.parquet, "the same data set for datasets.load_dataset"),
+        (data.conversations, "the same data set as conversations"),
         (data.heldout, "held-out rows"),
         (data.rejected, "rejected candidates with their reasons"),
-        (data.ledger, "every reply of the teacher"),
+        (data.ledger, "every reply of the generator"),
         (data.judge_ledger, "every reply of the judge"),
-        (data.requirements, "what demonstration data must be, met or not"),
+        (data.requirements, "requirements on demonstration data, met or not"),
         (data.card, "data card"),
-        (stage.run.model, "trained model with tokenizer and card"),
+        (stage.run.model, "trained model with tokenizer and model card"),
         (stage.run.checkpoints, "checkpoints"),
-        (stage.run.eval, "results and samples in the harness's schema, comparison"),
-        (stage.run.metrics, "metrics of every step"),
+        (stage.run.eval, "results and samples in the harness's schema; comparison"),
+        (stage.run.metrics, "metrics of each step"),
         (stage.run.health, "unusual steps with their rows"),
         (stage.run.samples, "answers to held-out rows during training"),
-        (stage.run.config, "config, fully resolved"),
+        (stage.run.config, "fully resolved config"),
         (stage.run.manifest, "manifest"),
     ):
         if path.exists():
-            yield Place(str(path.relative_to(run)), what, size_words(_bytes(path)))
+            yield FileEntry(str(path.relative_to(run)), content, format_bytes(_bytes(path)))
 
 
 def _bytes(path: Path) -> int:
@@ -143,8 +147,8 @@ def _bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def size_words(count: float) -> str:
-    """A number of bytes in the largest unit of which there is one."""
+def format_bytes(count: float) -> str:
+    """Format a number of bytes in the largest unit that leaves at least 1."""
     if count < 1024:
         return f"{count:.0f} B"
     for unit in ("KiB", "MiB", "GiB"):

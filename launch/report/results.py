@@ -1,28 +1,27 @@
-"""The report's section on evaluation: the comparison, and answers of both models side by side."""
+"""The report's section on evaluation: the comparison, and both models' answers side by side."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from eval.config import HELDOUT
-from launch.report.judge import JudgeFacts, read_judge, read_scores
-from launch.report.stages import StageFacts
+from launch.report.judge import JudgeSection, read_judge, read_scores
+from launch.report.stages import StageFacts, shuffling_key
 from pacos.files import read_json, read_jsonl
 from pacos.run_paths import EvalPaths
 
 NLL = f"{HELDOUT}/nll"
 ANSWERS = "answers.jsonl"
-"""Answers of a model to the prompts of a suite's rubrics."""
-SAMPLES = 6
+"""File with a model's answers to the prompts of a suite's rubrics."""
+ANSWERS_SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
-    """Where an interval of differences lies in a drawing 100 wide with zero in the middle."""
+class IntervalDrawing:
+    """Positions of an interval in a drawing 100 units wide, with zero in the middle."""
 
     low: float
     high: float
@@ -30,8 +29,8 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """One line of comparison.json."""
+class ComparisonLine:
+    """One line of comparison.json: a metric of both models."""
 
     name: str
     items: int
@@ -41,38 +40,38 @@ class Difference:
     difference: float
     interval: tuple[float, float]
     p: float
-    """Of a line among several, after the correction for their number: what the verdict goes by."""
+    """The p value that the verdict rests on: corrected for the number of task lines."""
     verdict: str
     overall: bool
-    """Whether the line speaks of everything and not of one task."""
-    drawn: Interval
-    """Drawn to one scale with the other lines of its unit: nats, or scores."""
+    """True for a line over the whole suite or all held-out rows, not over one task."""
+    drawing: IntervalDrawing
+    """Its interval, on one scale with the other lines of the same unit: nats, or scores."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """comparison.json: the models, and every figure that both have."""
+    """The content of comparison.json: both models, and every metric that both have."""
 
     before: str
     after: str
     limit: int | None
     percent: int
-    """Confidence of the intervals."""
+    """Confidence level of the intervals."""
     resamples: int
-    differences: list[Difference]
+    lines: list[ComparisonLine]
 
     @property
     def has_nll(self) -> bool:
-        return any(difference.name == NLL for difference in self.differences)
+        return any(line.name == NLL for line in self.lines)
 
     def count(self, verdict: str) -> int:
-        """How many lines have this verdict."""
-        return sum(difference.verdict == verdict for difference in self.differences)
+        """Return the number of lines with this verdict."""
+        return sum(line.verdict == verdict for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What one model wrote for an item, and whether it counts as right."""
+class ScoredAnswer:
+    """A model's answer to an item, with its scores by metric or criterion."""
 
     text: str
     scores: Mapping[str, float]
@@ -85,27 +84,28 @@ class AnswerPair:
     task: str
     prompt: str
     expected: str
-    before: Answer | None
-    """None where only one model was judged."""
-    after: Answer
+    """The reference answer; empty if the item has none."""
+    before: ScoredAnswer | None
+    """None if only one model was evaluated."""
+    after: ScoredAnswer
 
 
 @dataclass(frozen=True, slots=True)
-class Results:
-    """What an evaluation found."""
+class ResultsSection:
+    """The results of an evaluation."""
 
     comparison: Comparison | None
     scores: Mapping[str, float]
-    """Figures of the judged model alone, for a run that compares with no other."""
+    """Scores of the target, for a run without a baseline."""
     answers: list[AnswerPair]
+    """The items shown."""
     generated: int
-    """Items that the answers are taken from."""
-    judge: JudgeFacts | None
-    """Who scored the answers, where a judge did."""
+    """Number of items that they are chosen from."""
+    judge: JudgeSection | None
 
 
-def read_results(stage: StageFacts) -> Results | None:
-    """Read what is there of an evaluation; None if it has found nothing yet."""
+def read_results(stage: StageFacts) -> ResultsSection | None:
+    """Read the results of an evaluation; return None if it has none yet."""
     file = EvalPaths(stage.run.eval).comparison
     comparison = _comparison(read_json(file)) if file.is_file() else None
     scores = read_json(stage.run.result)["target"] if stage.run.result.is_file() else {}
@@ -113,41 +113,47 @@ def read_results(stage: StageFacts) -> Results | None:
     pairs = [*_answer_pairs(suite), *_judged_pairs(suite)]
     if comparison is None and not scores and not pairs:
         return None
-    shown = sorted(pairs, key=lambda pair: _digest(f"{pair.task}/{pair.prompt}"))[:SAMPLES]
-    return Results(comparison, scores, shown, len(pairs), read_judge(suite))
+    shown = sorted(pairs, key=lambda pair: shuffling_key(f"{pair.task}/{pair.prompt}"))[
+        :ANSWERS_SHOWN
+    ]
+    return ResultsSection(comparison, scores, shown, len(pairs), read_judge(suite))
 
 
 def _comparison(record: Mapping[str, Any]) -> Comparison:
-    lines = record["differences"]
+    records = record["differences"]
+    # Nats and scores have different magnitudes, so each has its own scale in the drawings.
     reach = {
-        unit: max(
+        is_nll: max(
             (
                 abs(end)
-                for line in lines
-                if (line["name"] == NLL) is unit
+                for line in records
+                if (line["name"] == NLL) is is_nll
                 for end in line["interval"]
             ),
             default=0.0,
         )
-        for unit in (True, False)
+        for is_nll in (True, False)
     }
-    differences = [_difference(line, record["suite"], reach[line["name"] == NLL]) for line in lines]
+    lines = [_line(line, record["suite"], reach[line["name"] == NLL]) for line in records]
     return Comparison(
         before=record["before"],
         after=record["after"],
         limit=record["limit"],
         percent=round(100 * record["confidence"]),
         resamples=record["resamples"],
-        differences=sorted(differences, key=lambda line: (not line.overall, line.name != NLL)),
+        lines=sorted(lines, key=lambda line: (not line.overall, line.name != NLL)),
     )
 
 
-def _difference(line: Mapping[str, Any], suite: str, reach: float) -> Difference:
-    def place(value: float) -> float:
+def _line(line: Mapping[str, Any], suite: str, reach: float) -> ComparisonLine:
+    """Return a line for the page; `reach` is the interval end that fills half of the drawing."""
+
+    def position(value: float) -> float:
+        # 46 of the 50 units on each side, which leaves room for the circle.
         return 50 + 46 * value / reach if reach else 50
 
     low, high = line["interval"]
-    return Difference(
+    return ComparisonLine(
         name=line["name"],
         items=line["items"],
         higher_is_better=line["higher_is_better"],
@@ -158,12 +164,12 @@ def _difference(line: Mapping[str, Any], suite: str, reach: float) -> Difference
         p=line["p"] if line["corrected_p"] is None else line["corrected_p"],
         verdict=line["verdict"],
         overall=line["name"].partition("/")[0] in (HELDOUT, suite),
-        drawn=Interval(place(low), place(high), place(line["difference"])),
+        drawing=IntervalDrawing(position(low), position(high), position(line["difference"])),
     )
 
 
 def _answer_pairs(suite: Path) -> Iterator[AnswerPair]:
-    """Generated answers of the judged model, with the baseline's to the same item."""
+    """Yield the target's generated answers, with those of the baseline to the same items."""
     before = _generated(suite / "baseline")
     for item, line in _generated(suite / "target").items():
         task, _ = item
@@ -177,38 +183,35 @@ def _answer_pairs(suite: Path) -> Iterator[AnswerPair]:
 
 
 def _judged_pairs(suite: Path) -> Iterator[AnswerPair]:
-    """Answers to the prompts of rubrics, which have no right answer; scores are the judge's."""
+    """Yield answers to the prompts of rubrics, with the judge's scores; no reference exists."""
     scores = read_scores(suite)
-    answers = {
-        model: {(one["rubric"], one["id"]): one for one in read_jsonl(suite / model / ANSWERS)}
+    records = {
+        model: {(line["rubric"], line["id"]): line for line in read_jsonl(suite / model / ANSWERS)}
         for model in ("baseline", "target")
     }
-    shown = {
-        model: {item: Answer(one["output"], scores[model, *item]) for item, one in own.items()}
-        for model, own in answers.items()
+    answers = {
+        model: {
+            item: ScoredAnswer(line["output"], scores[model, *item]) for item, line in own.items()
+        }
+        for model, own in records.items()
     }
-    for item, one in answers["target"].items():
-        before, after = shown["baseline"].get(item), shown["target"][item]
-        yield AnswerPair(one["rubric"], one["source"], "", before, after)
+    for item, line in records["target"].items():
+        before, after = answers["baseline"].get(item), answers["target"][item]
+        yield AnswerPair(line["rubric"], line["source"], "", before, after)
 
 
 def _generated(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
-    """The lines of samples_<task>_<date>.jsonl that hold a text, by task and item."""
-    found: dict[tuple[str, int], dict[str, Any]] = {}
+    """Return the lines of samples_<task>_<date>.jsonl with generated text, by task and item."""
+    lines: dict[tuple[str, int], dict[str, Any]] = {}
     for file in sorted(folder.glob("samples_*.jsonl")):
         task = file.stem.removeprefix("samples_").rpartition("_")[0]
         for line in read_jsonl(file):
-            # Of a scored choice the harness keeps a pair: log-likelihood, and whether greedy.
+            # For a multiple-choice item the harness stores (log-likelihood, is greedy) instead.
             if isinstance(line["resps"][0][0], str):
-                # A task with several filters has a line for each; their answer is the same.
-                found.setdefault((task, line["doc_id"]), line)
-    return found
+                # A task with several filters has one line for each, with the same answer.
+                lines.setdefault((task, line["doc_id"]), line)
+    return lines
 
 
-def _answer(line: Mapping[str, Any]) -> Answer:
-    return Answer(line["resps"][0][0], {name: line[name] for name in line["metrics"]})
-
-
-def _digest(text: str) -> str:
-    """Orders items in a way that knows nothing of their content."""
-    return hashlib.sha256(text.encode()).hexdigest()
+def _answer(line: Mapping[str, Any]) -> ScoredAnswer:
+    return ScoredAnswer(line["resps"][0][0], {name: line[name] for name in line["metrics"]})

@@ -1,7 +1,8 @@
-"""What every run directory says of itself: state, lives, config, manifest."""
+"""The facts that the runs of all stages record alike: state, lives, config, manifest."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,7 +20,7 @@ from pacos.run_paths import RunPaths
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One process that worked on a run; `ended` is None while it works and if it was killed."""
+    """One life of a run. `ended` is None while it runs, and if it was killed."""
 
     number: int
     started: float
@@ -30,7 +31,7 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class ConfigChange:
-    """A value that a later life had different."""
+    """A config value that a later life changed."""
 
     life: int
     key: str
@@ -40,22 +41,22 @@ class ConfigChange:
 
 @dataclass(frozen=True, slots=True)
 class StageFacts:
-    """The records of one run that do not depend on its stage."""
+    """The records of a run that are the same for every stage."""
 
     name: str
     run: RunPaths
     state: State | None
-    """None: the run does not exist."""
+    """None if the run does not exist."""
     lives: list[Life]
     config: dict[str, str]
     changes: list[ConfigChange]
     manifest: Mapping[str, Any]
 
     @property
-    def state_words(self) -> str:
-        """The state for a reader; a killed run cannot say that it ended."""
+    def state_text(self) -> str:
+        """The state in words. A run that was killed still has the state `running`."""
         if self.state is None or self.state is State.created:
-            return "not begun"
+            return "not started"
         return "running or killed" if self.state is State.running else self.state.value
 
     @property
@@ -64,25 +65,25 @@ class StageFacts:
 
     @property
     def unended(self) -> int:
-        """Lives that left no word of their end: killed, or still at work."""
+        """Number of lives without a recorded end: killed, or still running."""
         return sum(life.ended is None for life in self.lives)
 
     @property
     def seconds(self) -> float:
-        """Time at work, over the lives whose end is known."""
+        """Total time of the lives whose end is known."""
         return sum(life.ended - life.started for life in self.lives if life.ended is not None)
 
     @property
     def missing(self) -> str | None:
-        """What keeps this stage from being whole, as the end of a sentence."""
+        """The reason why this stage is incomplete, as a clause; None if it is done."""
         if self.state is State.done:
             return None
         reason = self.lives[-1].reason if self.lives else ""
-        return f"{self.name} is {self.state_words}" + (f" ({reason})" if reason else "")
+        return f"{self.name} is {self.state_text}" + (f" ({reason})" if reason else "")
 
 
 def read_stages(run: Path) -> list[StageFacts]:
-    """The stages of a run: three of a pipeline, otherwise the one that it is.
+    """Read the stages of a run: three for a pipeline, else one.
 
     Raises:
         UserError: the folder is no run.
@@ -97,7 +98,7 @@ def read_stages(run: Path) -> list[StageFacts]:
 
 
 def read_stage(name: str, path: Path) -> StageFacts:
-    """Read what is there of one run; an absent one is a stage that has not begun."""
+    """Read the records of one run. A run that does not exist is a stage that has not started."""
     run = RunPaths(path)
     exists = run.manifest.is_file()
     configs = _configs(run)
@@ -126,7 +127,7 @@ def _lives(run: RunPaths) -> list[Life]:
 
 
 def _configs(run: RunPaths) -> dict[int, dict[str, str]]:
-    """Flat configs by the first life that had them."""
+    """Return flat configs by the first life that had them."""
     return {
         life: flat_texts(OmegaConf.to_container(OmegaConf.load(path)))
         for life, path in run.configs().items()
@@ -144,7 +145,10 @@ def _changes(configs: Mapping[int, Mapping[str, str]]) -> list[ConfigChange]:
 
 
 def flat_texts(tree: Any, prefix: str = "") -> dict[str, str]:
-    """The leaves of nested mappings under dotted keys, written as in YAML; lists stay together."""
+    """Return the leaves of nested mappings by dotted key, formatted as in YAML.
+
+    A list is one leaf.
+    """
     if not isinstance(tree, Mapping):
         return {prefix: _text(tree)}
     leaves: dict[str, str] = {}
@@ -159,3 +163,8 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "null" if value is None else str(value)
+
+
+def shuffling_key(text: str) -> str:
+    """Return a sort key that orders texts independently of their content, the same each time."""
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()

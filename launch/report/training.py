@@ -1,9 +1,9 @@
-"""The report's section on training: curves, answers to held-out rows, what health.jsonl lists."""
+"""The report's section on training: curves, hardware use, unusual steps, sampled answers."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,46 +13,46 @@ from pacos.files import read_jsonl
 from pacos.tracking import metrics
 
 ROWS_SHOWN = 8
-"""Of a step that health.jsonl lists; all of them are there."""
+"""Rows shown for each unusual step; health.jsonl lists all of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """Something unusual in a step."""
+class HealthEvent:
+    """An unusual step, from health.jsonl."""
 
     step: int
     kind: str
-    what: str
+    details: str
     rows: list[str]
-    """Where the first rows of the step lie, the pass with the highest loss first."""
+    """Locations of the step's first rows, starting with the pass of the highest loss."""
     more_rows: int
-    """Rows of the step that are not shown."""
+    """Number of further rows that are not shown."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the model wrote at one time."""
+class SampledAnswer:
+    """The model's answer to a held-out row after some step."""
 
     step: int
     text: str
     stopped: bool
-    """Whether it ended by itself."""
+    """True if the model ended it with a stop token; False if it was cut off."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class HeldoutRow:
     """A held-out row, and the model's answers to it."""
 
-    place: str
+    location: str
     prompt: str
     reference: str
-    answers: list[Answer]
+    answers: list[SampledAnswer]
     """The first and the last."""
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
-    """What the steps of a run amount to."""
+class TrainingSection:
+    """A summary of a training run's steps."""
 
     steps: int
     epochs: float
@@ -60,32 +60,32 @@ class Training:
     tokens: int
     supervised_tokens: int
     step_seconds: float
-    """Time inside steps, without start, checkpoints and export."""
+    """Total time inside steps, without start-up, checkpoints and export."""
     tokens_per_second: float
     first_loss: float
     last_loss: float
     figures: list[Figure]
-    averaged: int
-    """Steps that the running mean of the curves takes together; 1: no mean is drawn."""
+    smoothing: int
+    """Window of the curves' running mean, in steps; 1 if none is drawn."""
     restarts: list[int]
     """First steps of later lives."""
     validation: list[float]
-    """The first, the lowest and the last loss of the held-out rows; none: there are no such."""
-    machine: dict[str, str]
-    """How well the machine was used: what, and how much at the median step."""
-    asked: list[Asked]
-    events: list[Event]
+    """First, lowest and last loss of the held-out rows; empty without held-out rows."""
+    hardware: dict[str, str]
+    """Hardware use by label, the median over steps unless the label says otherwise."""
+    heldout_rows: list[HeldoutRow]
+    events: list[HealthEvent]
 
 
-def read_training(stage: StageFacts) -> Training | None:
-    """Read the steps of a training run; None if none is recorded."""
+def read_training(stage: StageFacts) -> TrainingSection | None:
+    """Read the records of a training run; return None if it has made no step yet."""
     records = list(read_jsonl(stage.run.metrics))
     steps = [record for record in records if metrics.LOSS in record]
     if not steps:
         return None
     restarts = [life.first_step for life in stage.lives[1:] if life.first_step is not None]
     validation = _values(records, metrics.VALIDATION_LOSS)
-    return Training(
+    return TrainingSection(
         steps=steps[-1][metrics.STEP],
         epochs=steps[-1][metrics.EPOCH],
         rows=sum(_values(steps, metrics.ROWS)),
@@ -96,11 +96,11 @@ def read_training(stage: StageFacts) -> Training | None:
         first_loss=steps[0][metrics.LOSS],
         last_loss=steps[-1][metrics.LOSS],
         figures=_figures(records, restarts),
-        averaged=smoothing_width(len(steps)),
+        smoothing=smoothing_width(len(steps)),
         restarts=restarts,
         validation=[validation[0], min(validation), validation[-1]] if validation else [],
-        machine=dict(_machine(steps)),
-        asked=_asked(list(read_jsonl(stage.run.samples))),
+        hardware=dict(_hardware(steps)),
+        heldout_rows=_heldout_rows(list(read_jsonl(stage.run.samples))),
         events=[_event(line) for line in read_jsonl(stage.run.health)],
     )
 
@@ -109,76 +109,98 @@ def _values(records: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
     return [record[name] for record in records if name in record]
 
 
-def _machine(steps: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    for what, name, written in (
+def _hardware(steps: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    for label, metric, pattern in (
         ("model FLOPs utilisation", metrics.MFU, "{:.1%}"),
-        ("tokens that carry loss, a second", metrics.SUPERVISED_TOKENS_PER_SECOND, "{:,.0f}"),
-        ("TFLOP/s a rank", metrics.TFLOPS, "{:,.3g}"),
+        ("supervised tokens per second", metrics.SUPERVISED_TOKENS_PER_SECOND, "{:,.0f}"),
+        ("TFLOP/s per rank", metrics.TFLOPS, "{:,.3g}"),
         ("share of a step spent waiting for data", metrics.DATA_WAIT, "{:.2%}"),
     ):
-        if values := _values(steps, name):
-            yield what, written.format(statistics.median(values))
+        if values := _values(steps, metric):
+            yield label, pattern.format(statistics.median(values))
     if peaks := _values(steps, metrics.PEAK_MEMORY):
-        yield "most memory of a rank", f"{max(peaks):,.1f} GiB"
+        yield "peak memory of a rank, over all steps", f"{max(peaks):,.1f} GiB"
+    # The metric already covers the life so far, so its last value counts.
     if shares := _values(steps, metrics.GOODPUT):
         yield "share of the last life's time spent in steps", f"{shares[-1]:.0%}"
 
 
-def _asked(lines: Sequence[Mapping[str, Any]]) -> list[Asked]:
+def _heldout_rows(lines: Sequence[Mapping[str, Any]]) -> list[HeldoutRow]:
     by_row: dict[str, list[Mapping[str, Any]]] = {}
     for line in lines:
         by_row.setdefault(line["row"], []).append(line)
     return [
-        Asked(
-            place=place,
-            prompt=given[0]["prompt"],
-            reference=given[0]["reference"],
+        HeldoutRow(
+            location=location,
+            prompt=samples[0]["prompt"],
+            reference=samples[0]["reference"],
             answers=[
-                Answer(line[metrics.STEP], line["answer"], line["stopped"])
-                for line in ([given[0], given[-1]] if len(given) > 1 else given)
+                SampledAnswer(line[metrics.STEP], line["answer"], line["stopped"])
+                for line in ([samples[0], samples[-1]] if len(samples) > 1 else samples)
             ],
         )
-        for place, given in by_row.items()
+        for location, samples in by_row.items()
     ]
 
 
-def _event(line: Mapping[str, Any]) -> Event:
-    rows = [row for one in line.get("passes", []) for row in one["rows"]]
+def _event(line: Mapping[str, Any]) -> HealthEvent:
+    rows = [row for item in line.get("passes", []) for row in item["rows"]]
     if line["event"] == "spike":
-        what = f"{line['metric']} {line['value']:.4g}, {line['usual']:.4g} is usual"
+        details = f"{line['metric']} {line['value']:.4g}, usually {line['usual']:.4g}"
     elif line["event"] == "straggler":
-        what = f"rank {line['rank']} on {line['host']} computes slower than the others"
+        details = f"rank {line['rank']} on {line['host']} computes slower than the others"
     else:
         watched = [name for name in (metrics.LOSS, metrics.GRAD_NORM) if name in line]
-        what = ", ".join(f"{name} {_known(line[name])}" for name in watched)
+        details = ", ".join(f"{name} {_format_value(line[name])}" for name in watched)
     shown = rows[:ROWS_SHOWN]
-    return Event(line[metrics.STEP], line["event"], what, shown, len(rows) - len(shown))
+    return HealthEvent(line[metrics.STEP], line["event"], details, shown, len(rows) - len(shown))
 
 
-def _known(value: float | None) -> str:
+def _format_value(value: float | None) -> str:
+    # JSON has no NaN, so health.jsonl writes null.
     return "not finite" if value is None else f"{value:.4g}"
 
 
 def _figures(records: Sequence[Mapping[str, Any]], restarts: Sequence[int]) -> list[Figure]:
-    """A curve for each quantity that was recorded."""
+    """Draw a curve for each metric that was recorded."""
 
-    def figure(name: str, note: str, metric: str, **options: Any) -> list[Figure]:
-        found = [record for record in records if metric in record]
-        if not found:
+    def figure(
+        name: str,
+        note: str,
+        metric: str,
+        *,
+        from_zero: bool = True,
+        smooth: bool = True,
+        format_value: Callable[[float], str] | None = None,
+    ) -> list[Figure]:
+        measured = [record for record in records if metric in record]
+        if not measured:
             return []
-        curve = Curve(name, _values(found, metrics.STEP), _values(found, metric), **options)
+        curve = Curve(
+            name,
+            steps=_values(measured, metrics.STEP),
+            values=_values(measured, metric),
+            format_value=format_value,
+            from_zero=from_zero,
+            smooth=smooth,
+        )
         return [Figure(name, note, curve_chart(curve, restarts))]
 
-    rate = {"number": _exponent, "smooth": False}
-    measured = {"from_zero": False, "smooth": False}
-    speed = {"number": _thousands}
     return [
         *figure("Loss", "nats per supervised token", metrics.LOSS, from_zero=False),
-        *figure("Validation loss", "over held-out rows", metrics.VALIDATION_LOSS, **measured),
-        *figure("Learning rate", "", metrics.LEARNING_RATE, **rate),
+        *figure(
+            "Validation loss",
+            "over held-out rows",
+            metrics.VALIDATION_LOSS,
+            from_zero=False,
+            smooth=False,
+        ),
+        *figure("Learning rate", "", metrics.LEARNING_RATE, smooth=False, format_value=_exponent),
         *figure("Gradient norm", "before clipping", metrics.GRAD_NORM),
-        *figure("Throughput", "tokens per second", metrics.TOKENS_PER_SECOND, **speed),
-        *figure("Utilisation", "of the GPU's peak FLOP/s", metrics.MFU, number=_percent),
+        *figure(
+            "Throughput", "tokens per second", metrics.TOKENS_PER_SECOND, format_value=_thousands
+        ),
+        *figure("Utilisation", "of the GPU's peak FLOP/s", metrics.MFU, format_value=_percent),
     ]
 
 
@@ -191,7 +213,7 @@ def _percent(value: float) -> str:
 
 
 def _exponent(value: float) -> str:
-    """2e-05 as 2e-5: no padding in the exponent."""
+    """Format a small number without padding in its exponent: 2e-5, not 2e-05."""
     if value == 0:
         return "0"
     digits, _, power = f"{value:.2e}".partition("e")

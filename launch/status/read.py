@@ -27,7 +27,7 @@ class RunStatus:
     run: RunPaths
     stage: str
     state: str
-    """One of done, saved, failed, killed, running, queued, not begun."""
+    """One of done, saved, failed, killed, running, queued, not started."""
     done: int
     """Steps, or rows for data generation."""
     total: int | None
@@ -118,7 +118,7 @@ def _state(run: RunPaths, jobs: Jobs | None) -> tuple[str, str]:
         return _running_or_killed(run, jobs)
     lost = "" if state is State.done else _lost_job(run, jobs)
     if state is State.created:
-        return "not begun", lost
+        return "not started", lost
     return state.value, lost or _last_reason(run)
 
 

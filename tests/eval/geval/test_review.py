@@ -145,7 +145,7 @@ def test_the_command_serves_saves_and_works_the_ratings_in(
     assert "target: geval/score: judge" in rest
     assert str(run.report) in rest
     report = run.report.read_text()
-    assert "What people say" in report
+    assert "Human ratings" in report
     assert read_json(JudgePaths(folder).certificate)["judge"] == "scripted"
     assert len(Ratings(JudgePaths(folder).ratings).all()) == len(ratings)
 

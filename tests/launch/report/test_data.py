@@ -20,11 +20,13 @@ def test_figures_of_the_data(pipeline: RunPaths) -> None:
     page = Page(write_report(pipeline.path / "selfinstruct"))
     assert cells(page, "too", "similar").startswith("15 37.5 % empty output 3 7.5 %")
     assert cells(page, "unsafe").startswith("2 5.0 % fraud 1 2.5 % <script>")
-    assert cells(page, "with", "an", "input").startswith("20 95.2 % not asked if so 20 95.2 %")
-    assert cells(page, "by", "rules:").startswith("1 may do harm. In 20 of all rows something")
+    assert cells(page, "with", "an", "input").startswith(
+        "20 95.2 % classification unknown 20 95.2 %"
+    )
+    assert cells(page, "by", "rules:").startswith("1 may be harmful. In 20 of all rows a dangerous")
     assert "g7 unsafe: <b>fraud</b>" in page.text
-    assert cells(page, "Variety,", "en").startswith(
-        "21 different instructions Two instructions have"
+    assert cells(page, "Diversity,", "en").startswith(
+        "21 distinct instructions Two random instructions share"
     )
     assert cells(page, "describe").startswith("20 harbour 20 name 1 river 1")
     assert "Similarity, en" in page.text
@@ -44,5 +46,5 @@ def test_data_in_the_making(pipeline: RunPaths) -> None:
     page = Page(write_report(pipeline.path / "selfinstruct"))
     assert "20 generated rows so far" in page.text
     assert "Of 40 candidates in 8 requests for tasks" in page.text
-    assert "for $4.50" in page.text
-    assert "What demonstration data must be" not in page.text
+    assert "and cost $4.50" in page.text
+    assert "Requirements on demonstration data" not in page.text

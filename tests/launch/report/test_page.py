@@ -20,18 +20,19 @@ def test_whole_pipeline(pipeline: RunPaths) -> None:
     page = Page(write_report(pipeline.path))
     sections = ["results", "answers", "training", "data", "config", "provenance", "files"]
     assert page.sections == sections
-    assert "partial" not in page.text
+    assert "This report is incomplete" not in page.text
     for shown in (
         "2.000 → 1.500",
         "words/exact_match",
         "0.253",
         "−0.600 … −0.400",
         "Held-out NLL is the mean",
-        "20 generated rows and 1 human-written seeds",
+        "20 generated rows and 1 human-written seed tasks",
         "Of 40 candidates in 8 requests for tasks, 50.0 % were accepted",
-        "0.88 with: Name a river.",
-        "teacher took 900 tokens of prompts and 450 of replies for $4.50, 22.5 ¢ a generated row",
-        "1 replies of the judge took 100 tokens of prompts and 50 of replies; their price is not",
+        "similarity 0.88 to: Name a river.",
+        "9 replies of the generator took 900 prompt tokens and 450 completion tokens and",
+        "cost $4.50, 22.5 ¢ per generated row",
+        "1 replies of the judge took 100 prompt tokens and 50 completion tokens; their price is",
         "smoke 7, whole: <script>",
         "1 of 1 generated answers",
         "I was before",
@@ -82,7 +83,7 @@ def test_partial_pipeline(pipeline: RunPaths) -> None:
         folder.rename(pipeline.path / f".{part}")
     page = Page(write_report(pipeline.path))
     assert page.sections == ["data", "config", "provenance", "files"]
-    assert "This report is partial: sft is not begun; eval is not begun." in page.text
+    assert "This report is incomplete: sft is not started; eval is not started." in page.text
 
 
 def test_nothing_begun(pipeline: RunPaths) -> None:
@@ -108,7 +109,7 @@ def test_run_of_one_stage(pipeline: RunPaths, stage: str, sections: list[str]) -
 def test_evaluation_of_one_model(pipeline: RunPaths) -> None:
     (pipeline.path / "eval" / "eval" / "comparison.json").unlink()
     page = Page(write_report(pipeline.path / "eval"))
-    assert "One model was judged" in page.text
+    assert "One model was evaluated" in page.text
 
 
 def test_broken_surrogate_can_be_written(pipeline: RunPaths) -> None:

@@ -25,18 +25,18 @@ def test_killed_training(pipeline: RunPaths) -> None:
 
 def test_figures_of_the_training(pipeline: RunPaths) -> None:
     page = Page(write_report(pipeline.path / "sft"))
-    assert "2.500 at first, 1.800 at last, 1.750 at its lowest" in page.text
+    assert "first 2.500, last 1.800, lowest 1.750" in page.text
     for title in ("Validation loss", "Utilisation", "Throughput", "Gradient norm"):
         assert title in page.text
     assert cells(page, "model", "FLOPs", "utilisation").startswith("42.5%")
     assert cells(page, "waiting", "for", "data").startswith("0.13%")
-    assert cells(page, "most", "memory").startswith("of a rank 12.2 GiB")
+    assert cells(page, "peak", "memory").startswith("of a rank, over all steps 12.2 GiB")
     assert cells(page, "spent", "in", "steps").startswith("88%")
 
 
 def test_unusual_steps_name_their_rows(pipeline: RunPaths) -> None:
     page = Page(write_report(pipeline.path / "sft"))
-    assert cells(page, "40", "spike").startswith("train/loss 9, 1.5 is usual rows.jsonl:1, rows")
+    assert cells(page, "40", "spike").startswith("train/loss 9, usually 1.5 rows.jsonl:1, rows")
     assert "rows.jsonl:8 and 3 more" in " ".join(page.words)
     assert cells(page, "41", "straggler").startswith("rank 3 on node7 computes slower")
     assert cells(page, "42", "not", "finite").startswith("train/loss not finite rows.jsonl:1,")
@@ -45,7 +45,7 @@ def test_unusual_steps_name_their_rows(pipeline: RunPaths) -> None:
 def test_held_out_rows_show_the_first_and_the_last_answer(pipeline: RunPaths) -> None:
     page = Page(write_report(pipeline.path / "sft"))
     shown = cells(page, "rows.jsonl:9", "Do", "you?", "reference")
-    assert shown.startswith("I do. step 0, cut <script>")
+    assert shown.startswith("I do. step 0, cut off <script>")
     assert f"step {STEPS} Yes." in " ".join(page.words)
     assert "Half." not in page.text
 
@@ -73,9 +73,9 @@ def test_later_lives(pipeline: RunPaths) -> None:
     config = run.config.read_text()
     (run.path / "config.2.yaml").write_text(config.replace("stage: 2", "stage: 1"))
     page = Page(write_report(pipeline.path))
-    assert "took up the run at step 31" in page.text
-    assert "1 min 40 s at work, 2 lives" in page.text
-    assert "Life 2: deepspeed.stage from 2 to 1" in page.text
+    assert "resumed the run at step 31" in page.text
+    assert "1 min 40 s of work, 2 lives" in page.text
+    assert "Life 2: deepspeed.stage changed from 2 to 1" in page.text
 
 
 def test_diverged_training(pipeline: RunPaths) -> None:

@@ -152,7 +152,7 @@ def test_one_name_for_the_whole_sweep(words: list[str]) -> None:
 def test_status_tells_a_killed_run_from_one_at_work(words: list[str], tmp_path: Path) -> None:
     (point, *_) = expand(SFTConfig, words)
     run = open_run(point.config)
-    assert read_status(run, None).state == "not begun"
+    assert read_status(run, None).state == "not started"
     lives = Lives(run)
     lives.begin()
     lines = [
