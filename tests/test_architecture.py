@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import itertools
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -100,3 +103,46 @@ def test_files_and_functions_keep_their_size() -> None:
 def test_a_folder_holds_at_most_15_loose_modules() -> None:
     loose = Counter(path.parent for path in SOURCES if path.name != "__init__.py")
     assert {str(folder): count for folder, count in loose.items() if count > 15} == {}
+
+
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PATH_IN_TEXT = re.compile(
+    r"\b(?:pacos|conf|launch|selfinstruct|sft|eval|slurm|tests|examples|benchmarks|docs)"
+    r"/(?:[\w.-]+/)*[\w.-]+\.(?:py|md|sh|sbatch|yaml|toml)\b"
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pages_name_files_that_exist(page: Path) -> None:
+    # Commands and listings in code blocks may name what a user has: prose and tables may not.
+    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+    named = {match.group() for match in PATH_IN_TEXT.finditer(prose)}
+    missing = {path for path in named if "NAME" not in path and not (ROOT / path).exists()}
+    assert missing == set()
+
+
+STIFF_OPENINGS = {"What", "Whether", "How", "Where", "Who", "Which", "Of"}
+
+
+def test_docstrings_open_with_a_verb_or_a_noun_phrase() -> None:
+    texts = [text for path in SOURCES for text in docstrings_of(ast.parse(path.read_text()))]
+    stiff = [text for text in texts if text.split()[0] in STIFF_OPENINGS]
+    assert len(stiff) <= 0.02 * len(texts), "\n".join(stiff[:20])
+
+
+def docstrings_of(tree: ast.Module) -> Iterator[str]:
+    """Yield the docstrings of a module: its own, and those of classes, functions and fields."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list):
+            continue
+        for before, statement in itertools.pairwise([node, *body]):
+            documents = isinstance(before, ast.Assign | ast.AnnAssign) or (
+                before is node
+                and isinstance(
+                    node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+                )
+            )
+            match statement:
+                case ast.Expr(value=ast.Constant(value=str(text))) if documents and text.strip():
+                    yield text
