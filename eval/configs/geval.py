@@ -21,7 +21,7 @@ class Scoring(Enum):
 
 @dataclass(kw_only=True, slots=True)
 class GEvalConfig:
-    """How rubrics are used. Only the settings of the answers are part of a run's identity."""
+    """Settings of answers and of judging; only those of answers are part of a run's identity."""
 
     temperature: float = 0.0
     """Sampling temperature of the models' answers; 0 is greedy decoding."""
@@ -59,7 +59,7 @@ class GEvalConfig:
 
     def missing_files(self, suite: SuiteConfig) -> list[Problem]:
         """Return unreadable rubrics, and files of ratings that are missing or match no rubric."""
-        found = [
+        problems = [
             problem
             for name in suite.rubrics
             if (problem := self._rubric_problem(name, suite.directory())) is not None
@@ -67,13 +67,13 @@ class GEvalConfig:
         rated = self.rated_files()
         if self.rated is not None and not rated:
             remedy = "give a folder with a file RUBRIC.json, as docs/geval.md describes"
-            found.append(Problem("geval.rated", self.rated, "has no .json files", remedy))
+            problems.append(Problem("geval.rated", self.rated, "has no .json files", remedy))
         for name in rated:
             if name not in suite.rubrics:
                 wrong = f"its {name}.json belongs to no rubric of suite {suite.name}"
                 remedy = f"rename it to one of: {', '.join(suite.rubrics)}"
-                found.append(Problem("geval.rated", self.rated, wrong, remedy))
-        return found
+                problems.append(Problem("geval.rated", self.rated, wrong, remedy))
+        return problems
 
     def _rubric_problem(self, name: str, folder: Path) -> Problem | None:
         path = folder / f"{name}.yaml"

@@ -13,7 +13,7 @@ TASK = "humaneval"
 
 @dataclass(kw_only=True, slots=True)
 class HumanEvalConfig:
-    """How answers are sampled and their programs run.
+    """Sampling of answers, and limits of the programs that they make.
 
     The paper samples 200 answers per problem, at temperature 0.2 for pass@1 and 0.8 for pass@100.
     """
@@ -31,19 +31,19 @@ class HumanEvalConfig:
 
     def problems(self) -> list[Problem]:
         key = "humaneval"
-        found = [
+        problems = [
             Problem(f"{key}.{name}", value, "must be at least 1", "raise it")
             for name, value in (("samples", self.samples), ("max_tokens", self.max_tokens))
             if value < 1
         ]
         if self.temperature < 0:
             remedy = "use 0 for greedy decoding"
-            found.append(Problem(f"{key}.temperature", self.temperature, "is negative", remedy))
+            problems.append(Problem(f"{key}.temperature", self.temperature, "is negative", remedy))
         if not 0 < self.top_p <= 1:
             wrong, remedy = "must be above 0 and at most 1", "use 1 to sample from all tokens"
-            found.append(Problem(f"{key}.top_p", self.top_p, wrong, remedy))
+            problems.append(Problem(f"{key}.top_p", self.top_p, wrong, remedy))
         if self.samples > 1 and self.temperature == 0:
             wrong = "all answers to a problem are the same at temperature 0"
             remedy = "set humaneval.temperature, such as 0.2 for pass@1 or 0.8 for pass@100"
-            found.append(Problem(f"{key}.samples", self.samples, wrong, remedy))
-        return found + self.sandbox.problems(f"{key}.sandbox")
+            problems.append(Problem(f"{key}.samples", self.samples, wrong, remedy))
+        return problems + self.sandbox.problems(f"{key}.sandbox")

@@ -35,15 +35,15 @@ class SandboxConfig:
             "disk_mib": self.disk_mib,
             "workers": self.workers,
         }
-        found = [
+        problems = [
             Problem(f"{key}.{name}", value, "must be positive", "raise it")
             for name, value in positive.items()
             if value is not None and value <= 0
         ]
         if 0 < self.memory_mib < LEAST_MEMORY_MIB:
             wrong = f"the Python interpreter alone needs about {LEAST_MEMORY_MIB} MiB"
-            found.append(Problem(f"{key}.memory_mib", self.memory_mib, wrong, "raise it"))
-        return found
+            problems.append(Problem(f"{key}.memory_mib", self.memory_mib, wrong, "raise it"))
+        return problems
 
 
 LEAST_MEMORY_MIB = 128

@@ -161,7 +161,7 @@ class SpotCheck:
         Only the random items are representative: the others were shown because the judge was
         unsure, so agreement on them is lower than on the whole.
         """
-        found: dict[str, Any] = {}
+        by_selection: dict[str, Any] = {}
         for name, kept in {
             "by_chance": [one for one in ratings if one.drawn is Drawn.random],
             "all": list(ratings),
@@ -173,8 +173,8 @@ class SpotCheck:
                 if judge is not None
             ]
             levels = [one for one in agreements(points, self.seed) if one.level == "dataset"]
-            found[name] = {"ratings": len(points), **(levels[0].to_json() if levels else {})}
-        return found
+            by_selection[name] = {"ratings": len(points), **(levels[0].to_json() if levels else {})}
+        return by_selection
 
     def _shares(self, one: ScoredAnswer, rating: Rating) -> tuple[float | None, float]:
         """Return the judge's score and the rating on one criterion, as shares of its scale."""

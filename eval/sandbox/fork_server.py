@@ -1,7 +1,7 @@
 """The fork server: a clean interpreter behind the isolation layers, forked for each program.
 
-It is told to start a program, with a descriptor of the program's channel, and to end it. It never
-sees a program or a value, so a program cannot influence the next one through it.
+It starts a program on request, with a descriptor of the program's channel, and ends it on request.
+It never sees a program or a value, so a program cannot influence the next one through it.
 """
 
 from __future__ import annotations

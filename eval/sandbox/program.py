@@ -28,7 +28,7 @@ MODULE = "candidate"
 
 @dataclass(slots=True)
 class ProgramLimits:
-    """What a program may use. Crosses to the fork server as JSON."""
+    """The resources and files that a program may use. Crosses to the fork server as JSON."""
 
     isolated: bool
     """False to run without isolation layers, under resource limits only."""

@@ -10,7 +10,7 @@ MAX_DETAIL = 300
 
 
 class Outcome(Enum):
-    """How a program and its tests ended; every outcome but `passed` is a failure.
+    """The end of a program and its tests; every outcome but `passed` is a failure.
 
     The values are written to results.
     """

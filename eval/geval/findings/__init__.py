@@ -1,1 +1,1 @@
-"""What a judge's scores are worth: agreement with people, biases, certificates."""
+"""Trust in a judge's scores: agreement with people, biases, certificates."""

@@ -98,7 +98,7 @@ def agreements(points: Sequence[ScoredPoint], seed: int) -> list[Agreement]:
     by_document = [
         np.flatnonzero(documents == code) for code in range(documents.max(initial=-1) + 1)
     ]
-    found = []
+    levels = []
     for level in LEVELS:
         values = measures[level](np.arange(len(points)))
         # One system only, or one text per document: the level has nothing to correlate.
@@ -111,7 +111,7 @@ def agreements(points: Sequence[ScoredPoint], seed: int) -> list[Agreement]:
             bool(np.ptp(judge[rows]) == 0 or np.ptp(human[rows]) == 0) for rows in by_document
         )
         units = {"dataset": len(points), "summary": len(by_document) - skipped}
-        found.append(
+        levels.append(
             Agreement(
                 level,
                 units.get(level, len(set(systems))),
@@ -119,7 +119,7 @@ def agreements(points: Sequence[ScoredPoint], seed: int) -> list[Agreement]:
                 *estimates,
             )
         )
-    return found
+    return levels
 
 
 def _codes(names: Sequence[str]) -> Ints:

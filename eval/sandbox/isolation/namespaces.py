@@ -25,7 +25,7 @@ TEMPORARY = "/box"
 """The private folder, where programs start."""
 
 _STAGE = "/sys"
-"""Where the new root is assembled: a folder that exists on every Linux and contains no Python."""
+"""The folder where the new root is assembled: it exists on every Linux and contains no Python."""
 
 _FLAGS = {
     "nosuid": kernel.MS_NOSUID,
@@ -41,13 +41,13 @@ EPERM."""
 
 def identities() -> dict[str, int]:
     """Return the inode of each namespace that this process is in; empty without /proc."""
-    found = {}
+    inodes = {}
     for kind in KINDS:
         try:
-            found[kind] = os.stat(f"/proc/self/ns/{kind}").st_ino
+            inodes[kind] = os.stat(f"/proc/self/ns/{kind}").st_ino
         except OSError:
             continue
-    return found
+    return inodes
 
 
 def enter() -> None:
@@ -141,11 +141,11 @@ def _mounts_below(root: str) -> list[tuple[str, int]]:
         mounts = [line.split() for line in lines]
     # Several mounts can be stacked on the folder (/sys had one); the newest is the visible one.
     numbers = [next(number for number, _, _, _, place, *_ in mounts[::-1] if place == root)]
-    found = []
+    visible = []
     for number, parent, _, _, place, options, *_ in mounts:
         if number in numbers or parent in numbers:
             numbers.append(number)
             # mountinfo writes a space as \040.
             target = place.encode().decode("unicode_escape")
-            found.append((target, sum(_FLAGS.get(option, 0) for option in options.split(","))))
-    return found
+            visible.append((target, sum(_FLAGS.get(option, 0) for option in options.split(","))))
+    return visible
