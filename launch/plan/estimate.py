@@ -38,9 +38,9 @@ class Estimate:
     host_bytes: float
     """Host memory of one node."""
     device_fit: MemoryFit
-    """Of a GPU, or of a CPU rank's share of its machine."""
+    """The fit into a GPU, or into a CPU rank's share of its machine."""
     host_fit: MemoryFit
-    """Of a node's host memory; `fits` if that is unknown."""
+    """The fit into a node's host memory; `fits` if that is unknown."""
     time: StepTime | None
     """None on CPUs, for which no speed is published."""
 

@@ -16,7 +16,7 @@ MICRO_PACKS = (1, 2, 4, 8, 16)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
-    """How a config divides its model states over ranks, and what it recomputes.
+    """The division of model states over ranks, and the recomputation of activations.
 
     All of these fields are free: a run may change its strategy between two lives.
     """

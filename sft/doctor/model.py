@@ -26,7 +26,7 @@ def model_class(config: SFTConfig) -> str:
     architecture = require_trainable(folder, "model.path", config.model.path)
     loaded: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     differences = [
-        f"model.shape.{name} = {value}, there {getattr(loaded, name)}"
+        f"model.shape.{name} = {value} instead of {getattr(loaded, name)}"
         for name, value in dataclasses.asdict(config.model.shape).items()
         if getattr(loaded, name) != value
     ]
@@ -55,8 +55,5 @@ def attention(config: SFTConfig) -> str:
     dtype = DTYPES[config.precision]
     chosen = choose_attention(config.attention, config.model.shape, device, dtype, None)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
-    return f"packed = separate by {chosen.name.value} in {_dtype_name(dtype)} on {name}"
-
-
-def _dtype_name(dtype: object) -> str:
-    return str(dtype).removeprefix("torch.")
+    number_format = str(dtype).removeprefix("torch.")
+    return f"packed = separate by {chosen.name.value} in {number_format} on {name}"

@@ -48,7 +48,7 @@ class DataSize:
     lengths: Ints
     """[rows]: tokens of each row; rows longer than data.max_length are left out."""
     source: str
-    """How the lengths are known, for people."""
+    """Origin of the lengths, for people."""
 
 
 def data_size(data: DataConfig, rows: int | None = None, tokens: int | None = None) -> DataSize:

@@ -58,11 +58,11 @@ class ElementSizes:
     """Bytes per number, as `sft.engine.deepspeed.deepspeed_config` sets the dtypes."""
 
     weight: int
-    """Of a weight, an activation, and a gradient as it is computed and sent."""
+    """Weights, activations, and gradients as they are computed and sent."""
     optimizer: int
-    """Of the optimizer's copy of a weight, and of each moment."""
+    """The optimizer's copy of the weights, and each moment."""
     gradient_sum: int
-    """Of the gradient accumulated over the passes of a step."""
+    """The gradient accumulated over the passes of a step."""
 
     @classmethod
     def of(cls, config: SFTConfig) -> ElementSizes:

@@ -53,11 +53,11 @@ class StepTime:
     """Seconds of one step, by what they are spent on."""
 
     compute: tuple[float, float]
-    """At the high and at the low end of what GPUs reach."""
+    """Seconds at the high and at the low end of what GPUs reach."""
     network: float
-    """As if nothing ran at the same time."""
+    """Seconds that the collectives take alone."""
     update: float
-    """Of an offloaded optimizer and its transfers; else 0, as the update on a GPU is negligible."""
+    """Seconds of an offloaded update and its transfers; 0 on the GPU, where it is negligible."""
 
     def seconds(self) -> tuple[float, float]:
         """Return the whole step's seconds with the network hidden, and not hidden."""

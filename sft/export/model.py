@@ -7,7 +7,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import deepspeed
 import torch
@@ -22,6 +21,7 @@ from pacos.run.stop import Check, go_on
 from sft.config import SFTConfig
 from sft.data.tokenizer import stop_ids
 from sft.engine.private_state import full_numel
+from sft.engine.protocol import Engine
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ itself."""
 
 
 def export_model(
-    engine: Any,
+    engine: Engine,
     tokenizer: Tokenizer,
     config: SFTConfig,
     folder: Path,
@@ -110,7 +110,7 @@ def plan_shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
     return shards
 
 
-def _write_weights(engine: Any, folder: Path, stage: int, world: World, check: Check) -> None:
+def _write_weights(engine: Engine, folder: Path, stage: int, world: World, check: Check) -> None:
     parameters = dict(engine.module.named_parameters())
     sizes = {name: 2 * full_numel(parameter) for name, parameter in parameters.items()}
     shards = plan_shards(sizes, SHARD_BYTES)

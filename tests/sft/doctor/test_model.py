@@ -49,7 +49,7 @@ def test_a_model_of_another_class(pretrained: SFTConfig) -> None:
 def test_a_shape_that_is_not_the_model_s(pretrained: SFTConfig) -> None:
     pretrained.model.shape = dataclasses.replace(SHAPE, num_hidden_layers=3)
     said = failure(lambda: model.model_class(pretrained))
-    assert "model.shape.num_hidden_layers = 3, there 2" in said
+    assert "model.shape.num_hidden_layers = 3 instead of 2" in said
 
 
 def test_a_model_with_a_missing_file(pretrained: SFTConfig) -> None:
