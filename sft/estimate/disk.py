@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+from pacos.division import ceil_div
 from sft.config import SFTConfig
 from sft.configs.checkpoint import STATE_BYTES
 
@@ -36,7 +36,7 @@ class DiskEstimate:
         parameters = config.model.shape.num_parameters()
         checkpoints = config.checkpoint.most_copies(measured=config.validation.rows > 0)
         if steps is not None:
-            checkpoints = min(checkpoints, math.ceil(steps / config.checkpoint.every_steps))
+            checkpoints = min(checkpoints, ceil_div(steps, config.checkpoint.every_steps))
         return cls(
             checkpoint=STATE_BYTES[config.precision] * parameters,
             checkpoints=checkpoints,
