@@ -26,7 +26,7 @@ from eval.engine.lm import SharedPrefixLM
 from eval.engine.loading import build_lm
 from eval.harness.suites import build_suite, leaves
 from eval.lm_eval_api import HFLM, Instance
-from pacos.configs.shared import ClusterConfig, Device
+from pacos.configs.cluster import ClusterConfig, Device
 from pacos.configs.suite import SuiteConfig
 from pacos.files import write_json
 

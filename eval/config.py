@@ -14,9 +14,11 @@ from eval.configs.geval import GEvalConfig
 from eval.configs.humaneval import TASK as HUMANEVAL
 from eval.configs.humaneval import HumanEvalConfig
 from pacos.benchmarks.catalogue import BENCHMARKS
+from pacos.configs.cluster import ClusterConfig
 from pacos.configs.judge import JudgeConfig
-from pacos.configs.shared import ClusterConfig, RunConfig, TrackingConfig
+from pacos.configs.stage import RunConfig
 from pacos.configs.suite import SuiteConfig
+from pacos.configs.tracking import TrackingConfig
 from pacos.data.location import REMEDY, locate
 from pacos.errors import Problem, UserError
 from pacos.files import sha256

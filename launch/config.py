@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from eval.config import SCHEMAS as EVAL_SCHEMAS
 from eval.config import EvalConfig
-from pacos.configs.shared import RunConfig, StageConfig
+from pacos.configs.stage import RunConfig, StageConfig
 from pacos.errors import Problem
 from pacos.identity import FREE
 from pacos.run_paths import DataPaths, RunPaths

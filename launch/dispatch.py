@@ -11,7 +11,7 @@ from launch.jobs.submit import dependency_options, run_script, submit_command, s
 from launch.local import run_here, stage_command
 from launch.pipeline.parts import read_parts
 from launch.pipeline.run import run_pipeline
-from pacos.configs.shared import Launcher
+from pacos.configs.cluster import Launcher
 from pacos.errors import EXIT_DONE
 from pacos.run.open import find_run, open_run, with_run_path
 from pacos.run_paths import RunPaths

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import FrameType
 
 from eval.config import EvalConfig
-from pacos.configs.shared import ClusterConfig, Device, StageConfig
+from pacos.configs.cluster import ClusterConfig, Device
+from pacos.configs.stage import StageConfig
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
 from pacos.rank import end_with_parent
 from pacos.run.lives import Lives, State

@@ -7,9 +7,11 @@ from enum import Enum
 from pathlib import Path
 from typing import ClassVar
 
+from pacos.configs.cluster import ClusterConfig
 from pacos.configs.judge import JudgeConfig
-from pacos.configs.shared import ClusterConfig, RunConfig, TrackingConfig
+from pacos.configs.stage import RunConfig
 from pacos.configs.suite import SuiteConfig
+from pacos.configs.tracking import TrackingConfig
 from pacos.errors import Problem
 from pacos.identity import FREE
 from pacos.llm.config import EndpointConfig

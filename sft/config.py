@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from pacos.configs.shared import (
-    ClusterConfig,
-    Device,
-    Init,
-    ModelConfig,
-    RunConfig,
-    TrackingConfig,
-)
+from pacos.configs.cluster import ClusterConfig, Device
+from pacos.configs.model import Init, ModelConfig
+from pacos.configs.stage import RunConfig
 from pacos.configs.suite import SuiteConfig
+from pacos.configs.tracking import TrackingConfig
 from pacos.errors import Problem
 from pacos.identity import FREE
 from pacos.model.architectures import local_training_problem

@@ -11,7 +11,7 @@ from eval.config import EvalConfig, Precision
 from eval.engine.generation import end_token_ids
 from eval.engine.lm import SharedPrefixLM
 from eval.engine.rank_workers import RankWorkers
-from pacos.configs.shared import Device
+from pacos.configs.cluster import Device
 from pacos.distributed import World
 from pacos.errors import UserError, first_line
 from pacos.model.formats import PromptFormat

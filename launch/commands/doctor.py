@@ -16,9 +16,9 @@ from launch.commands.parser import CommandParser
 from launch.config import SCHEMAS
 from launch.local import child_environment, rank_command
 from pacos.checks import FINDINGS, Finding, Findings, Outcome
+from pacos.configs.cluster import Device
 from pacos.configs.compose import compose_checked
 from pacos.configs.frozen import freeze
-from pacos.configs.shared import Device
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, ConfigError
 from pacos.files import write_jsonl
 from pacos.run_paths import RunPaths

@@ -17,7 +17,7 @@ from launch.config import SCHEMA_OF, SCHEMAS, AnyConfig, JobConfig, PipelineConf
 from launch.local import child_environment
 from pacos.configs.compose import compose_with_problems
 from pacos.configs.frozen import freeze, load_frozen
-from pacos.configs.shared import Init
+from pacos.configs.model import Init
 from pacos.data.location import SourceKind, locate
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, ConfigError, UserError
 from pacos.files import read_json

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from launch.config import JobConfig
-from pacos.configs.shared import Device
+from pacos.configs.cluster import Device
 
 SCRIPTS = Path(str(files("slurm")))
 """Folder of the installed slurm/ scripts."""

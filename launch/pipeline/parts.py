@@ -9,8 +9,8 @@ from pathlib import Path
 from eval.config import EvalConfig
 from launch.config import JobConfig, PipelineConfig, Where
 from launch.local import is_done
+from pacos.configs.cluster import Device, Launcher
 from pacos.configs.judge import JudgeConfig
-from pacos.configs.shared import Device, Launcher
 from pacos.run_paths import RunPaths
 
 

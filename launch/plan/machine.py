@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from pacos.configs.shared import ClusterConfig, Device, Launcher
+from pacos.configs.cluster import ClusterConfig, Device, Launcher
 from pacos.gpus import GPUS, Gpu, find_gpu, gpu_here
 
 DEFAULT_GPU = "H100"

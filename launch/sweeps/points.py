@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from launch.config import AnyConfig, PipelineConfig
 from launch.plan.fit import compose_fitting
 from launch.sweeps.folder import Sweep
-from pacos.configs.shared import TrackingConfig
+from pacos.configs.tracking import TrackingConfig
 from pacos.errors import ConfigError, Problem, UserError
 from pacos.identity import identity
 

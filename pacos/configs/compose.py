@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pacos.configs.frozen import C, missing_keys, to_typed
-from pacos.configs.shared import StageConfig
+from pacos.configs.stage import StageConfig
 from pacos.errors import ConfigError, Problem, first_line
 
 Schemas = Mapping[str, type]

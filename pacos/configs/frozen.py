@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pacos.configs.shared import StageConfig
+from pacos.configs.stage import StageConfig
 from pacos.errors import ConfigError, Problem, UserError, first_line
 from pacos.files import atomic_write
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pacos.benchmarks.catalogue import BENCHMARKS, Benchmark
-from pacos.configs.shared import is_plain_name
+from pacos.configs.stage import is_plain_name
 from pacos.errors import Problem
 from pacos.suites import SHIPPED_SUITES
 

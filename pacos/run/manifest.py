@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pacos.configs.shared import StageConfig
+from pacos.configs.stage import StageConfig
 from pacos.files import read_json, sha256, write_json
 from pacos.identity import identity
 from pacos.run_paths import RunPaths

@@ -6,7 +6,7 @@ import copy
 from pathlib import Path
 
 from pacos.configs.frozen import C, freeze, load_frozen
-from pacos.configs.shared import RunConfig, StageConfig, run_name
+from pacos.configs.stage import RunConfig, StageConfig, run_name
 from pacos.errors import UserError
 from pacos.files import write_json
 from pacos.identity import flatten, identity_fields

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pacos.configs.shared import Tracker as Service
-from pacos.configs.shared import TrackingConfig
+from pacos.configs.tracking import TrackingConfig, TrackingService
 from pacos.files import append_jsonl, read_jsonl, write_jsonl
 from pacos.run_paths import RunPaths
 from pacos.tracking.history import last_record
@@ -74,7 +73,7 @@ def open_tracker(
     if not is_main:
         return NullTracker()
     file = JsonlTracker(run.metrics)
-    if config.service is Service.none:
+    if config.service is TrackingService.none:
         return file
     from pacos.tracking.wandb import WandbTracker
 

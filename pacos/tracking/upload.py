@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from pacos.configs.shared import TrackingConfig
+from pacos.configs.tracking import TrackingConfig
 from pacos.console import set_up_logging
 from pacos.errors import EXIT_DONE, UserError, exit_with, first_line
 from pacos.run_paths import RunPaths

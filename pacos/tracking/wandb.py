@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from pacos.configs.shared import TrackingConfig, TrackingMode
+from pacos.configs.tracking import TrackingConfig, TrackingMode
 from pacos.errors import first_line
 from pacos.files import read_json, read_jsonl
 from pacos.run_paths import RunPaths

@@ -14,7 +14,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from pacos.configs.shared import Tracker
+from pacos.configs.tracking import TrackingService
 from pacos.distributed import World
 from pacos.division import ceil_div
 from pacos.errors import UserError
@@ -51,7 +51,7 @@ class Checkpoints:
         self._config = config
         self._world = world
         self._data = data
-        self._wandb_id = run_id(run) if config.tracking.service is Tracker.wandb else None
+        self._wandb_id = run_id(run) if config.tracking.service is TrackingService.wandb else None
         self._store = Store(run.checkpoints, config.checkpoint)
         self._state = EngineState(engine, world)
         self._layout: ShardLayout = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from pacos.configs.shared import ClusterConfig
+from pacos.configs.cluster import ClusterConfig
 from pacos.errors import Problem
 from pacos.model.shape import LlamaShape
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pacos.configs.shared import Init, ModelConfig
+from pacos.configs.model import Init, ModelConfig
 from pacos.errors import UserError
 from pacos.model.loading import load_tokenizer
 from pacos.model.prompts import stop_token_id

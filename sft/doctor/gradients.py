@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pacos.configs.shared import Init
+from pacos.configs.model import Init
 from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.model.loading import load_tokenizer

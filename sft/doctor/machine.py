@@ -13,7 +13,7 @@ from packaging.version import Version
 
 from pacos.cache import cache_directory
 from pacos.checks import Skipped
-from pacos.configs.shared import Device
+from pacos.configs.cluster import Device
 from pacos.errors import UserError
 from pacos.versions import TESTED
 from sft.config import SFTConfig

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from pacos.configs.shared import Init
+from pacos.configs.model import Init
 from pacos.errors import UserError
 from pacos.model.architectures import require_trainable
 from pacos.model.loading import model_directory

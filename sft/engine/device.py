@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pacos.configs.shared import ClusterConfig, Device
+from pacos.configs.cluster import ClusterConfig, Device
 from pacos.errors import UserError
 
 

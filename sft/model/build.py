@@ -19,7 +19,7 @@ from transformers import (
 from transformers.initialization import no_init_weights
 from transformers.utils import GENERATION_CONFIG_NAME
 
-from pacos.configs.shared import Init, ModelConfig
+from pacos.configs.model import Init, ModelConfig
 from pacos.distributed import World
 from pacos.model.architectures import require_trainable
 from pacos.model.hub import TOKENIZER_FILES

@@ -11,7 +11,7 @@ import deepspeed
 import torch
 from safetensors import SafetensorError, safe_open
 
-from pacos.configs.shared import is_plain_name
+from pacos.configs.stage import is_plain_name
 from pacos.errors import UserError
 from pacos.files import read_json
 from pacos.model.protocols import CausalLM

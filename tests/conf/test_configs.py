@@ -12,7 +12,7 @@ from launch.config import SCHEMAS, PipelineConfig
 from launch.plan.estimate import Estimate, MemoryFit
 from launch.plan.machine import machine_of
 from pacos.configs.compose import compose_checked
-from pacos.configs.shared import StageConfig
+from pacos.configs.stage import StageConfig
 from pacos.model.formats import PromptFormat
 from selfinstruct.config import SelfInstructConfig
 from sft.config import SFTConfig

@@ -7,7 +7,7 @@ import pytest
 from eval.config import EvalConfig
 from launch.config import SCHEMAS, PipelineConfig
 from pacos.configs.compose import compose_with_problems
-from pacos.configs.shared import StageConfig
+from pacos.configs.stage import StageConfig
 from pacos.identity import flatten, identity, identity_fields
 from selfinstruct.config import SelfInstructConfig
 from sft.config import SFTConfig

@@ -14,7 +14,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from eval.config import EvalConfig
 from eval.configs.sandbox import SandboxConfig
 from eval.sandbox.sandbox import Sandbox
-from pacos.configs.shared import ClusterConfig, Device, RunConfig
+from pacos.configs.cluster import ClusterConfig, Device
+from pacos.configs.stage import RunConfig
 from pacos.configs.suite import SuiteConfig
 from pacos.files import write_jsonl
 from pacos.model.formats import PromptFormat

@@ -11,7 +11,7 @@ import pytest
 
 from launch.config import SCHEMAS
 from pacos.configs.compose import compose_checked
-from pacos.configs.shared import run_name
+from pacos.configs.stage import run_name
 from pacos.configs.suite import SuiteConfig
 from pacos.errors import ConfigError, UserError
 from pacos.files import write_json

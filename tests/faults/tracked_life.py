@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from pacos.configs.shared import Tracker, TrackingConfig, TrackingMode
+from pacos.configs.tracking import TrackingConfig, TrackingMode, TrackingService
 from pacos.run_paths import RunPaths
 from pacos.tracking.history import cut_after
 from pacos.tracking.open import open_tracker
@@ -24,7 +24,7 @@ def main(folder: str, mode: str, first: str, last: str, end: str) -> None:
     pacos.tracking.wandb.INIT_TIMEOUT_SECONDS = 8
     pacos.tracking.wandb.FINISH_TIMEOUT_SECONDS = 4
     run = RunPaths(Path(folder))
-    config = TrackingConfig(service=Tracker.wandb, mode=TrackingMode[mode])
+    config = TrackingConfig(service=TrackingService.wandb, mode=TrackingMode[mode])
     cut_after(run.metrics, int(first) - 1)
     tracker = open_tracker(config, run, {"seed": 1}, is_main=True)
     for step in range(int(first), int(last) + 1):

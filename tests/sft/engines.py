@@ -13,7 +13,8 @@ from deepspeed.utils import safe_get_full_grad
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from pacos.configs.shared import ClusterConfig, ModelConfig
+from pacos.configs.cluster import ClusterConfig
+from pacos.configs.model import ModelConfig
 from pacos.distributed import World
 from pacos.model.prompts import IGNORE, TokenizedRow
 from pacos.model.shape import LlamaShape

@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pacos.configs.shared import ClusterConfig, Device, Init, ModelConfig, RunConfig
+from pacos.configs.cluster import ClusterConfig, Device
+from pacos.configs.model import Init, ModelConfig
+from pacos.configs.stage import RunConfig
 from pacos.distributed import World
 from pacos.model.shape import LlamaShape
 from pacos.run.open import open_run

@@ -16,7 +16,7 @@ from eval.engine.plan import ForwardPass
 from eval.engine.scoring import Scorer
 from eval.harness.results import read_suite
 from eval.run import main
-from pacos.configs.shared import RunConfig
+from pacos.configs.stage import RunConfig
 from pacos.errors import EXIT_DONE, EXIT_SAVED
 from pacos.files import read_jsonl
 from pacos.run.open import open_run

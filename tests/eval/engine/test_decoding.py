@@ -8,7 +8,7 @@ from lm_eval.models.huggingface import HFLM
 from eval.config import EvalConfig
 from eval.engine.lm import SharedPrefixLM
 from eval.engine.loading import build_lm
-from pacos.configs.shared import ClusterConfig, Device
+from pacos.configs.cluster import ClusterConfig, Device
 
 TEXTS = [
     "The cook leaves butter in the sun.",

@@ -11,7 +11,7 @@ from lm_eval.models.huggingface import HFLM
 from eval.config import EvalConfig
 from eval.engine.lm import SharedPrefixLM
 from eval.engine.loading import build_lm, load_directory
-from pacos.configs.shared import ClusterConfig, Device
+from pacos.configs.cluster import ClusterConfig, Device
 from pacos.errors import UserError
 from pacos.model.formats import PromptFormat
 from tests.eval.conftest import EMBEDDED

@@ -11,7 +11,7 @@ from eval.config import EvalConfig
 from eval.engine import certificate
 from eval.harness.results import read_suite
 from eval.run import main
-from pacos.configs.shared import RunConfig
+from pacos.configs.stage import RunConfig
 from pacos.configs.suite import SuiteConfig
 from pacos.errors import EXIT_DONE
 from pacos.files import write_jsonl

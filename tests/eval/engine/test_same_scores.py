@@ -10,7 +10,7 @@ from eval.engine.certificate import TOLERANCE, Certificate
 from eval.engine.lm import SharedPrefixLM
 from eval.engine.loading import build_lm
 from eval.harness.suites import build_suite, leaves
-from pacos.configs.shared import ClusterConfig, Device
+from pacos.configs.cluster import ClusterConfig, Device
 from pacos.configs.suite import SuiteConfig
 from tests.eval.conftest import EMBEDDED
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from launch.plan.strategy import Strategy, all_variants, is_allowed, zero_variants
-from pacos.configs.shared import ClusterConfig
+from pacos.configs.cluster import ClusterConfig
 from pacos.identity import identity
 from sft.config import SFTConfig
 from sft.configs.batch import BatchConfig

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from pacos.configs.frozen import load_frozen
-from pacos.configs.shared import RunConfig, TrackingConfig, run_name
+from pacos.configs.stage import RunConfig, run_name
+from pacos.configs.tracking import TrackingConfig
 from pacos.errors import UserError
 from pacos.identity import identity, identity_fields
 from pacos.run.lives import Lives

@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pacos.configs.shared import Tracker as Service
-from pacos.configs.shared import TrackingConfig, TrackingMode
+from pacos.configs.tracking import TrackingConfig, TrackingMode, TrackingService
 from pacos.files import read_jsonl, write_json
 from pacos.run_paths import RunPaths
 from pacos.tracking.open import NullTracker, open_tracker
@@ -23,7 +22,7 @@ def test_without_a_key_wandb_goes_offline_with_a_hint(
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    config = TrackingConfig(service=Service.wandb, mode=TrackingMode.online)
+    config = TrackingConfig(service=TrackingService.wandb, mode=TrackingMode.online)
     run = RunPaths(tmp_path)
     write_json(run.manifest, {"wandb_id": "abc"})
     tracker = open_tracker(config, run, {"seed": 1}, is_main=True)
@@ -38,7 +37,7 @@ def test_a_wandb_that_fails_does_not_stop_the_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = RunPaths(tmp_path)  # without a manifest, so without an id at W&B
-    config = TrackingConfig(service=Service.wandb)
+    config = TrackingConfig(service=TrackingService.wandb)
     tracker = open_tracker(config, run, {}, is_main=True)
     for step in (1, 2):
         tracker.log({"step": step})

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pacos.configs.shared import ClusterConfig
+from pacos.configs.cluster import ClusterConfig
 from pacos.errors import EXIT_DONE, UserError
 from pacos.llm.config import EndpointConfig
 from pacos.run.open import open_run

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from pacos.checks import Skipped
-from pacos.configs.shared import ClusterConfig, Device
+from pacos.configs.cluster import ClusterConfig, Device
 from sft.config import SFTConfig
 from sft.doctor import machine
 from tests.conftest import ROOT

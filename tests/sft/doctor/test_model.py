@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from pacos.configs.shared import Init
+from pacos.configs.model import Init
 from sft.config import SFTConfig
 from sft.doctor import model
 from sft.model import attention as attention_module

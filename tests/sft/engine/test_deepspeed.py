@@ -10,7 +10,7 @@ import deepspeed
 import pytest
 import torch
 
-from pacos.configs.shared import ClusterConfig
+from pacos.configs.cluster import ClusterConfig
 from pacos.distributed import World
 from pacos.errors import UserError
 from sft.config import SFTConfig

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pacos.configs.shared import ClusterConfig, ModelConfig
+from pacos.configs.cluster import ClusterConfig
+from pacos.configs.model import ModelConfig
 from pacos.gpus import GPUS
 from pacos.model.shape import LlamaShape
 from sft.config import SFTConfig

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from pacos.configs.shared import Init
+from pacos.configs.model import Init
 from pacos.distributed import World
 from pacos.model.formats import PromptFormat
 from pacos.model.prompts import FORMATS, prompt_text

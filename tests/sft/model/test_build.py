@@ -17,7 +17,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from pacos.configs.shared import ModelConfig
+from pacos.configs.model import ModelConfig
 from pacos.errors import UserError
 from sft.config import SFTConfig
 from sft.model import build

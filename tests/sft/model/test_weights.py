@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from pacos.configs.shared import ClusterConfig, ModelConfig
+from pacos.configs.cluster import ClusterConfig
+from pacos.configs.model import ModelConfig
 from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.model.shape import LlamaShape

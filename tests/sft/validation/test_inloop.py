@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pacos.configs.shared import ClusterConfig
+from pacos.configs.cluster import ClusterConfig
 from pacos.configs.suite import SuiteConfig
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR
 from pacos.files import read_json, read_jsonl, write_jsonl
