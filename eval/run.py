@@ -50,11 +50,8 @@ def _load(arguments: Sequence[str], world: World) -> tuple[EvalConfig, RunPaths]
     return config, run
 
 
-def evaluate(config: EvalConfig, run: RunPaths, world: World) -> str | None:
+def evaluate(config: EvalConfig, run: RunPaths, world: World) -> None:
     """Evaluate on all ranks. Rank 0 leads; the others compute shares of its work.
-
-    Returns:
-        On other ranks the reason to stop, None at the end. Rank 0 raises instead.
 
     Raises:
         Stopped: the run was asked to stop. Finished parts and answers so far are kept.
@@ -72,19 +69,19 @@ def evaluate(config: EvalConfig, run: RunPaths, world: World) -> str | None:
     loader = ModelLoader(config, run, workers, stop)
     if not world.is_main:
         workers.serve()
-        return stop.reason()
+        stop.check()
+        return
     try:
         try:
             measure_models(config, run, build_measures(config, run), loader, stop)
         finally:
             workers.dismiss()
         if config.judge.endpoint is not None:
-            _raise_if(judge_answers(config, run, stop))
+            judge_answers(config, run, stop)
     except Stopped as stopped:
-        log.info("%s: stopped; the same command goes on with what is left", stopped)
+        log.info("%s: stopped; run the same command again to continue", stopped)
         raise
     conclude(config, run)
-    return None
 
 
 def measure_models(
@@ -107,17 +104,19 @@ def measure_models(
                 log.info("%s: %s was finished before and is not repeated", label, name)
             else:
                 unfinished[folder] = measure
-        _raise_if(stop.reason(at_once=True))
+        _check(stop)
         if not unfinished:
             continue
         model = loader.load(label)
         for folder, measure in unfinished.items():
-            _raise_if(stop.reason(at_once=True))
+            _check(stop)
             log.info("%s: %s", label, folder.parent.name)
             measure(model, folder)
 
 
-def _raise_if(reason: str | None) -> None:
+def _check(stop: StopRequest) -> None:
+    # At once, because StopRequest otherwise remembers its last look for a fraction of a second.
+    reason = stop.reason(at_once=True)
     if reason is not None:
         raise Stopped(reason)
 

@@ -33,22 +33,22 @@ from pacos.run_paths import JudgePaths, RunPaths
 log = logging.getLogger("eval.geval")
 
 
-def judge_answers(config: EvalConfig, run: RunPaths, stop: StopRequest) -> str | None:
-    """Judge all answers of a run, and return the reason if it stopped before the end.
+def judge_answers(config: EvalConfig, run: RunPaths, stop: StopRequest) -> None:
+    """Judge all answers of a run.
 
     Raises:
+        Stopped: the run was asked to stop, or the budget is spent.
         UserError: the judge cannot be reached, or its replies are unusable.
     """
     folder = config.judged_folder(run.eval)
     assert folder is not None
     if folder.is_dir():
         log.info("judge: %s is complete and is not repeated", folder.name)
-        return None
+        return
     try:
         asyncio.run(_judge(config, folder, Workload.read(config, run), stop))
-    except (Stopped, BudgetReached) as error:
-        return str(error)
-    return None
+    except BudgetReached as error:
+        raise Stopped(str(error)) from error
 
 
 async def _judge(config: EvalConfig, folder: Path, workload: Workload, stop: StopRequest) -> None:
