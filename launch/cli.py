@@ -81,6 +81,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     for name, (module_name, summary) in COMMANDS.items():
         command = commands.add_parser(name, description=f"{summary.capitalize()}.")
+        # The others are declared without arguments, only to be known.
         if name == argv[0]:
             module = importlib.import_module(f"launch.commands.{module_name}")
             command.set_defaults(execute=module.run, command=name)

@@ -61,6 +61,8 @@ def rank_command(cluster: ClusterConfig, program: str, run: RunPaths) -> list[st
 
 
 def _free_port() -> int:
+    # Another process can still take the port before the ranks bind it, but accelerate's fixed
+    # default, 29500, would make any two runs on a machine collide.
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -79,10 +81,13 @@ def stage_environment(config: StageConfig) -> dict[str, str]:
     variables = {name: os.environ.get(name, value) for name, value in defaults.items()}
     # Otherwise `-m sft.train` would import a folder called sft from the working directory.
     variables["PYTHONSAFEPATH"] = "1"
+    # Unset, tokenizers turns its threads off in forked processes, with a warning for each.
     variables["TOKENIZERS_PARALLELISM"] = "true"
     if isinstance(config, SFTConfig | EvalConfig):
+        # If it is unset, torchrun sets 1 for every rank, which leaves most cores idle.
         variables["OMP_NUM_THREADS"] = str(config.cluster.threads())
         if config.cluster.device is Device.cpu:
+            # DeepSpeed would choose CUDA on a machine with GPUs.
             variables["DS_ACCELERATOR"] = "cpu"
     return variables
 
@@ -121,11 +126,14 @@ def run_here(config: StageConfig, run: RunPaths, pipeline_stop: Path | None = No
     command = stage_command(config, run)
     print(f"{config.STAGE}: {run.path}\n  $ {shlex.join(command)}", flush=True)
     returned = _wait(command, child_environment(config), run, pipeline_stop)
+    # After a kill, ranks may hold the run's lock for a moment. A life that recorded its own end is
+    # left as it is.
     patience = RANK_EXIT_SECONDS if returned < 0 else 0.0
     lives.end_killed(f"exited without recording a reason, exit code {returned}", patience)
     if returned == EXIT_USER_ERROR:
         # The child has already explained the mistake.
         return EXIT_USER_ERROR
+    # Not from the exit code: ranks return 0 both when they are done and when they saved.
     code, reason = lives.end_of(before + 1) or (EXIT_CRASH, f"exit code {returned}")
     messages = {
         EXIT_SAVED: f"{config.STAGE}: stopped and saved ({reason}); run the same command again to "

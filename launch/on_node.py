@@ -80,6 +80,7 @@ def begin(stage: str, args: Sequence[str]) -> str:
         path = Lives(run).next_config()
     if is_done(config, run):
         print(f"{stage}: already done in {run.path}", file=sys.stderr)
+        # The script evaluates this and ends.
         return "exit 0"
     settings = {
         "run": str(run.path),
@@ -116,6 +117,7 @@ def end(run: RunPaths, code: int, stderr: Path, request: str) -> str:
         avoid, separated by commas).
     """
     lives = Lives(run)
+    # Looked up by job and requeue count: the newest recorded life may be that of an earlier job.
     life = lives.of_job(job_of_this_process())
     if life is None:
         print("pacos: the ranks never started the run; see the messages above", file=sys.stderr)

@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         if repository.kind == "model":
             print(f"{repository.name}: {fetch(repository)}", flush=True)
     for program, part in [pair for config in configs for pair in _programs(config)]:
+        # Without one of its data sets a program would only fail again.
         datasets = {item for item in repositories(part) if item.kind == "dataset"}
         if datasets <= set(available):
             problems += _run(program, part)

@@ -69,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
 def _wait(command: Sequence[str]) -> int:
     """Run a child to its end. A terminal sends it Ctrl-C directly; SIGTERM is passed on."""
     child = subprocess.Popen(command, env={**os.environ, "PYTHONSAFEPATH": "1"})
+    # SIGINT is ignored here, because the report is written after the child has ended by it.
     handlers = {
         signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
         signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: child.terminate()),

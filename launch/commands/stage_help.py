@@ -97,7 +97,7 @@ def _default(item: dataclasses.Field[Any]) -> str:
     return "null" if value is None else str(value)
 
 
-def _type_name(kind: Any) -> str:
+def _type_name(kind: object) -> str:
     """Return a type as a user writes its values: the options of an enum, `null` for None."""
     if inspect.isclass(kind) and issubclass(kind, Enum):
         return " | ".join(member.name for member in kind)

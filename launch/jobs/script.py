@@ -37,6 +37,8 @@ def job_options(config: JobConfig) -> list[str]:
         "open-mode": "append",
     }
     options = [f"--{name}={value}" for name, value in values.items() if value is not None]
+    # --requeue lets Slurm restart the job by itself when a node fails. The user's own options come
+    # last, and win.
     return [*options, "--requeue", *cluster.options]
 
 
@@ -49,12 +51,15 @@ def render(stage: str, options: Sequence[str], configs: Path | Mapping[int, Path
         configs: the frozen config, or one config for each task of a job array.
     """
     text = (SCRIPTS / f"{stage}.sbatch").read_text(encoding="utf-8")
+    # The lines before `begin` are options and a search for this folder; both are known here.
     _, _, program = text.partition("\nbegin ")
     lines = ["#!/usr/bin/env bash"]
     lines += [f'#SBATCH "{option}"' if " " in option else f"#SBATCH {option}" for option in options]
     lines += ["", f"here={shlex.quote(str(SCRIPTS))}"]
     lines += [f"PACOS_VENV=${{PACOS_VENV:-{shlex.quote(sys.prefix)}}}", ""]
     lines += [*_set_arguments(configs), ""]
+    # Included and not sourced, so that an update of pacos does not change a job in the queue. The
+    # first line names the shell for shellcheck.
     lines += (SCRIPTS / "job.sh").read_text(encoding="utf-8").splitlines()[1:]
     return "\n".join([*lines, "", f"begin {program}"])
 

@@ -184,6 +184,7 @@ def submission_environment(environment: Mapping[str, str], config: JobConfig) ->
 def _refusal(stderr: str, config: JobConfig) -> UserError:
     """Turn sbatch's error message into a problem with the config key that it is about."""
     message = re.sub(r"^sbatch: (error: )?", "", stderr.strip(), flags=re.MULTILINE)
+    # Lines before the last are warnings.
     message = message.splitlines()[-1].removeprefix("Batch job submission failed: ")
     if re.search("contact|connect|timed out", message, re.IGNORECASE):
         return UserError(f"Slurm's controller does not answer ({message}); try again later")

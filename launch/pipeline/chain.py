@@ -35,6 +35,7 @@ def submit_pipeline(config: PipelineConfig, run: RunPaths) -> int:
     Raises:
         UserError: Slurm refused a job; the jobs submitted before it are cancelled.
     """
+    # Its coordinator is a process on a login node, which Slurm's queue does not know.
     if run.manifest.is_file() and read_status(run, None).state == "running":
         print(f"pipeline: {run.path}\n  its coordinator is running; pacos status {run.path}")
         return EXIT_DONE

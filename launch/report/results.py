@@ -70,7 +70,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class ScoredAnswer:
+class ModelAnswer:
     """A model's answer to an item, with its scores by metric or criterion."""
 
     text: str
@@ -85,9 +85,9 @@ class AnswerPair:
     prompt: str
     expected: str
     """The reference answer; empty if the item has none."""
-    before: ScoredAnswer | None
+    before: ModelAnswer | None
     """None if only one model was evaluated."""
-    after: ScoredAnswer
+    after: ModelAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ def _judged_pairs(suite: Path) -> Iterator[AnswerPair]:
     }
     answers = {
         model: {
-            item: ScoredAnswer(line["output"], scores[model, *item]) for item, line in own.items()
+            item: ModelAnswer(line["output"], scores[model, *item]) for item, line in own.items()
         }
         for model, own in records.items()
     }
@@ -213,5 +213,5 @@ def _generated(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
     return lines
 
 
-def _answer(line: Mapping[str, Any]) -> ScoredAnswer:
-    return ScoredAnswer(line["resps"][0][0], {name: line[name] for name in line["metrics"]})
+def _answer(line: Mapping[str, Any]) -> ModelAnswer:
+    return ModelAnswer(line["resps"][0][0], {name: line[name] for name in line["metrics"]})

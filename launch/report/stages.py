@@ -144,7 +144,7 @@ def _changes(configs: Mapping[int, Mapping[str, str]]) -> list[ConfigChange]:
     ]
 
 
-def flat_texts(tree: Any, prefix: str = "") -> dict[str, str]:
+def flat_texts(tree: object, prefix: str = "") -> dict[str, str]:
     """Return the leaves of nested mappings by dotted key, formatted as in YAML.
 
     A list is one leaf.
@@ -157,7 +157,7 @@ def flat_texts(tree: Any, prefix: str = "") -> dict[str, str]:
     return leaves
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(_text(item) for item in value)
     if isinstance(value, bool):

@@ -66,6 +66,7 @@ def submit_array(sweep: Sweep, configs: NumberedConfigs) -> list[str]:
         if arrays:
             slurm_output("scancel", *arrays)
         raise
+    # Only now, because a refusal of a later array cancels the earlier ones.
     for job_id, group in arrays.items():
         for number in group:
             atomic_write(sweep.run(number).job_id, f"{job_id}_{number}\n")

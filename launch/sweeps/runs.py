@@ -37,6 +37,7 @@ def begin_sweep(points: Sequence[SweepPoint]) -> int:
     sweep = find_sweep(points)
     for number, point in enumerate(points):
         assign_run(point.config, number, sweep)
+        # Refuses the folder of another run before anything is written.
         find_run(point.config)
     are_jobs = _are_jobs([point.config for point in points])
     runs = [sweep.run(number) for number in range(len(points))]
