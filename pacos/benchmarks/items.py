@@ -1,4 +1,4 @@
-"""What a benchmark asks, one record a family of tasks."""
+"""Items of benchmarks, one class per family of tasks."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traces:
-    """The texts by which an item can be recognised in other data."""
+    """The texts by which decontamination recognises an item."""
 
     questions: tuple[str, ...]
-    """Each gives the item away, even where it is short."""
+    """Each identifies the item, even if it is short."""
     passages: tuple[str, ...] = ()
-    """Passages and worked answers: each gives the item away if it is long enough to be its own."""
+    """Passages and worked answers. Each identifies the item if enough of it is found."""
     choices: tuple[str, ...] = ()
-    """Only together with the first question."""
+    """Identify the item only together with the first question."""
     program: str = ""
     """Python source whose functions solve the item."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MultipleChoice:
-    """A question, or the beginning of a text, with ways to answer or to go on."""
+    """A question with answers to choose from, or the start of a text with continuations."""
 
     benchmark: str
     id: str
     question: str
     choices: tuple[str, ...]
     answers: tuple[int, ...]
-    """Indices of the right choices; the first is the one that the benchmark prefers."""
+    """Indices of the right choices, the benchmark's preferred one first."""
     context: str = ""
-    """What the question is about; without it the question could be anybody's."""
+    """The passage that the question is about. Without it, the question fits many items."""
 
     def traces(self) -> Traces:
-        """The context if there is one, else the question; then what stands with it."""
+        """Return the context, if there is one, or the question as what identifies the item."""
         if self.context:
             return Traces(questions=(self.context,), choices=(self.question, *self.choices))
         return Traces(questions=(self.question,), choices=self.choices)
@@ -41,36 +41,36 @@ class MultipleChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenQuestion:
-    """A question or a task that is answered in free text."""
+    """A question or task with an answer in free text."""
 
     benchmark: str
     id: str
     question: str
     answers: tuple[str, ...] = ()
-    """Reference answers; none where answers are judged by what they do."""
+    """Reference answers. Empty if answers are judged by other means."""
     context: str = ""
-    """A passage or an input that comes with the question."""
+    """A passage or an input for the question."""
     explanation: str = ""
-    """The way to the answer, where the benchmark shows one."""
+    """The worked solution, if the benchmark has one."""
 
     def traces(self) -> Traces:
-        """The question; the passage and the answers by themselves."""
+        """Return the question, and the passage and answers each on its own."""
         passages = (self.context, self.explanation, *self.answers)
         return Traces(questions=(self.question,), passages=tuple(filter(None, passages)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentencePair:
-    """Two sentences that differ in the group of people they speak of."""
+    """Two sentences that differ only in the group of people they are about."""
 
     benchmark: str
     id: str
     stereotypical: str
-    """The sentence that a biased model finds likelier."""
+    """The sentence that a biased model finds more likely."""
     other: str
 
     def traces(self) -> Traces:
-        """Either sentence."""
+        """Return either sentence as what identifies the pair."""
         return Traces(questions=(self.stereotypical, self.other))
 
 
@@ -83,14 +83,14 @@ class CodeProblem:
     prompt: str
     """Imports, helpers, signature and docstring."""
     solution: str
-    """The body that comes after the prompt."""
+    """The function's body, which follows the prompt."""
     tests: str
     """Source of `check(candidate)`."""
     entry_point: str
     """Name of the function."""
 
     def traces(self) -> Traces:
-        """The prompt, the solution's words, and the shape of its functions."""
+        """Return the prompt, the solution as text, and both as a program."""
         program = self.prompt + self.solution
         return Traces(questions=(self.prompt,), passages=(self.solution,), program=program)
 

@@ -1,1 +1,1 @@
-"""Which benchmark items a row of training data gives away."""
+"""Decontamination: the search for benchmark items that a row of training data gives away."""

@@ -1,4 +1,4 @@
-"""The texts of benchmark items as words, and how much each word tells."""
+"""The texts of benchmark items as numbered words, and the weight of each word."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pacos.contamination.code_shape import functions
 from pacos.text.words import tokenize
 
 UNKNOWN = -1
-"""The number of a word that no item has."""
+"""The number of a word that no item contains."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """An item, with its texts by number; texts are numbered through all items."""
+class ItemTexts:
+    """The texts of one item, as ranges of numbers. Texts are numbered through all items."""
 
     benchmark: str
     id: str
@@ -31,32 +31,35 @@ class Entry:
 
 
 class BenchmarkTexts:
-    """All texts in one flat array of words, 4 bytes a word.
+    """The texts of all items in one flat array, 4 bytes per word.
 
-    A word weighs 1 if one item alone has it and next to 0 if all have it: log((N + 1) / items with
-    it) / log(N + 1) for N items. Numbers and single letters, which are variables and labels, weigh
-    nothing.
+    A word's weight is log((N + 1) / n) / log(N + 1), where n of the N items contain it: 1 for a
+    word of a single item, almost 0 for one that all contain. Numbers and single letters, which
+    serve as variables and labels, weigh nothing.
     """
 
     def __init__(self, items: Iterable[Item]) -> None:
-        self.entries: list[Entry] = []
+        self.items: list[ItemTexts] = []
         self.owners: list[int] = []
-        """The entry that each text is of."""
+        """The item of each text, as an index into `items`."""
         self.solved_by: defaultdict[str, list[int]] = defaultdict(list)
-        """Entries by the shape of a function that solves them."""
+        """For the shape of a function, the items that it solves."""
+        # A word gets the next number when it is first looked up.
         self._numbers: defaultdict[str, int] = defaultdict()
         self._numbers.default_factory = self._numbers.__len__
         words, self._starts = array("i"), [0]
         for item in items:
             self._add(item, words)
+        # From here on, lookups must not add words.
         self._numbers.default_factory = None
         self._vocabulary = list(self._numbers)
         self.words = np.array(words, dtype=np.int32)
-        """By their numbers."""
+        """All words of all texts, as numbers."""
         self.starts = np.array(self._starts)
-        """Where each text begins in `words`, and the end of the last one."""
+        """Start of each text in `words`, and the end of the last one."""
         self._weights = self._weigh()
         self._askers = self._count_askers()
+        # Prefix sums make the weight of any span a difference of two entries.
         self._weight_before = np.concatenate([[0.0], np.cumsum(self._weights[self.words])])
 
     def _add(self, item: Item, words: array[int]) -> None:
@@ -66,57 +69,59 @@ class BenchmarkTexts:
             for text in texts:
                 words.extend(map(self._numbers.__getitem__, tokenize(text)))
                 self._starts.append(len(words))
-                self.owners.append(len(self.entries))
+                self.owners.append(len(self.items))
             ranges.append(range(first, len(self.owners)))
         for function in functions(traces.program):
-            self.solved_by[function.shape].append(len(self.entries))
-        self.entries.append(Entry(item.benchmark, item.id, *ranges))
+            self.solved_by[function.shape].append(len(self.items))
+        self.items.append(ItemTexts(item.benchmark, item.id, *ranges))
 
     def _weigh(self) -> NDArray[np.float64]:
-        """Of each word of the vocabulary."""
+        """Return the weight of each word of the vocabulary."""
         owners = np.repeat(np.array(self.owners, dtype=np.int64), np.diff(self.starts))
+        # Unique (item, word) pairs, encoded as one integer: a word counts once per item.
         held = np.unique(owners * len(self._numbers) + self.words) % max(len(self._numbers), 1)
-        count = len(self.entries) + 1
+        count = len(self.items) + 1
         weights: NDArray[np.float64] = np.log(count / np.bincount(held)) / np.log(count)
         weights[[number for word, number in self._numbers.items() if _is_symbol(word)]] = 0.0
         return weights
 
     def _count_askers(self) -> Counter[tuple[str, ...]]:
-        """How many items ask a question; items that are alike in all their texts count once."""
-        spans = ((entry.questions.start, entry.choices.stop, entry) for entry in self.entries)
+        """Count the items that ask each question. Items with the same texts count once."""
+        spans = ((texts.questions.start, texts.choices.stop, texts) for texts in self.items)
+        # Keyed by content, because some benchmarks hold the same item twice.
         different = {
-            self.words[self._starts[first] : self._starts[end]].tobytes(): entry
-            for first, end, entry in spans
+            self.words[self._starts[first] : self._starts[end]].tobytes(): texts
+            for first, end, texts in spans
         }
         return Counter(
-            self.text(question) for entry in different.values() for question in entry.questions
+            self.text(question) for texts in different.values() for question in texts.questions
         )
 
     def numbers(self, words: Iterable[str]) -> Iterator[int]:
-        """Words by their numbers, `UNKNOWN` for one that no item has."""
+        """Return words as numbers, `UNKNOWN` for a word that no item contains."""
         return map(self._numbers.get, words, repeat(UNKNOWN))
 
     def length(self, text: int) -> int:
-        """Words of a text."""
+        """Return the number of words of a text."""
         return self._starts[text + 1] - self._starts[text]
 
     def text(self, text: int) -> tuple[str, ...]:
-        """A text's words."""
+        """Return the words of a text."""
         numbers = self.words[self._starts[text] : self._starts[text + 1]]
         return tuple(self._vocabulary[number] for number in numbers.tolist())
 
     def askers(self, question: int) -> int:
-        """Items that ask this question, each about something else."""
+        """Return the number of different items that ask this question."""
         return self._askers[self.text(question)]
 
     def weight(self, text: int, begin: int = 0, end: int | None = None) -> float:
-        """Of the words from `begin` to before `end` of a text; of all without them."""
+        """Return the weight of a text's words from `begin` to before `end`; by default of all."""
         start = self._starts[text]
         stop = self._starts[text + 1] if end is None else start + end
         return float(self._weight_before[stop] - self._weight_before[start + begin])
 
     def peak(self, text: int) -> float:
-        """Weight of a text's heaviest word."""
+        """Return the weight of a text's heaviest word."""
         numbers = self.words[self._starts[text] : self._starts[text + 1]]
         return float(self._weights[numbers].max(initial=0.0))
 

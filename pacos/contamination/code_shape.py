@@ -1,4 +1,4 @@
-"""The shape of Python functions: what is left when names, constants and remarks are taken away."""
+"""The shape of Python functions: their syntax without names, constants and comments."""
 
 from __future__ import annotations
 
@@ -13,31 +13,33 @@ from dataclasses import dataclass
 HEAD = re.compile(r"^([ \t]*)(?:async +)?def +\w", re.MULTILINE)
 
 NO_BREAK_SPACE = "\xa0"
-"""What web pages indent with."""
+"""Code copied from web pages is indented with it."""
 
 MIN_NODES = 12
-"""Nodes of the syntax tree, without operators, below which functions are alike by chance."""
+"""Least nodes of the syntax tree, without operators. Smaller functions are alike by chance, such as
+`return x + y` (docs/decontamination.md)."""
 
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
-"""What ast raises for text that is no program, or a sum of thousands."""
+"""Exceptions of ast for text that is not a program, or that nests thousands of expressions."""
 
 UNCOUNTED = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)
+"""Nodes that Python adds to every name or operation, so they say nothing about size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function found in a text."""
+    """A function in a text."""
 
     name: str
     shape: str
-    """Equal for two functions that differ only in names of their own, constants and remarks."""
+    """Equal for functions that differ only in their own names, constants and comments."""
 
 
 def functions(text: str) -> list[Function]:
-    """The Python functions in a text, with or without words around them, that are not trivial."""
+    """Return the Python functions in a text, which may hold prose too, except trivial ones."""
     found = []
     with warnings.catch_warnings():
-        # "\d" in a string is worth a warning to its author, not to us.
+        # ast warns about "\d" in a string, which concerns its author only.
         warnings.simplefilter("ignore")
         for source in _sources(text.replace(NO_BREAK_SPACE, " ")):
             with contextlib.suppress(*UNREADABLE):
@@ -50,7 +52,7 @@ def functions(text: str) -> list[Function]:
 
 
 def _sources(text: str) -> Iterator[str]:
-    """Each `def` with the lines that belong to it, as a program by itself."""
+    """Yield each `def` with the lines that belong to it, as a program of its own."""
     for head in HEAD.finditer(text):
         margin = head.group(1)
         lines = text[head.start() :].splitlines()
@@ -61,13 +63,16 @@ def _sources(text: str) -> Iterator[str]:
 
 
 def _continues(line: str, margin: str) -> bool:
-    """Blank, further in, or the closing bracket of a signature over several lines."""
+    """Return True for a line that is blank, indented, or closes a signature of several lines."""
     inner = line.removeprefix(margin)
     return not line.strip() or (line.startswith(margin) and inner[0] in " \t)")
 
 
 class _Shape(ast.NodeTransformer):
-    """Rewrites one function: its own names by order of appearance, constants by type."""
+    """Rewrites one function: its own names become numbers in order of appearance, constants types.
+
+    Names from outside, such as those of library functions, stay: they are what the function does.
+    """
 
     def __init__(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self._own = _own_names(function)
@@ -98,18 +103,20 @@ class _Shape(ast.NodeTransformer):
         return node
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        # True, False and None decide what a function does; a number or a text is easily another.
+        # True, False and None steer the control flow. Numbers and texts are easily changed.
         if not isinstance(node.value, bool | None):
             node.value = type(node.value).__name__
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        # `x: int = 0` has the shape of `x = 0`, and a bare `x: int` has none.
         if node.value is None:
             return None
         visited: ast.AST = self.visit(ast.Assign([node.target], node.value))
         return visited
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        # A constant as a statement is a docstring or a comment.
         if isinstance(node.value, ast.Constant):
             return None
         self.generic_visit(node)
@@ -128,7 +135,7 @@ class _Shape(ast.NodeTransformer):
 
 
 def _own_names(function: ast.AST) -> set[str]:
-    """Names that the function gives: its own, arguments, variables, functions inside."""
+    """Return the names that a function defines: its own, arguments, variables, inner functions."""
     names = set()
     for node in ast.walk(function):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

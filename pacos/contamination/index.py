@@ -1,4 +1,4 @@
-"""From rows to the benchmark items that they give away, by words (Evidence) or by code."""
+"""The index of benchmark items that rows are compared with, by words (Evidence) and by code."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ import numpy as np
 from pacos.benchmarks.items import Item
 from pacos.contamination.benchmark_texts import UNKNOWN, BenchmarkTexts
 from pacos.contamination.code_shape import functions
-from pacos.contamination.evidence import Evidence, Kind, Overlap
+from pacos.contamination.evidence import Evidence, Overlap, OverlapKind
 from pacos.contamination.shared_runs import GRAM, Run, RunIndex
 from pacos.text.words import tokenize
 
 UNITS = re.compile(r"[.?!:;)]\s+|[。？！\n]|\s+(?=\(?\w[.)]\s)")
-"""Between sentences, lines, and choices: `A) Lima B) Quito` is Lima and Quito."""
+"""Boundaries of sentences, lines and choices: `A) Lima B) Quito` splits into Lima and Quito."""
 
 
-class Task(Protocol):
+class RowLike(Protocol):
     """A row, or a candidate for one."""
 
     @property
@@ -36,31 +36,36 @@ class Task(Protocol):
 
 
 class ContaminationIndex:
-    """The items of benchmarks, ready for rows to be compared with."""
+    """The items of benchmarks, indexed for comparison with rows."""
 
     def __init__(self, items: Iterable[Item]) -> None:
         self._texts = BenchmarkTexts(items)
         self._runs = RunIndex(self._texts.words, self._texts.starts)
         self._short: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
-        """Entries by a short question of theirs."""
-        for number, entry in enumerate(self._texts.entries):
-            for question in entry.questions:
+        """Items by a question of theirs that is too short for the run index."""
+        for number, item in enumerate(self._texts.items):
+            for question in item.questions:
                 if self._texts.length(question) < GRAM:
                     self._short[self._texts.text(question)].append(number)
 
-    def match(self, row: Task) -> Overlap | None:
-        """The item that the row gives away most surely, if any."""
+    def match(self, row: RowLike) -> Overlap | None:
+        """Return the item that the row gives away most surely, if any."""
         return next(iter(self.overlaps([row])[0]), None)
 
-    def overlaps(self, rows: Sequence[Task]) -> list[list[Overlap]]:
-        """For each row all items that it gives away, the surest first; fastest by the thousand."""
+    def overlaps(self, rows: Sequence[RowLike]) -> list[list[Overlap]]:
+        """Return all items that each row gives away, the surest first.
+
+        The run index is searched once for all rows, so a call is fastest with thousands of rows.
+        """
         flat, starts, asked = array("i"), [], []
         for row in rows:
             starts.append(len(flat))
-            instruction, given = _cut(row.instruction), _cut(row.input)
+            instruction, given = _split(row.instruction), _split(row.input)
             words = chain(instruction.words, given.words, tokenize(row.output))
             flat.extend(self._texts.numbers(words))
+            # A word that no item contains ends every run, so none spans two rows.
             flat.append(UNKNOWN)
+            # Not the output: short questions matter only where the row asks them.
             units = chain(instruction.units, given.units)
             asked.append({number for unit in units for number in self._short.get(unit, ())})
         shared: defaultdict[int, list[Run]] = defaultdict(list)
@@ -68,44 +73,46 @@ class ContaminationIndex:
             place = bisect_right(starts, run.at) - 1
             shared[place].append(replace(run, at=run.at - starts[place]))
         return [
-            self._judge(row, shared.get(place, []), asked[place]) for place, row in enumerate(rows)
+            self._overlaps_of(row, shared.get(place, []), asked[place])
+            for place, row in enumerate(rows)
         ]
 
-    def _judge(self, row: Task, runs: list[Run], asked: set[int]) -> list[Overlap]:
-        found = list(self._by_code(row))
+    def _overlaps_of(self, row: RowLike, runs: list[Run], asked: set[int]) -> list[Overlap]:
+        overlaps = list(self._by_code(row))
+        # Most rows share nothing. Splitting the few others again saves keeping all units.
         if runs or asked:
-            cuts = [_cut(text) for text in (row.instruction, row.input, row.output)]
-            words = list(chain.from_iterable(cut.words for cut in cuts))
-            units = set(chain.from_iterable(cut.units for cut in cuts))
+            parts = [_split(text) for text in (row.instruction, row.input, row.output)]
+            words = list(chain.from_iterable(part.words for part in parts))
+            units = set(chain.from_iterable(part.units for part in parts))
             evidence = Evidence(self._texts, words, runs, units)
-            for number in sorted(evidence.entries() | asked):
+            for number in sorted(evidence.items() | asked):
                 overlap = evidence.overlap(number, asked=number in asked)
-                found += [overlap] if overlap else []
-        if not found:
+                overlaps += [overlap] if overlap else []
+        if not overlaps:
             return []
-        kinds = list(Kind)
+        kinds = list(OverlapKind)
         best: dict[tuple[str, str], Overlap] = {}
-        for overlap in sorted(found, key=lambda one: (kinds.index(one.kind), -one.score)):
+        for overlap in sorted(overlaps, key=lambda each: (kinds.index(each.kind), -each.score)):
             best.setdefault((overlap.benchmark, overlap.item), overlap)
         return list(best.values())
 
-    def _by_code(self, row: Task) -> Iterator[Overlap]:
+    def _by_code(self, row: RowLike) -> Iterator[Overlap]:
         for text in (row.input, row.output):
             for function in functions(text) if "def " in text else ():
                 for number in self._texts.solved_by.get(function.shape, ()):
-                    entry = self._texts.entries[number]
-                    yield Overlap(entry.benchmark, entry.id, Kind.code, 1.0, function.name)
+                    item = self._texts.items[number]
+                    yield Overlap(item.benchmark, item.id, OverlapKind.code, 1.0, function.name)
 
 
-class _Cut(NamedTuple):
+class _SplitText(NamedTuple):
     """The words of a text."""
 
     words: tuple[str, ...]
     units: list[tuple[str, ...]]
-    """Of its sentences, lines and choices, and of the text as a whole."""
+    """The words of each sentence, line and choice, and of the whole text."""
 
 
-def _cut(text: str) -> _Cut:
+def _split(text: str) -> _SplitText:
     units = [tuple(tokenize(unit)) for unit in UNITS.split(text)]
     words = tuple(chain.from_iterable(units))
-    return _Cut(words, [*units, words])
+    return _SplitText(words, [*units, words])

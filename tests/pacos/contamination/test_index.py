@@ -13,7 +13,7 @@ import pytest
 from pacos.benchmarks.catalogue import BENCHMARKS, read_benchmarks
 from pacos.benchmarks.items import CodeProblem, Item, MultipleChoice, OpenQuestion
 from pacos.configs.suite import SuiteConfig
-from pacos.contamination.evidence import Kind
+from pacos.contamination.evidence import OverlapKind
 from pacos.contamination.index import ContaminationIndex
 from pacos.schemas import Row
 from tests.conftest import ROOT
@@ -64,14 +64,14 @@ def row(instruction: str, given: str = "", output: str = "As you like.") -> Row:
     return Row("row", instruction, given, output)
 
 
-def seen(index: ContaminationIndex, *texts: str) -> list[tuple[str, Kind]]:
+def seen(index: ContaminationIndex, *texts: str) -> list[tuple[str, OverlapKind]]:
     (found,) = index.overlaps([row(*texts)])
     return [(f"{overlap.benchmark}/{overlap.item}", overlap.kind) for overlap in found]
 
 
 def test_a_long_run_in_any_part(small: ContaminationIndex) -> None:
     for texts in ([f"Please: {RIVER}"], ["Solve.", RIVER], ["Make a puzzle.", "", RIVER.upper()]):
-        assert seen(small, *texts) == [("tasks/0", Kind.run)]
+        assert seen(small, *texts) == [("tasks/0", OverlapKind.run)]
 
 
 def test_the_words_are_those_that_both_have(small: ContaminationIndex) -> None:
@@ -87,7 +87,7 @@ def test_a_question_with_a_word_changed_here_and_there(small: ContaminationIndex
         "A boat crosses a river 300 m wide at 4 m/s while the wind drifts it 90 m downstream. "
         "How fast is that current, and how long does the crossing take?"
     )
-    assert seen(small, edited) == [("tasks/0", Kind.gram)]
+    assert seen(small, edited) == [("tasks/0", OverlapKind.gram)]
     assert seen(small, "How fast is the current, and how long does it take to cross?") == []
 
 
@@ -98,15 +98,15 @@ def test_a_short_question_where_it_is_asked(small: ContaminationIndex) -> None:
         ["Answer this.", f"Q: {question}\nA:"],
         [f"Say: {question} Briefly."],
     ):
-        assert seen(small, *texts) == [("tasks/1", Kind.whole)]
+        assert seen(small, *texts) == [("tasks/1", OverlapKind.whole)]
     assert seen(small, "Ask me something.", "", question) == []
     assert seen(small, "Who painted the lighthouse ceiling blue?") == []
 
 
 def test_korean(small: ContaminationIndex) -> None:
-    assert seen(small, "등대는 누가 세웠나요?") == [("tasks/2", Kind.whole)]
+    assert seen(small, "등대는 누가 세웠나요?") == [("tasks/2", OverlapKind.whole)]
     excerpt = STORY.removeprefix("등대는 1897년에 ").removesuffix("배 세 척을 구했다.")
-    assert seen(small, "요약하세요.", f"옛날에 {excerpt} 컸다.") == [("tasks/2", Kind.run)]
+    assert seen(small, "요약하세요.", f"옛날에 {excerpt} 컸다.") == [("tasks/2", OverlapKind.run)]
 
 
 def test_numbers_alone_are_none(small: ContaminationIndex) -> None:
@@ -127,19 +127,19 @@ def test_a_phrase_tells_with_its_choices_in_any_order(small: ContaminationIndex)
     lines = "\n".join(f"{label}. {text}" for label, text in zip("ABCD", shuffled, strict=True))
     inline = " ".join(f"({label}) {text}" for label, text in zip("abcd", shuffled, strict=True))
     for asked in ([PHRASE, lines], [f"{PHRASE}\n{lines}"], [f"{PHRASE} {inline}"]):
-        assert seen(small, *asked) == [("quiz/0", Kind.gram)]
+        assert seen(small, *asked) == [("quiz/0", OverlapKind.gram)]
 
 
 def test_a_solution_with_other_names(small: ContaminationIndex) -> None:
-    assert seen(small, "Write code.", "", RENAMED) == [("code/c/0", Kind.code)]
+    assert seen(small, "Write code.", "", RENAMED) == [("code/c/0", OverlapKind.code)]
 
 
 def test_each_item_once_and_the_surest_first(small: ContaminationIndex) -> None:
     texts = ["Who painted the lighthouse ceiling?", RIVER, f"{RENAMED}\n{RIVER}"]
     assert seen(small, *texts) == [
-        ("code/c/0", Kind.code),
-        ("tasks/0", Kind.run),
-        ("tasks/1", Kind.whole),
+        ("code/c/0", OverlapKind.code),
+        ("tasks/0", OverlapKind.run),
+        ("tasks/1", OverlapKind.whole),
     ]
 
 
@@ -224,7 +224,7 @@ def test_korean_passages_are_found_again(everything: Everything) -> None:
         excerpt = " ".join(words[len(words) // 3 : len(words) // 3 + 20])
         overlap = everything.index.match(row("다음 글을 요약하세요.", excerpt))
         assert overlap is not None
-        assert overlap.kind is Kind.run
+        assert overlap.kind is OverlapKind.run
 
 
 def renamed(problem: CodeProblem) -> str:
@@ -253,7 +253,7 @@ def test_solutions_with_other_names_are_found_again(everything: Everything) -> N
     for item in everything.items["humaneval"]:
         assert isinstance(item, CodeProblem)
         (found,) = everything.index.overlaps([row("Write it.", "", renamed(item))])
-        hits += any(one.item == item.id and one.kind is Kind.code for one in found)
+        hits += any(one.item == item.id and one.kind is OverlapKind.code for one in found)
     assert hits >= 136, "of 164, of which 22 are too small to tell"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pacos.configs.compose import compose_checked
-from pacos.contamination.evidence import Kind, Overlap
+from pacos.contamination.evidence import Overlap, OverlapKind
 from pacos.files import read_json, read_jsonl
 from pacos.schemas import Row
 from selfinstruct.candidates.candidate import Candidate
@@ -39,7 +39,7 @@ def write(folder: Path, config: SelfInstructConfig) -> None:
     ]
     verdicts = [
         Verdict("too similar", nearest=Neighbour("seed_002", 0.75)),
-        Verdict("gives away", overlap=Overlap("smoke", "7", Kind.whole, 1.0, "what is it")),
+        Verdict("gives away", overlap=Overlap("smoke", "7", OverlapKind.whole, 1.0, "what is it")),
         Verdict("garbled text"),
     ]
     rejections = [
