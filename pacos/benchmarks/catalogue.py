@@ -193,7 +193,7 @@ def read_benchmarks(names: Sequence[str], data_dir: Path | None) -> Iterator[Ite
     for name in names:
         if name not in BENCHMARKS:
             known = ", ".join(BENCHMARKS)
-            raise UserError(f"benchmark {name}: no such benchmark; choose one of: {known}")
+            raise UserError(f"benchmark {name}: no such benchmark; choose from: {known}")
         benchmark = BENCHMARKS[name]
         files = benchmark.files(data_dir)
         if not files:

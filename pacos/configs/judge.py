@@ -1,4 +1,4 @@
-"""Config of a judge: a language model that gives its opinion of texts."""
+"""Config of a judge: a language model that scores texts."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pacos.llm.config import EndpointConfig
 
 @dataclass(kw_only=True, slots=True)
 class JudgeConfig:
-    """A language model that judges generated rows, or the answers of models."""
+    """A language model that scores generated rows, or the answers of models."""
 
     endpoint: EndpointConfig | None = None
-    """The service that is asked, best a stronger model than the one that wrote what it judges.
-    Null: nothing is judged."""
+    """Service of the judge. Its model should be stronger than the one whose texts it scores. Null
+    scores nothing."""
 
     def problems(self) -> list[Problem]:
-        """What is wrong with the values."""
+        """Return all problems of the values."""
         return [] if self.endpoint is None else self.endpoint.problems("judge.endpoint")
 
     def missing_key(self) -> Problem | None:
-        """Its API key, if the environment has none."""
+        """Return a problem if the API key is needed and not in the environment."""
         return None if self.endpoint is None else self.endpoint.missing_key("judge.endpoint")

@@ -109,7 +109,9 @@ def test_a_suite_says_how_many_examples_a_task_has(tmp_path: Path) -> None:
     suite = own_suite(tmp_path)
     (task,) = build_suite(replace(suite, num_fewshot={"mine": 3})).tasks
     assert task.config.num_fewshot == 3
-    with pytest.raises(UserError, match=r"suite\.num_fewshot\.yours: no such task.* it has mine"):
+    with pytest.raises(
+        UserError, match=r"suite\.num_fewshot\.yours: no such task.* which has mine"
+    ):
         build_suite(replace(suite, num_fewshot={"yours": 3}))
 
 
