@@ -133,7 +133,7 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
             "parameters": states.parameters.device,
             "gradients": states.gradients.device,
             "master": states.master.device,
-            "moments": states.moments.device,
+            "moments": states.optimizer.device,
             "activations": memory.activations,
             "head": memory.head,
             "buffers": memory.buffers,

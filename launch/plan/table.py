@@ -85,7 +85,7 @@ def _memory_table(forecast: Forecast) -> Table:
     row("weights", states.parameters)
     row("gradients", states.gradients)
     row("master weights", states.master, "the optimizer's own copy")
-    row("Adam moments", states.moments)
+    row("optimizer states", states.optimizer, forecast.config.optimizer.NAME)
     row("activations", Footprint(device=memory.activations), _checkpointing(forecast.config))
     row(
         "head or layer", Footprint(device=memory.head), "chunked loss, or one layer's backward pass"

@@ -1,14 +1,14 @@
-"""The state of a rank that a checkpoint keeps: master weights, moments, random generators.
+"""The state of a rank that a checkpoint keeps: master weights, optimizer states, random generators.
 
-Under every ZeRO stage torch's AdamW updates tensors of its own on each rank, which hold fragments
-of parameters. A checkpoint names every fragment by its parameter and its place within it, so that
+Under every ZeRO stage torch's optimizer updates tensors of its own on each rank, which hold
+fragments of parameters. A checkpoint names every fragment by its parameter and its place within it, so that
 it can be read into any other division. The working weights are the master weights, rounded; they
 are recomputed instead of saved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +21,7 @@ from sft.engine.private_state import Fragment, MasterTensor, full_numel, master_
 from sft.engine.protocol import Engine
 
 WEIGHT = "weight"
-MOMENTS = ("exp_avg", "exp_avg_sq")
-"""AdamW's names of the two moments."""
+"""Kind of the optimizer's own copy of a weight. The other kinds are its states, by their names."""
 
 RANDOM = "random"
 """First part of the names of tensors that belong to no parameter: random states of the rank."""
@@ -35,7 +34,7 @@ class Span:
     """Some elements of the optimizer's state of one parameter."""
 
     kind: str
-    """`weight`, `exp_avg` or `exp_avg_sq`."""
+    """`weight`, or the name of one of the optimizer's states."""
     parameter: str
     start: int
     """First element, in the order of memory."""
@@ -43,10 +42,18 @@ class Span:
 
 
 class EngineState:
-    """The optimizer's weights and moments on this rank."""
+    """The optimizer's weights and states on this rank."""
 
-    def __init__(self, engine: Engine, world: World) -> None:
-        self._adam = engine.basic_optimizer
+    def __init__(self, engine: Engine, world: World, states: Sequence[str]) -> None:
+        """Look up the optimizer's tensors.
+
+        Args:
+            engine: Its optimizer is complete.
+            world: All ranks.
+            states: Names of the tensors that the optimizer keeps for each parameter.
+        """
+        self._optimizer = engine.basic_optimizer
+        self.kinds = (WEIGHT, *states)
         self._world = world
         self._master = master_weights(engine)
         self.sizes = {name: full_numel(each) for name, each in engine.module.named_parameters()}
@@ -54,13 +61,13 @@ class EngineState:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Number format of weights and moments."""
+        """Number format of weights and optimizer states."""
         return self._master.tensors[0].values.dtype
 
     @property
     def updates(self) -> int:
         """Optimizer steps so far. Skipped steps do not count."""
-        return int(self._moments(self._master.tensors[0].values)["step"].item())
+        return int(self._states(self._master.tensors[0].values)["step"].item())
 
     def spans(self) -> list[tuple[Span, torch.dtype]]:
         """Return what this rank writes; all ranks together write everything exactly once."""
@@ -68,7 +75,7 @@ class EngineState:
             (span, tensor.values.dtype)
             for tensor in self._master.tensors
             for fragment in self._own_fragments(tensor)
-            for span in _spans(fragment)
+            for span in self._spans(fragment)
         ]
 
     def tensors(self) -> Iterator[torch.Tensor]:
@@ -76,7 +83,7 @@ class EngineState:
         for tensor in self._master.tensors:
             with self._master.resident(tensor, changed=False):
                 for fragment in self._own_fragments(tensor):
-                    for span in _spans(fragment):
+                    for span in self._spans(fragment):
                         yield self._view(tensor, fragment, span.kind)
 
     def _own_fragments(self, tensor: MasterTensor) -> list[Fragment]:
@@ -97,32 +104,31 @@ class EngineState:
         for tensor in self._master.tensors:
             with self._master.resident(tensor, changed=True):
                 for fragment in tensor.fragments:
-                    for span in _spans(fragment):
+                    for span in self._spans(fragment):
                         self._view(tensor, fragment, span.kind).copy_(read(span))
-                self._moments(tensor.values)["step"].fill_(updates)
+                self._states(tensor.values)["step"].fill_(updates)
 
     def update_working_weights(self) -> None:
         """Compute the model's weights on every rank. It is a collective: all ranks call it."""
         self._master.update_working_weights()
 
     def _view(self, tensor: MasterTensor, fragment: Fragment, kind: str) -> torch.Tensor:
-        """Return the memory of a fragment's weight or moment, flat."""
-        values = tensor.values.data if kind == WEIGHT else self._moments(tensor.values)[kind]
+        """Return the memory of a fragment's weight or state, flat."""
+        values = tensor.values.data if kind == WEIGHT else self._states(tensor.values)[kind]
         return values.view(-1).narrow(0, fragment.offset, fragment.count)
 
-    def _moments(self, values: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        """Return AdamW's state of a tensor. It is created here if no step has been made yet."""
-        state: dict[str, torch.Tensor] = self._adam.state[values]
+    def _states(self, values: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """Return the optimizer's states of a tensor, created here before the first step."""
+        state: dict[str, torch.Tensor] = self._optimizer.state[values]
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=values.device)
-            for moment in MOMENTS:
-                state[moment] = torch.zeros_like(values.data)
+            for name in self.kinds[1:]:
+                state[name] = torch.zeros_like(values.data)
         return state
 
-
-def _spans(fragment: Fragment) -> Iterator[Span]:
-    for kind in (WEIGHT, *MOMENTS):
-        yield Span(kind, fragment.parameter, fragment.start, fragment.count)
+    def _spans(self, fragment: Fragment) -> Iterator[Span]:
+        for kind in self.kinds:
+            yield Span(kind, fragment.parameter, fragment.start, fragment.count)
 
 
 def random_states() -> dict[str, torch.Tensor]:

@@ -53,7 +53,7 @@ class Checkpoints:
         self._data = data
         self._wandb_id = run_id(run) if config.tracking.service is TrackingService.wandb else None
         self._store = Store(run.checkpoints, config.checkpoint)
-        self._state = EngineState(engine, world)
+        self._state = EngineState(engine, world, config.optimizer.STATES)
         self._layout: ShardLayout = [
             *((name_of(span), dtype, span.count) for span, dtype in self._state.spans()),
             *((name, state.dtype, len(state)) for name, state in random_states().items()),
@@ -117,7 +117,9 @@ class Checkpoints:
     def _load(self, folder: Path, manifest: CheckpointManifest) -> None:
         def read() -> Shards:
             shards = Shards([folder / name for name in sorted(manifest.files)])
-            if differences := shards.differences(self._state.sizes, self._state.dtype):
+            if differences := shards.differences(
+                self._state.kinds, self._state.sizes, self._state.dtype
+            ):
                 reasons = "; ".join(differences[:3])
                 raise UserError(f"{folder} does not fit this model: {reasons}")
             return shards

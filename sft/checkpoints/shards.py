@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from sft.checkpoints.engine_state import MOMENTS, RANDOM, WEIGHT, Span
+from sft.checkpoints.engine_state import RANDOM, Span
 
 DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.uint8: "U8"}
 """Names of number formats in safetensors."""
@@ -123,19 +123,22 @@ class Shards:
         for pieces in self._pieces.values():
             pieces.sort(key=lambda piece: piece.start)
 
-    def differences(self, sizes: Mapping[str, int], dtype: torch.dtype) -> list[str]:
+    def differences(
+        self, kinds: Sequence[str], sizes: Mapping[str, int], dtype: torch.dtype
+    ) -> list[str]:
         """Return what differs from the state of an engine.
 
         Args:
+            kinds: What it keeps of each parameter: the weight and the optimizer's states.
             sizes: Elements of each of its parameters.
-            dtype: Number format of its master weights and moments.
+            dtype: Number format of its master weights and optimizer states.
         """
         differences = [
             f"{stored} numbers there, {DTYPES[dtype]} here"
             for stored in sorted(self._dtypes - {DTYPES[dtype]})
         ]
         for name in sorted(sizes.keys() | {name for _, name in self._pieces}):
-            for kind in (WEIGHT, *MOMENTS):
+            for kind in kinds:
                 stored, wanted = self._complete_elements(kind, name), sizes.get(name, 0)
                 if stored != wanted:
                     differences.append(f"{kind} of {name}: {stored} elements there, {wanted} here")

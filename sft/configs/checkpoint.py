@@ -6,10 +6,16 @@ from dataclasses import dataclass
 
 from pacos.errors import Problem
 from sft.configs.compute import Precision
+from sft.configs.optimizer import OptimizerConfig
 
-STATE_BYTES = {Precision.bf16: 12, Precision.fp32: 12, Precision.bf16_states: 6}
-"""Bytes per parameter in a checkpoint: the optimizer's copy of it and its two moments, in fp32 or
-bf16. The working weights are not saved: they are that copy, rounded."""
+
+def state_bytes(precision: Precision) -> int:
+    """Return the bytes per parameter in a checkpoint.
+
+    A checkpoint has the optimizer's copy of each parameter and the optimizer's states, in fp32 or
+    bf16. The working weights are not saved: they are that copy, rounded.
+    """
+    return (2 if precision is Precision.bf16_states else 4) * (1 + len(OptimizerConfig.STATES))
 
 
 @dataclass(kw_only=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pacos.errors import Problem
 
@@ -10,6 +11,12 @@ from pacos.errors import Problem
 @dataclass(kw_only=True, slots=True)
 class OptimizerConfig:
     """AdamW, and the clipping of its gradients."""
+
+    NAME: ClassVar[str] = "AdamW"
+    STATES: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
+    """Tensors that the optimizer keeps for each parameter, of its size, under torch's names: here
+    the running means of gradients and of their squares. Memory and disk estimates and the content
+    of checkpoints follow from them."""
 
     lr: float = 2e-5
     """Peak learning rate. Larger models usually need a lower one: Alpaca takes 2e-5 for 7B."""

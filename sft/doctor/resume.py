@@ -86,7 +86,7 @@ class _EngineSnapshot:
             engine.step()
             checkpoints.save(1)
             checkpoints.finish()
-        state = EngineState(engine, world)
+        state = EngineState(engine, world, config.optimizer.STATES)
         names = [name_of(span) for span, _ in state.spans()]
         tensors = [tensor.clone() for tensor in state.tensors()]
         engine.eval()

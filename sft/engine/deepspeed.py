@@ -124,8 +124,9 @@ def _zero(config: SFTConfig) -> dict[str, Any]:
             ),
         }
     if zero.offload_optimizer is not Offload.none:
-        # Four tensors of a sub-group are in flight at a time: weights, gradients, two moments.
-        settings["offload_optimizer"] = _offload(zero, zero.offload_optimizer, buffer_count=4)
+        # In flight at a time, of a sub-group: weights, gradients and the optimizer's states.
+        buffers = 2 + len(config.optimizer.STATES)
+        settings["offload_optimizer"] = _offload(zero, zero.offload_optimizer, buffer_count=buffers)
     if zero.offload_parameters is not Offload.none:
         largest = config.model.shape.vocab_size * width
         settings["offload_param"] = _offload(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pacos.division import ceil_div
 from sft.config import SFTConfig
-from sft.configs.checkpoint import STATE_BYTES
+from sft.configs.checkpoint import state_bytes
 
 TOKEN_BYTES = 5
 """Bytes per token in the token cache: its id in int32, and a bool for its supervision."""
@@ -38,7 +38,7 @@ class DiskEstimate:
         if steps is not None:
             checkpoints = min(checkpoints, ceil_div(steps, config.checkpoint.every_steps))
         return cls(
-            checkpoint=STATE_BYTES[config.precision] * parameters,
+            checkpoint=state_bytes(config.precision) * parameters,
             checkpoints=checkpoints,
             model=2 * parameters,
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sft.config import SFTConfig
-from sft.configs.checkpoint import STATE_BYTES
+from sft.configs.checkpoint import state_bytes
 from sft.configs.compute import Attention, Precision
 from sft.configs.deepspeed import BUCKET, LIVE_PARAMETERS, Offload
 from sft.estimate.activations import (
@@ -76,7 +76,7 @@ def rank_memory(config: SFTConfig, work: Workload, *, gpu: bool) -> RankMemory:
     """Estimate the memory of one rank, on a GPU or on the CPU."""
     shape, kernels = config.model.shape, kernels_of(config, gpu=gpu)
     tokens, checkpointing = work.pass_tokens, config.activation_checkpointing
-    snapshot = STATE_BYTES[config.precision] * shape.num_parameters() / config.cluster.world_size()
+    snapshot = state_bytes(config.precision) * shape.num_parameters() / config.cluster.world_size()
     layer = layer_transient(shape, checkpointing, kernels) * tokens
     memory = RankMemory(
         states=model_states(config),
@@ -166,9 +166,10 @@ def node_host_bytes(config: SFTConfig, *, gpu: bool) -> float:
 def _swap_buffers(config: SFTConfig) -> float:
     """Return one rank's bytes of buffers between host memory and a disk.
 
-    Four tensors of a group are in flight at a time: weights, gradients and both moments.
+    Weights, gradients and the optimizer's states of a group are in flight at a time.
     """
     if config.deepspeed.offload_optimizer is not Offload.nvme:
         return 0.0
     shard = config.model.shape.num_parameters() / config.cluster.world_size()
-    return 4 * ElementSizes.of(config).optimizer * min(shard, LIVE_PARAMETERS)
+    in_flight = 2 + len(config.optimizer.STATES)
+    return in_flight * ElementSizes.of(config).optimizer * min(shard, LIVE_PARAMETERS)

@@ -34,8 +34,8 @@ class ModelStates:
     gradients: Footprint
     master: Footprint = field(default_factory=Footprint)
     """The optimizer's own copy of the weights."""
-    moments: Footprint = field(default_factory=Footprint)
-    """Adam's first and second moment."""
+    optimizer: Footprint = field(default_factory=Footprint)
+    """The tensors that the optimizer keeps for each weight, such as Adam's two moments."""
 
     def device_bytes(self) -> float:
         """Return the bytes on the device."""
@@ -50,7 +50,7 @@ class ModelStates:
         return sum(part.disk for part in self.parts())
 
     def parts(self) -> tuple[Footprint, ...]:
-        return self.parameters, self.gradients, self.master, self.moments
+        return self.parameters, self.gradients, self.master, self.optimizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class ElementSizes:
     weight: int
     """Weights, activations, and gradients as they are computed and sent."""
     optimizer: int
-    """The optimizer's copy of the weights, and each moment."""
+    """The optimizer's copy of the weights, and each of its states."""
     gradient_sum: int
     """The gradient accumulated over the passes of a step."""
 
@@ -78,7 +78,7 @@ def model_states(config: SFTConfig) -> ModelStates:
     """Return the states that one rank keeps; DeepSpeed's alignment padding is left out."""
     parameters = config.model.shape.num_parameters()
     shard = parameters / config.cluster.world_size()
-    zero, size = config.deepspeed, ElementSizes.of(config)
+    zero, size, kept = config.deepspeed, ElementSizes.of(config), len(config.optimizer.STATES)
     if zero.stage == 0:
         # fp32 weights are updated in place; bf16 weights get an fp32 master copy.
         master = 0 if config.precision is Precision.fp32 else 4
@@ -86,7 +86,7 @@ def model_states(config: SFTConfig) -> ModelStates:
             parameters=Footprint(device=size.weight * parameters),
             gradients=Footprint(device=size.gradient_sum * parameters),
             master=Footprint(device=master * parameters),
-            moments=Footprint(device=8 * parameters),
+            optimizer=Footprint(device=4 * kept * parameters),
         )
     if zero.stage == 3:
         return _stage_3_states(config, parameters, shard, size)
@@ -97,6 +97,7 @@ def _stage_1_and_2_states(
     config: SFTConfig, parameters: float, shard: float, size: ElementSizes
 ) -> ModelStates:
     offloaded = config.deepspeed.offload_optimizer is not Offload.none
+    kept = len(config.optimizer.STATES)
     mixed = size.gradient_sum != size.weight
     if config.deepspeed.stage == 1:
         # Stage 1 accumulates all gradients, not only its shard: in fp32 for bf16 weights. Without
@@ -112,21 +113,21 @@ def _stage_1_and_2_states(
             parameters=Footprint(device=weights),
             gradients=Footprint(device=gradients),
             master=Footprint(device=size.optimizer * shard),
-            moments=Footprint(device=2 * size.optimizer * shard),
+            optimizer=Footprint(device=kept * size.optimizer * shard),
         )
     return ModelStates(
         # The update on the host leaves through a buffer of this rank's weights.
         parameters=Footprint(device=weights, host=size.weight * shard),
         gradients=Footprint(device=gradients, host=(size.optimizer + (0 if mixed else 4)) * shard),
         master=Footprint(host=size.optimizer * shard),
-        moments=Footprint(host=2 * size.optimizer * shard),
+        optimizer=Footprint(host=kept * size.optimizer * shard),
     )
 
 
 def _stage_3_states(
     config: SFTConfig, parameters: float, shard: float, size: ElementSizes
 ) -> ModelStates:
-    zero, nvme = config.deepspeed, Offload.nvme
+    zero, nvme, kept = config.deepspeed, Offload.nvme, len(config.optimizer.STATES)
     weights = size.weight * shard
     # hpZ: a second copy of all weights, divided among the ranks of each node only.
     secondary = (
@@ -146,7 +147,7 @@ def _stage_3_states(
             parameters=working,
             gradients=Footprint(host=gradient_sum, disk=optimizer),
             master=Footprint(disk=optimizer),
-            moments=Footprint(disk=2 * optimizer),
+            optimizer=Footprint(disk=kept * optimizer),
         )
     if zero.offload_optimizer is Offload.cpu:
         return ModelStates(
@@ -154,11 +155,11 @@ def _stage_3_states(
             # The sum over passes, and the gradient that the update reads, in the optimizer's dtype.
             gradients=Footprint(host=gradient_sum + optimizer),
             master=Footprint(host=optimizer),
-            moments=Footprint(host=2 * optimizer),
+            optimizer=Footprint(host=kept * optimizer),
         )
     return ModelStates(
         parameters=working,
         gradients=Footprint(device=gradient_sum),
         master=Footprint(device=optimizer),
-        moments=Footprint(device=2 * optimizer),
+        optimizer=Footprint(device=kept * optimizer),
     )

@@ -26,7 +26,7 @@ def model_card(
         steps: optimizer updates.
         losses: nats per token, by what they were measured on.
     """
-    model = config.model
+    model, optimizer = config.model, config.optimizer
     prompt_format = (
         "its tokenizer's own" if model.prompt_format is None else model.prompt_format.name
     )
@@ -44,7 +44,7 @@ pipeline_tag: text-generation
 |---|---|
 | prompt format | {prompt_format}; saved as the tokenizer's chat template |
 | end of an answer | any id of `eos_token_id` in generation_config.json |
-| optimizer | AdamW, peak learning rate {config.optimizer.lr:g}, {config.schedule.decay.name} |
+| optimizer | {optimizer.NAME}, peak learning rate {optimizer.lr:g}, {config.schedule.decay.name} |
 | longest row | {config.data.max_length} tokens |
 | nats per token | {measured} |
 

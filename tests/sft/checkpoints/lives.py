@@ -12,9 +12,10 @@ from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_st
 
 from pacos.distributed import World
 from pacos.run_paths import RunPaths
-from sft.checkpoints.engine_state import MOMENTS, WEIGHT, Span
+from sft.checkpoints.engine_state import WEIGHT, Span
 from sft.checkpoints.protocol import Checkpoints
 from sft.checkpoints.shards import Shards
+from sft.configs.optimizer import OptimizerConfig
 from sft.engine.deepspeed import backward, start_ranks
 from sft.model.loss import nll_sum
 from sft.steps.batch import Batch
@@ -124,7 +125,7 @@ def _kept_and_true(life: Life, world: World) -> list[str]:
     found, wrong = kept(life.folder), []
     for name, parameter in engine.module.named_parameters():
         true = {WEIGHT: safe_get_full_fp32_param(parameter)}
-        for moment in MOMENTS:
+        for moment in OptimizerConfig.STATES:
             true[moment] = safe_get_full_optimizer_state(parameter, moment)
         for kind, tensor in true.items():
             if not torch.equal(found[kind, name], tensor.flatten().to(found[kind, name].dtype)):

@@ -17,15 +17,17 @@ from safetensors.torch import load_file
 from pacos.distributed import World
 from pacos.errors import UserError
 from sft.checkpoints import host_memory, save, store
-from sft.checkpoints.engine_state import Span
+from sft.checkpoints.engine_state import WEIGHT, Span
 from sft.checkpoints.host_memory import HostCopy
 from sft.checkpoints.manifest import MANIFEST, CheckpointManifest, _digest
 from sft.checkpoints.save import Save
 from sft.checkpoints.shards import FileFacts, ShardLayout, Shards, shard_name, write_shard
 from sft.checkpoints.store import Store, damage
 from sft.configs.checkpoint import CheckpointConfig
+from sft.configs.optimizer import OptimizerConfig
 
 GIB = 2**30
+KINDS = (WEIGHT, *OptimizerConfig.STATES)
 LAYOUT: ShardLayout = [("weight/a/0", torch.float32, 3), ("weight/a/3", torch.float32, 2)]
 
 
@@ -92,7 +94,7 @@ def test_a_span_is_read_across_tensors_and_files(tmp_path: Path) -> None:
         assert shards.read(Span("weight", "a", start, end - start)).tolist() == list(
             range(start, end)
         )
-    said = "; ".join(shards.differences({"a": 20, "b": 3}, torch.bfloat16))
+    said = "; ".join(shards.differences(KINDS, {"a": 20, "b": 3}, torch.bfloat16))
     assert "F32 numbers there, BF16 here" in said
     assert "exp_avg of a: 0 elements there, 20 here" in said
     assert "weight of b: 0 elements there, 3 here" in said

@@ -99,7 +99,7 @@ def what_engines_hold(cases: Sequence[Case]) -> list[dict[str, int]]:
             "parameters": weights(made),
             "gradients": gradients(made, case),
             "master": master(made),
-            "moments": moments(made),
+            "optimizer": moments(made),
         }
         found.append({name: size(tensors) for name, tensors in parts.items()})
         made.destroy()
@@ -116,7 +116,7 @@ def test_bytes_are_those_of_the_engine(number: int, measured: list[list[dict[str
     config = config_of(CASES[number], World(rank=0, local_rank=0, size=2))
     config.model.shape = DEEP
     predicted = model_states(config)
-    for part in ("parameters", "gradients", "master", "moments"):
+    for part in ("parameters", "gradients", "master", "optimizer"):
         amount = getattr(predicted, part)
         mean = sum(rank[number][part] for rank in measured) / len(measured)
         assert mean == pytest.approx(amount.device + amount.host, rel=0.01), part
