@@ -1,9 +1,9 @@
 """The state of a rank that a checkpoint keeps: master weights, optimizer states, random generators.
 
 Under every ZeRO stage torch's optimizer updates tensors of its own on each rank, which hold
-fragments of parameters. A checkpoint names every fragment by its parameter and its place within it, so that
-it can be read into any other division. The working weights are the master weights, rounded; they
-are recomputed instead of saved.
+fragments of parameters. A checkpoint names every fragment by its parameter and its place within it,
+so that it can be read into any other division. The working weights are the master weights, rounded;
+they are recomputed instead of saved.
 """
 
 from __future__ import annotations
