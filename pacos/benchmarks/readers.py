@@ -112,6 +112,7 @@ def read_truthfulqa(benchmark: str, file: Path) -> Iterator[MultipleChoice]:
     """Read TruthfulQA. The choices are the true answers, best first, then the false ones."""
     for number, row in enumerate(_csv(file)):
         true = [row["Best Answer"].strip(), *_listed(row["Correct Answers"])]
+        # The best answer is usually among the correct ones, too.
         true = list(dict.fromkeys(true))
         yield MultipleChoice(
             benchmark=benchmark,
@@ -189,6 +190,7 @@ def read_tydiqa(benchmark: str, file: Path) -> Iterator[OpenQuestion]:
             benchmark=benchmark,
             id=row["id"],
             question=row["question"],
+            # Several annotators often mark the same span.
             answers=tuple(dict.fromkeys(row["answers"]["text"])),
             context=row["context"],
         )
@@ -279,6 +281,7 @@ def _code_problem(benchmark: str, record: dict[str, Any]) -> CodeProblem:
 
 def read_smoke(benchmark: str, file: Path) -> Iterator[MultipleChoice | OpenQuestion]:
     """Read one task of the smoke suite that comes with pacos."""
+    # Choices answer a question or continue a context; without choices, a prompt is answered freely.
     for record in _jsonl(file):
         if "choices" in record:
             yield MultipleChoice(

@@ -43,7 +43,7 @@ class BenchmarkTexts:
         self.owners: list[int] = []
         """The item of each text, as an index into `items`."""
         self.solved_by: defaultdict[str, list[int]] = defaultdict(list)
-        """For the shape of a function, the items that it solves."""
+        """Items solved by a function of each shape."""
         # A word gets the next number when it is first looked up.
         self._numbers: defaultdict[str, int] = defaultdict()
         self._numbers.default_factory = self._numbers.__len__

@@ -37,7 +37,7 @@ class Function:
 
 def functions(text: str) -> list[Function]:
     """Return the Python functions in a text, which may hold prose too, except trivial ones."""
-    found = []
+    result = []
     with warnings.catch_warnings():
         # ast warns about "\d" in a string, which concerns its author only.
         warnings.simplefilter("ignore")
@@ -47,8 +47,8 @@ def functions(text: str) -> list[Function]:
                 assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
                 name, shape = function.name, _Shape(function)
                 if shape.nodes >= MIN_NODES:
-                    found.append(Function(name, shape.text))
-    return found
+                    result.append(Function(name, shape.text))
+    return result
 
 
 def _sources(text: str) -> Iterator[str]:

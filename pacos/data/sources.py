@@ -22,7 +22,7 @@ class Source:
     """One data set."""
 
     path: str
-    """As in the config."""
+    """The path as written in the config."""
     location: Location
     table: Any = None
     """The `datasets.Dataset`, for a saved data set or one from the hub."""

@@ -92,7 +92,7 @@ class Reply:
     prompt_tokens: int
     completion_tokens: int
     logprobs: tuple[Mapping[str, float], ...] = ()
-    """For each token of the reply, the log-probabilities of the likeliest alternatives by text."""
+    """Log-probabilities of the likeliest alternatives, by text, for each token of the reply."""
     tokens: tuple[str, ...] = ()
     """Texts of the tokens in `logprobs`, if the service reports them."""
     error: str | None = None

@@ -56,6 +56,7 @@ class ReviewServer:
         self._token = secrets.token_urlsafe(16)
         self._title = title
         self._http = _bind(port, self._handler())
+        # A daemon, so that a request that hangs cannot keep the program from ending.
         self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
 
     @property
@@ -139,6 +140,7 @@ class ReviewServer:
                 size = self.headers.get("Content-Length", "")
                 if self._inner_path() != "ratings":
                     self._send_json(HTTPStatus.NOT_FOUND, {"error": "not found"})
+                # Checked before reading: the body could be of any size.
                 elif not size.isdigit() or int(size) > MOST_BYTES:
                     self._send_json(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"error": "too long"})
                 else:

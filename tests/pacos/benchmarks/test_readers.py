@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pacos.benchmarks.catalogue import BENCHMARKS, read_benchmarks
+from pacos.benchmarks.catalogue import BENCHMARKS, HUB_DATASETS, read_benchmarks
 from pacos.benchmarks.items import CodeProblem, Item, MultipleChoice, OpenQuestion, SentencePair
 from pacos.errors import UserError
 
@@ -151,6 +151,11 @@ def test_the_files_at_hand(shared_data: Path) -> None:
         assert all(text.strip() for text in item.traces().questions), item.id
         if isinstance(item, MultipleChoice):
             assert set(item.answers) <= set(range(len(item.choices))), item.id
+
+
+def test_benchmarks_of_one_hub_data_set_share_its_row() -> None:
+    for benchmark in BENCHMARKS.values():
+        assert benchmark.hub is None or HUB_DATASETS[benchmark.hub.path] is benchmark.hub
 
 
 def test_an_unknown_name_is_told_with_those_there_are() -> None:
