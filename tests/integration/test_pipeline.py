@@ -1,4 +1,4 @@
-"""The three stages in a row, as a user runs them."""
+"""The three stages in sequence, as a user runs them."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def lives(run: Path) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def teacher(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A teacher that writes noise: what it says must be rejected, and nothing else may break."""
+def noise_model(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generator that writes noise, so that all candidates must be rejected."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    folder = tmp_path_factory.mktemp("teacher")
+    folder = tmp_path_factory.mktemp("noise")
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
     heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
@@ -45,11 +45,13 @@ def teacher(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_pipeline_ends_with_a_report_and_is_not_repeated(teacher: Path, tmp_path: Path) -> None:
+def test_a_pipeline_ends_with_a_report_and_is_not_repeated(
+    noise_model: Path, tmp_path: Path
+) -> None:
     overrides = [
         "experiment=demo",
         "model@sft.model=tiny",
-        f"selfinstruct.generator.model={teacher}",
+        f"selfinstruct.generator.model={noise_model}",
         "selfinstruct.generator.name=noise",
         "selfinstruct.method.tasks.max_tokens=24",
         "selfinstruct.max_requests=4",
@@ -58,7 +60,7 @@ def test_a_pipeline_ends_with_a_report_and_is_not_repeated(teacher: Path, tmp_pa
         "eval.limit=2",
     ]
     # The eval baseline is a pretrained model of that name; a random one has no weights on disk.
-    overrides.append(f"sft.model.path={teacher}")
+    overrides.append(f"sft.model.path={noise_model}")
     done = pipeline(tmp_path, *overrides)
     assert done.returncode == 0, done.stderr
     run = tmp_path / "runs" / "demo"
@@ -80,11 +82,11 @@ def test_a_pipeline_ends_with_a_report_and_is_not_repeated(teacher: Path, tmp_pa
 
 
 def test_a_stop_during_a_stage_that_still_finishes_keeps_the_next_from_beginning(
-    teacher: Path, tmp_path: Path
+    noise_model: Path, tmp_path: Path
 ) -> None:
     overrides = [
         "experiment=demo",
-        f"selfinstruct.generator.model={teacher}",
+        f"selfinstruct.generator.model={noise_model}",
         "selfinstruct.generator.name=noise",
         "selfinstruct.method.tasks.max_tokens=4",
         "selfinstruct.max_requests=1",

@@ -1,4 +1,4 @@
-"""The config files for people who type `accelerate launch` themselves."""
+"""The config files for running `accelerate launch` by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import ROOT
 
 FILES = {"cpu": (1, 2), "gpu_1": (1, 1), "gpus_8": (1, 8), "nodes_4": (4, 32)}
-"""Machines and ranks of each."""
+"""Number of machines and of ranks in each file."""
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -1,4 +1,4 @@
-"""What follows the end of a life that ran as a job."""
+"""The decision of a job after a life of its run has ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One Slurm for all live tests."""
+"""One Slurm cluster for all live tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.slurm.mini_slurm import MiniSlurm, NoSlurmError
 
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniSlurm]:
-    """A running cluster of three nodes with eight GPUs that only Slurm believes in."""
+    """A running cluster of three nodes with eight fake GPUs each."""
     try:
         with MiniSlurm(tmp_path_factory.mktemp("slurm")) as cluster:
             yield cluster

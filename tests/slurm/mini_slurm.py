@@ -1,8 +1,8 @@
-"""A Slurm of several nodes on one machine, for as long as this process lives.
+"""A Slurm cluster of several nodes on one machine, for the lifetime of this process.
 
-All of it lives in namespaces of its own: processes, network, mounts. Each node has its own host
-name, address and ports, so that `localhost` is another host on each, and nothing of it outlives the
-first process in there, which the kernel ends with the process that started it.
+It runs in Linux namespaces of its own: processes, network, mounts. Each node has its own host name,
+address and ports, so `localhost` is another host on each. Nothing outlives the first process in the
+namespaces, which the kernel kills together with the process that started it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 CredType=cred/munge
-# Requeued jobs are held back until their credential expires: 120 s where this is not said.
+# Slurm holds requeued jobs until their credential expires, by default for 120 s.
 AuthInfo=socket={folder}/munge.sock,cred_expire=5
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
@@ -62,7 +62,7 @@ PartitionName=low Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=6
 
 
 class NoSlurmError(Exception):
-    """It cannot be had here; the text says what is missing."""
+    """A Slurm cannot run on this machine; the text names what is missing."""
 
 
 class MiniSlurm:
@@ -95,7 +95,7 @@ class MiniSlurm:
             self._root.wait()
 
     def run(self, *words: str | Path, check: bool = True) -> str:
-        """The output of a command typed on the login node."""
+        """Return the output of a command run on the login node."""
         done = self.attempt(*words)
         if check and done.returncode != 0:
             raise AssertionError(f"{words}: {done.returncode}\n{done.stdout}{done.stderr}")
@@ -104,7 +104,7 @@ class MiniSlurm:
     def attempt(
         self, *words: str | Path, cwd: Path | None = None, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """What comes of a command typed on the login node."""
+        """Return the result of a command run on the login node, whatever its exit code."""
         return subprocess.run(
             [*self._into, "env", f"--chdir={cwd or self.folder}", *map(str, words)],
             env={**self._environment, **environment},
@@ -114,7 +114,7 @@ class MiniSlurm:
         )
 
     def start(self, *words: str) -> None:
-        """Start a program on the login node that runs until the cluster ends."""
+        """Start a program on the login node that runs as long as the cluster."""
         with (self.folder / f"{words[0]}.out").open("ab") as out:
             subprocess.Popen(
                 [*self._into, *words],
@@ -126,7 +126,7 @@ class MiniSlurm:
             )
 
     def until(self, fact: Callable[[], object], what: str, seconds: float = 60) -> None:
-        """Wait until a fact holds."""
+        """Wait until a condition holds."""
         ends_by = time.monotonic() + seconds
         while not fact():
             if time.monotonic() > ends_by:
@@ -134,12 +134,12 @@ class MiniSlurm:
             time.sleep(0.1)
 
     def job(self, job: str) -> dict[str, str]:
-        """What the controller knows of a job, or of a task of an array."""
+        """Return the controller's record of a job, or of one task of an array."""
         said = self.run("scontrol", "show", "job", "--oneliner", job).splitlines()[0]
         return dict(word.split("=", 1) for word in said.split() if "=" in word)
 
     def power_off(self, node: str) -> None:
-        """Cut a node's wire, then kill all that runs on it, so that nothing of it says goodbye."""
+        """Cut a node's network, then kill its processes, so that none of them can sign off."""
         self.run("ip", "link", "set", node, "down")
         pids = self.run("ip", "netns", "pids", node).split()
         self.run("kill", "-9", *pids)
@@ -156,10 +156,10 @@ class MiniSlurm:
         return state.strip() in ("idle", "mix", "alloc")
 
     def _make_spaces(self) -> None:
-        """The namespaces, and in them the network, host names and mounts."""
+        """Create the namespaces, and in them network, host names and mounts."""
         self.folder.mkdir(parents=True, exist_ok=True)
         own = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
-        # The shell says that the namespaces are there, then takes in whatever loses its parent.
+        # The shell reports that the namespaces exist, then reaps processes that lose their parent.
         script = "hostname login && echo up && sleep inf & wait"
         words = ["unshare", *own, *SPACES, "bash", "-c", script]
         self._root = subprocess.Popen(
@@ -181,7 +181,7 @@ class MiniSlurm:
         hosts = [f"{LOGIN} login", "127.0.0.1 localhost"]
         hosts += [f"{self._address(node)} {node}" for node in self.nodes]
         (self.folder / "hosts").write_text("\n".join(hosts) + "\n")
-        # Without it every connection between ranks waits for a name server that is not there.
+        # Otherwise every connection between ranks waits for a name server that does not exist.
         (self.folder / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
         lines = [
             f"mount --bind {self.folder}/hosts /etc/hosts",
@@ -210,7 +210,7 @@ class MiniSlurm:
         for name in ("state", "gpu", *(f"spool-{node}" for node in self.nodes)):
             (self.folder / name).mkdir(exist_ok=True)
         for number in range(self._gpus):
-            # Slurm wants a device and opens none.
+            # Slurm requires a device file and never opens it.
             (self.folder / "gpu" / f"nvidia{number}").symlink_to("/dev/null")
         what = f"CPUs=64 RealMemory=500000 Gres=gpu:{self._gpus} State=UNKNOWN"
         nodes = [f"NodeName={node} NodeAddr={self._address(node)} {what}" for node in self.nodes]

@@ -1,4 +1,4 @@
-"""A user's folder on the login node of the live Slurm."""
+"""A user's folder on the login node of the test cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACOS = [sys.executable, "-m", "launch.cli"]
 
 
 class Site:
-    """Where `pacos` is typed, with the site's env.sh."""
+    """A folder to run `pacos` in, with the site's env.sh."""
 
     def __init__(self, slurm: MiniSlurm, folder: Path, *, stand_in: bool = True) -> None:
         self.slurm, self.folder = slurm, folder
@@ -27,16 +27,16 @@ class Site:
         (folder / "rows.jsonl").write_text("{}\n")
 
     def pacos(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """A command as a user types it."""
+        """Run pacos as a user types it."""
         return self.attempt(*PACOS, *words, **environment)
 
     def attempt(self, *words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Any command, in the folder."""
+        """Run any command in the folder."""
         here = {"PYTHONPATH": str(ROOT), "PACOS_ENV": str(self.folder / "env.sh")}
         return self.slurm.attempt(*words, cwd=self.folder, **{**here, **environment})
 
     def words(self, name: str, *more: str) -> list[str]:
-        """Overrides of a small run on two nodes."""
+        """Return the overrides of a small run on two nodes."""
         return [
             *("cluster=slurm", "cluster.nodes=2", "cluster.ranks_per_node=1"),
             *("cluster.threads_per_rank=1", "model=tiny", "data.path=rows.jsonl", "max_steps=20"),
@@ -44,7 +44,7 @@ class Site:
         ]
 
     def pipeline(self, name: str, *more: str) -> list[str]:
-        """Overrides of a pipeline of jobs, whose training is that of `words`."""
+        """Return the overrides of a pipeline of jobs, with the training of `words`."""
         small = [
             *("nodes=2", "ranks_per_node=1", "threads_per_rank=1", "time_limit=01:00:00"),
             *("grace_seconds=60",),
@@ -57,7 +57,7 @@ class Site:
         ]
 
     def submit(self, name: str, *more: str) -> tuple[RunPaths, str]:
-        """Submit a run; returns it with its job."""
+        """Submit a run; return it with the id of its job."""
         done = self.pacos("sft", *self.words(name, *more))
         assert done.returncode == 0, done.stderr
         run = RunPaths(self.folder / "runs" / name)
@@ -78,12 +78,12 @@ class Site:
         self.slurm.until(made, f"{run.path.name} made {step} steps", seconds)
 
     def wait_for_lives(self, run: RunPaths, lives: int, seconds: float = 120) -> None:
-        """Wait until the run was taken up so often."""
+        """Wait until the run has begun that many lives."""
         what = f"{run.path.name} has {lives} lives"
         self.slurm.until(lambda: Lives(run).count() >= lives, what, seconds)
 
     def wait_for_end(self, job: str, seconds: float = 60) -> dict[str, str]:
-        """Wait until a job has ended; returns what Slurm knows of it."""
+        """Wait until a job has ended; return its record in Slurm."""
         over = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED"}
         self.slurm.until(
             lambda: self.slurm.job(job)["JobState"] in over, f"{job} has ended", seconds
@@ -92,5 +92,5 @@ class Site:
 
 
 def ends(run: RunPaths) -> list[dict[str, object]]:
-    """How the lives of a run ended."""
+    """Return the records of the lives that have ended."""
     return list(read_jsonl(run.attempts))

@@ -1,7 +1,7 @@
-"""A rank program without torch, for tests of what surrounds it: jobs, stops, requeues, sweeps.
+"""A rank program without torch, for tests of everything around it: jobs, stops, requeues, sweeps.
 
-It stands where a container's words stand (PACOS_RUN). Launchers of ranks become this program; other
-programs of pacos are run as they are."""
+It takes the place of a container's command (PACOS_RUN). It replaces launchers of ranks and runs all
+other programs of pacos unchanged."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The ranks of `tests.slurm.stand_in`.
 
-Every step is a checkpoint and takes a twentieth of a second. Files where the job was submitted
-change that: with `slow` a step takes a second; with `kill-NODE` that node fails as a broken one
-would; a learning rate of 1 is too much until there is `mended`.
+Every step writes a checkpoint and takes 0.05 s. Files in the submission folder change that: with
+`slow` a step takes a second; with `kill-NODE` that node fails like a broken one; a learning rate of
+1 diverges until there is a file `mended`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def work(config: SFTConfig, run: RunPaths, world: World, said: dict[str, str]) -
     for step in range(done + 1, last + 1):
         if config.optimizer.lr >= 1 and not (here / "mended").exists():
             if not world.is_main:
-                time.sleep(600)  # As in a collective, until the launcher ends what is left.
+                time.sleep(
+                    600
+                )  # Blocks as in a collective, until the launcher ends the other ranks.
             raise UserError("the loss is not finite")
         if (here / f"kill-{platform.node()}").exists():
             os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A pipeline as a chain of jobs of a live Slurm."""
+"""A pipeline as a chain of jobs on a live Slurm."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pacos.run_paths import RunPaths
 from tests.slurm.mini_slurm import MiniSlurm
 from tests.slurm.site import Site, ends
 
-LINKS = ("selfinstruct", "sft", "eval")
+PARTS = ("selfinstruct", "sft", "eval")
 
 
 @pytest.fixture
@@ -21,14 +21,14 @@ def site(slurm: MiniSlurm, tmp_path: Path) -> Site:
 
 
 @pytest.mark.slow
-def test_a_link_that_fails_names_itself_and_the_same_command_goes_on(site: Site) -> None:
+def test_a_part_that_fails_names_itself_and_the_same_command_continues(site: Site) -> None:
     words = site.pipeline("whole", "sft.optimizer.lr=1")
     done = site.pacos("pipeline", *words)
     assert done.returncode == 0, done.stderr
-    runs = [RunPaths(site.folder / "runs" / "whole" / name) for name in LINKS]
+    runs = [RunPaths(site.folder / "runs" / "whole" / name) for name in PARTS]
     jobs = [run.job_id.read_text().strip() for run in runs]
     assert all(
-        f"{name:<12} job {job}" in done.stdout for name, job in zip(LINKS, jobs, strict=True)
+        f"{name:<12} job {job}" in done.stdout for name, job in zip(PARTS, jobs, strict=True)
     )
     states = [site.wait_for_end(job)["JobState"] for job in jobs]
     assert states == ["COMPLETED", "FAILED", "CANCELLED"]
@@ -48,11 +48,11 @@ def test_a_link_that_fails_names_itself_and_the_same_command_goes_on(site: Site)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("requeue", ["--requeue", "--no-requeue"])
-def test_links_wait_for_one_that_is_stopped_and_goes_on(site: Site, requeue: str) -> None:
+def test_parts_wait_for_one_that_is_stopped_and_requeued(site: Site, requeue: str) -> None:
     (site.folder / "slow").touch()
     done = site.pacos("pipeline", *site.pipeline("cut", f"sft.cluster.options=[{requeue}]"))
     assert done.returncode == 0, done.stderr
-    training, evaluation = (RunPaths(site.folder / "runs" / "cut" / name) for name in LINKS[1:])
+    training, evaluation = (RunPaths(site.folder / "runs" / "cut" / name) for name in PARTS[1:])
     site.wait_for_step(training)
     (site.folder / "slow").unlink()
     job = training.job_id.read_text().strip()
@@ -62,7 +62,7 @@ def test_links_wait_for_one_that_is_stopped_and_goes_on(site: Site, requeue: str
     assert (training.job_id.read_text().strip() == job) == (requeue == "--requeue")
 
 
-def test_a_refused_link_leaves_no_half_made_chain(site: Site) -> None:
+def test_a_refused_part_leaves_no_incomplete_chain(site: Site) -> None:
     words = site.pipeline("refused", "eval.cluster.ranks_per_node=9")
     done = site.pacos("pipeline", *words)
     assert done.returncode == 2
@@ -71,9 +71,9 @@ def test_a_refused_link_leaves_no_half_made_chain(site: Site) -> None:
     assert not site.slurm.run("squeue", "--noheader").strip()
 
 
-def test_the_key_of_a_teacher_is_missed_where_the_command_is_typed(site: Site) -> None:
-    teacher = ["generator@selfinstruct.generator=openai"]
-    done = site.pacos("pipeline", *site.pipeline("keyless", *teacher), OPENAI_API_KEY="")
+def test_a_missing_api_key_is_reported_where_the_command_is_typed(site: Site) -> None:
+    openai = ["generator@selfinstruct.generator=openai"]
+    done = site.pacos("pipeline", *site.pipeline("keyless", *openai), OPENAI_API_KEY="")
     assert done.returncode == 2
     assert "selfinstruct.generator.endpoint.api_key_env = OPENAI_API_KEY" in done.stderr
     assert not (site.folder / "runs").exists()

@@ -1,4 +1,4 @@
-"""Runs as jobs of a live Slurm: what a job script does from submission to the run's end."""
+"""Runs as jobs on a live Slurm: a job script from submission to the end of the run."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_script_typed_by_hand_freezes_the_run_with_what_slurm_gave(site: Site)
 
 
 def test_a_job_may_submit_a_run(site: Site) -> None:
-    """What Slurm gave the job around it must not become the new job's."""
+    """The outer job's allocation must not become that of the new job."""
     words = ["--nodes=1", "--mem-per-cpu=100", "--gpus-per-node=1"]
     pacos = [sys.executable, "-m", "launch.cli", "sft"]
     done = site.attempt("srun", *words, *pacos, *site.words("inner", "cluster.memory=500"))

@@ -1,4 +1,4 @@
-"""A pipeline where nodes have no way out: API parts on the login node, models on the nodes."""
+"""A pipeline on nodes without internet: API parts on the login node, models on the nodes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.conftest import ROOT
 from tests.slurm.mini_slurm import MiniSlurm
 from tests.slurm.site import Site, ends
 
-TEACHER_PORT, JUDGE_PORT = 8101, 8102
-"""On the login node's own 127.0.0.1, which no node can reach."""
+GENERATOR_PORT, JUDGE_PORT = 8101, 8102
+"""Ports on 127.0.0.1 of the login node, which no compute node can reach."""
 
 
 @pytest.fixture
@@ -35,12 +35,12 @@ def site(slurm: MiniSlurm, tmp_path: Path, tokenizer: Any) -> Site:
 
 
 def words(site: Site) -> list[str]:
-    teacher, judge = (f"http://127.0.0.1:{port}/v1" for port in (TEACHER_PORT, JUDGE_PORT))
+    generator, judge = (f"http://127.0.0.1:{port}/v1" for port in (GENERATOR_PORT, JUDGE_PORT))
     return [
         *site.pipeline("whole", f"sft.model.path={site.folder / 'base'}", "sft.max_steps=3"),
         *("generator@selfinstruct.generator=server", "selfinstruct.generator.terms=CC0-1.0"),
-        *(f"selfinstruct.generator.endpoint.url={teacher}", "selfinstruct.target_rows=8"),
-        *("selfinstruct.generator.endpoint.model=teacher", "sft.cluster.device=cpu"),
+        *(f"selfinstruct.generator.endpoint.url={generator}", "selfinstruct.target_rows=8"),
+        *("selfinstruct.generator.endpoint.model=scripted", "sft.cluster.device=cpu"),
         *(
             "sft.data.max_length=512",
             "sft.batch.tokens=1024",
@@ -57,7 +57,7 @@ def words(site: Site) -> list[str]:
 def test_api_parts_are_done_at_login_and_survive_a_killed_coordinator(site: Site) -> None:
     path = f"PYTHONPATH={ROOT}"
     for module, port in (
-        ("tests.selfinstruct.generator_server", TEACHER_PORT),
+        ("tests.selfinstruct.generator_server", GENERATOR_PORT),
         ("tests.eval.geval.judge_server", JUDGE_PORT),
     ):
         site.slurm.start("env", path, sys.executable, "-m", module, "--port", str(port))

@@ -1,4 +1,4 @@
-"""A sweep as an array of jobs of a live Slurm."""
+"""A sweep as a job array on a live Slurm."""
 
 from __future__ import annotations
 

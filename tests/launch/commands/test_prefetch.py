@@ -1,4 +1,4 @@
-"""`pacos prefetch` and jobs without a network, against a hub on the loopback."""
+"""`pacos prefetch` and jobs without a network, against a hub on the loopback interface."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MB = 2**20
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Of a model that has a tokenizer, a config and weights that nobody reads."""
+    """The files of a model: a tokenizer, a config, and weights that are never read."""
     folder = model_folder(tmp_path_factory.mktemp("model"))
     found = {path.name: path.read_bytes() for path in folder.iterdir()}
     return {**found, "model.safetensors": os.urandom(24 * MB), "original/big.pth": b"left out"}
@@ -48,7 +48,7 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def command(pacos: Pacos, hub: Hub, tmp_path: Path) -> Command:
-    """pacos on a machine whose jobs are to be offline, with a cache of its own."""
+    """The pacos command on a machine with offline jobs and an empty cache."""
 
     def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         own = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}

@@ -1,4 +1,4 @@
-"""Job scripts: as they should read, and without a fault that bash or shellcheck can see."""
+"""Job scripts: equal to the golden ones, and without complaints from bash or shellcheck."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A finished pipeline run with little in it."""
+"""A small finished pipeline run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.launch.report.made_up import fill_data, fill_results, fill_training
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished pipeline run with little in it, made once."""
+    """A small finished pipeline run, created once."""
     root = tmp_path_factory.mktemp("runs")
     overrides = [f"run.root={root}", "run.name=small", "selfinstruct.seeds.heldout=1"]
     config = compose_checked(PipelineConfig, SCHEMAS, overrides)
@@ -34,5 +34,5 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def pipeline(finished: Path, tmp_path: Path) -> RunPaths:
-    """A copy of the finished run, to be changed by one test."""
+    """A copy of the finished run that a test may change."""
     return RunPaths(shutil.copytree(finished, tmp_path / finished.name))

@@ -1,4 +1,4 @@
-"""Small made-up run directories."""
+"""Small synthetic run directories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A report as its readers get it."""
+"""A parsed report page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ VOID = {"meta", "br", "wbr", "img", "link"}
 
 
 class Page(HTMLParser):
-    """Tags, attributes and visible text of a report; complains of tags that are not closed."""
+    """Tags, attributes and visible text of a report; fails on tags that are not closed."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Page(HTMLParser):
 
 
 def cells(page: Page, *start: str) -> str:
-    """What follows in the page from where these words first stand after each other."""
+    """Return the text of the page after the first occurrence of these consecutive words."""
     words = page.words
     for at in range(len(words)):
         if words[at : at + len(start)] == [*start]:

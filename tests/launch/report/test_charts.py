@@ -1,4 +1,4 @@
-"""What charts are drawn from."""
+"""The data behind charts: bins and running means."""
 
 from __future__ import annotations
 

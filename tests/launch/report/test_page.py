@@ -1,4 +1,4 @@
-"""The page that a run ends with, from small made-up run directories."""
+"""The report page, from small synthetic run directories."""
 
 from __future__ import annotations
 

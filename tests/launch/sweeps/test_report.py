@@ -18,7 +18,7 @@ from sft.config import SFTConfig
 from tests.launch.report.reading import Page
 
 LOSSES = {0: 0.7, 2: 0.25}
-"""Of the points that came to an end; point 1 fails."""
+"""Losses of the points that finish; point 1 fails."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Searches with Optuna, whose points are stood in for by a function of the learning rate."""
+"""Searches with Optuna, over points that are replaced by a function of the learning rate."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, code: Callable[[int], int]) -> list[str]:
-    """Let points come to how far they are from the best; `code` says how the n-th one ends."""
+    """Give each point its distance from the best; `code` returns the exit code of the n-th one."""
     dispatched: list[str] = []
 
     def dispatch(config: AnyConfig) -> int:

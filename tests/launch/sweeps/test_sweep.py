@@ -1,4 +1,4 @@
-"""Sweeps: their points, their folder, and what of them is done by whom."""
+"""Sweeps: points, folder, and which points are run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The runs that were dispatched; each says that it is done."""
+    """The names of the dispatched runs, each of which ends as done."""
     return answer(monkeypatch, lambda config: EXIT_DONE)
 
 
