@@ -61,7 +61,10 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Refuse the arguments like every other mistake of the user, with the usage."""
-        raise UserError(f"{self.prog}: {message}\n{self.format_usage().strip()}")
+        # The message gets the prefix `pacos: ` when it is printed.
+        command = self.prog.partition(" ")[2]
+        subject = f"{command}: " if command else ""
+        raise UserError(f"{subject}{message}\n{self.format_usage().strip()}")
 
 
 def positive(text: str) -> int:

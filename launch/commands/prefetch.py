@@ -112,7 +112,7 @@ def _refuse_other_words(overrides: Sequence[str]) -> None:
         if "=" not in override:
             raise UserError(f"{override}: neither a run nor KEY=VALUE; {see}")
     if not overrides:
-        raise UserError(f"pacos prefetch: give the overrides of a command, or a run; {see}")
+        raise UserError(f"prefetch: give the overrides of a command, or a run; {see}")
 
 
 def repositories(config: JobConfig) -> Iterator[Repository]:

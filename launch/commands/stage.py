@@ -86,7 +86,7 @@ def _refuse_ranks(stage: str) -> None:
     """Refuse to run as a rank: the front end starts ranks, so each would start a whole job."""
     if is_rank():
         raise UserError(
-            f"pacos {stage}: a launcher started this as rank {os.environ['RANK']}, but the front "
+            f"{stage}: a launcher started this as rank {os.environ['RANK']}, but the front "
             f"end starts ranks itself; type pacos {stage} without a launcher, or launch the rank "
             f"program: accelerate launch … -m {RANK_PROGRAMS.get(stage, 'selfinstruct.run')} "
             "KEY=VALUE…"

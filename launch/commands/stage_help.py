@@ -77,7 +77,7 @@ def _keys(schema: type, prefix: str, shown: dict[type, str]) -> Iterator[str]:
             yield from _keys(kind, f"{key}.", shown)
             continue
         inner = next((part for part in get_args(kind) if dataclasses.is_dataclass(part)), None)
-        type_name = _type_name(kind) if inner is None else "null, or the keys below"
+        type_name = _type_name(kind) if inner is None else "null, or keys of its own"
         yield f"  {key} = {_default(item)}  ({type_name})"
         yield f"      {docs.get(item.name, '')}"
         if inner in shown:

@@ -54,7 +54,7 @@ def test_wrong_arguments_are_refused_with_the_usage(words: list[str], message: s
     with pytest.raises(UserError) as refused:
         parse(words)
     first, *_ = str(refused.value).splitlines()
-    assert first.startswith(f"pacos {words[0]}: ")
+    assert first.startswith(f"{words[0]}: ")
     assert message in first
     assert f"usage: pacos {words[0]}" in str(refused.value)
 
@@ -62,7 +62,7 @@ def test_wrong_arguments_are_refused_with_the_usage(words: list[str], message: s
 def test_wrong_arguments_exit_with_2(pacos: Pacos) -> None:
     done = pacos("resubmit")
     assert done.returncode == 2
-    assert done.stderr.startswith("pacos: pacos resubmit: the following arguments are required")
+    assert done.stderr.startswith("pacos: resubmit: the following arguments are required")
 
 
 def test_overrides_and_options_come_in_any_order() -> None:
