@@ -1,4 +1,4 @@
-"""Where pacos keeps what it can make again."""
+"""The cache: files that pacos can make again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def cache_directory() -> Path:
-    """PACOS_CACHE, else a folder of its own among the user's caches."""
+    """Return PACOS_CACHE from the environment, else `pacos` in the user's cache folder (XDG)."""
     root = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     return Path(os.environ.get("PACOS_CACHE", f"{root}/pacos")).expanduser()

@@ -1,4 +1,4 @@
-"""What a person sees while a stage works: log lines and progress with rate and remaining time."""
+"""Console output of a stage: log lines, and progress with rate and remaining time."""
 
 from __future__ import annotations
 
@@ -18,39 +18,40 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pacos.text.duration import duration
 
 LINE_EVERY_SECONDS = 10.0
-"""Pause between progress lines where the output is no terminal, such as a job's log."""
+"""Pause between progress lines if the output is not a terminal, such as a job's log."""
 
 
 def set_up_logging(*, is_main: bool) -> None:
-    """Log pacos' own lines on rank 0; of others, and of libraries, only warnings and errors.
+    """Send log lines to stderr: pacos' own in full on rank 0, else warnings or errors only.
 
-    Where they are said may end before the work: see `outlive_terminal`.
+    The terminal may close before the work is done: see `outlive_terminal`.
     """
     outlive_terminal()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
     level = logging.INFO if is_main else logging.ERROR
     if not is_main:
-        # transformers and the hub client read it at their import: one bar, not one a rank.
+        # Read when transformers and the hub client are imported, so set it before: one bar in all
+        # instead of one per rank.
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    # It has a handler of its own: each of its warnings would be there twice.
+    # This logger has its own handler, so its warnings would appear twice.
     logging.getLogger("huggingface_hub").propagate = False
     for name in ("pacos", "selfinstruct", "sft", "eval", "launch"):
         logging.getLogger(name).setLevel(level)
 
 
 def outlive_terminal() -> None:
-    """Go on when the terminal closes, as under nohup."""
+    """Keep working when the terminal closes, as under nohup."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    sys.stdout, sys.stderr = map(_outlived, (sys.stdout, sys.stderr))
+    sys.stdout, sys.stderr = map(_tolerant, (sys.stdout, sys.stderr))
 
 
-def _outlived(stream: TextIO) -> TextIO:
+def _tolerant(stream: TextIO) -> TextIO:
     is_new = stream.isatty() and not isinstance(stream, _Terminal)
     return cast(TextIO, _Terminal(stream)) if is_new else stream
 
 
 class _Terminal:
-    """A stream to a terminal, whose writes do not fail when that is gone."""
+    """A stream to a terminal whose writes do not fail when the terminal is gone."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -59,28 +60,32 @@ class _Terminal:
         try:
             return self._stream.write(text)
         except OSError as error:
-            self._leave(error)
+            self._discard(error)
         return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
         except OSError as error:
-            self._leave(error)
+            self._discard(error)
 
-    def _leave(self, error: OSError) -> None:
-        """Write nowhere from now on; for libraries, too, that have the stream from before."""
+    def _discard(self, error: OSError) -> None:
+        """Discard everything written from now on.
+
+        Replacing the file descriptor also covers libraries that kept the original stream.
+        """
+        # EIO is what a write to a terminal that was closed fails with.
         if error.errno != errno.EIO:
             raise error
-        with open(os.devnull, "w", encoding="utf-8") as nowhere:
-            os.dup2(nowhere.fileno(), self._stream.fileno())
+        with open(os.devnull, "w", encoding="utf-8") as devnull:
+            os.dup2(devnull.fileno(), self._stream.fileno())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
-class Counter:
-    """How far a piece of work is."""
+class ProgressMeter:
+    """Units done of a piece of work, shown with rate and remaining time."""
 
     def __init__(self, label: str, total: int, unit: str, bar: Progress | None) -> None:
         self.label, self.total, self.unit = label, total, unit
@@ -91,11 +96,11 @@ class Counter:
         self._skipped = 0
 
     def skip(self, count: int) -> None:
-        """Count units as done that an earlier life did; they do not enter the rate."""
+        """Count units done by earlier lives. They do not enter the rate."""
         self._skipped = self.done = count
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Count `count` more units as done, and show a note such as the loss."""
+        """Count more units as done, and show a note such as the loss."""
         self.done += count
         now = time.monotonic()
         rate = (self.done - self._skipped) / max(now - self._started, 1e-9)
@@ -110,14 +115,14 @@ class Counter:
 
 
 @contextmanager
-def progress(label: str, total: int, unit: str, *, visible: bool = True) -> Iterator[Counter]:
-    """Show progress: a bar on a terminal, a line now and then elsewhere, nothing if not visible."""
+def progress(label: str, total: int, unit: str, *, visible: bool = True) -> Iterator[ProgressMeter]:
+    """Show progress: a bar on a terminal, occasional lines elsewhere, nothing if not visible."""
     console = Console()
     if not visible:
-        yield Counter(label, sys.maxsize, unit, Progress(disable=True))
+        yield ProgressMeter(label, sys.maxsize, unit, Progress(disable=True))
         return
     if not console.is_terminal:
-        yield Counter(label, total, unit, None)
+        yield ProgressMeter(label, total, unit, None)
         return
     columns = (
         TextColumn("{task.description:<24}"),
@@ -127,4 +132,4 @@ def progress(label: str, total: int, unit: str, *, visible: bool = True) -> Iter
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console) as bar:
-        yield Counter(label, total, unit, bar)
+        yield ProgressMeter(label, total, unit, bar)

@@ -1,4 +1,4 @@
-"""Mistakes of the user: shown without a traceback, exit code 2."""
+"""Errors that the user can fix, shown without a traceback, and the exit codes of all programs."""
 
 from __future__ import annotations
 
@@ -13,32 +13,36 @@ EXIT_DONE = 0
 EXIT_CRASH = 1
 EXIT_USER_ERROR = 2
 EXIT_SAVED = 85
-"""Saved on request: run the same command again to go on."""
+"""Saved on request: the same command continues the run. 85 is ERESTART on Linux."""
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a full disk or quota."""
 DISK_REMEDIES = {
     errno.ENOSPC: "free space on that disk",
     errno.EDQUOT: "free space within your quota",
     errno.EROFS: "have the disk mounted for writing, or choose another run.root",
-    errno.EACCES: "get the right to read and write there, or choose another run.root",
-    errno.EPERM: "get the right to read and write there, or choose another run.root",
+    errno.EACCES: "get permission to read and write there, or choose another run.root",
+    errno.EPERM: "get permission to read and write there, or choose another run.root",
 }
-"""What a person can do about errors of disks."""
+"""What the user can do about errors of disks."""
 
 
 class UserError(Exception):
-    """Something the user can put right; its text names the remedy."""
+    """An error that the user can fix; its message names the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a config."""
+    """One problem of a config."""
 
     key: str
+    """Dotted key, such as `optimizer.lr`."""
     value: object
     what: str
+    """What is wrong with the value, to be read after it: `must be above 0`."""
     remedy: str
+    """What to do, in the imperative."""
 
     def __str__(self) -> str:
         shown = "null" if self.value is None else self.value
@@ -57,32 +61,32 @@ class ConfigError(UserError):
 
 
 def disk_problem(error: BaseException, path: Path) -> UserError | None:
-    """What to tell the user about an error that a full or unwritable disk made; None for others.
+    """Return a user's error for one that a full or unwritable disk caused; None for others.
 
     Args:
         error: whatever was raised.
-        path: what was written to, where the error itself does not say it.
+        path: what was being written, in case the error does not name it.
     """
     cause: BaseException | None = error
     while cause is not None:
         for number, remedy in DISK_REMEDIES.items():
-            words = os.strerror(number)
-            is_it = isinstance(cause, OSError) and cause.errno == number
-            # Libraries raise errors of their own, with the system's words in them.
-            if is_it or (number in FULL and words in str(cause)):
+            message = os.strerror(number)
+            matches = isinstance(cause, OSError) and cause.errno == number
+            # safetensors and others raise their own errors with the system's message inside.
+            if matches or (number in FULL and message in str(cause)):
                 place = getattr(cause, "filename", None) or path
-                return UserError(f"{place}: {words}; {remedy}, and give the same command again")
+                return UserError(f"{place}: {message}; {remedy}, then repeat the command")
         cause = cause.__cause__
     return None
 
 
 def exit_with(error: UserError) -> int:
-    """Print the error for a person and return the exit code for it."""
+    """Print the error and return its exit code."""
     print(f"pacos: {error}", file=sys.stderr)
     return EXIT_USER_ERROR
 
 
 def first_line(error: BaseException) -> str:
-    """The part of a library's message that says what is wrong."""
+    """Return the first line of a library's error, without a final period, to quote in a message."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__

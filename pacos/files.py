@@ -1,4 +1,4 @@
-"""Files that survive a crash: written whole or not at all, appended to line by line."""
+"""Files that survive a crash: written completely or not at all, appended to line by line."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def atomic_folder(
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Let one process of this machine in at a time; the lock ends with the process."""
+    """Let one process of this machine enter at a time. The lock ends with the process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -91,29 +91,29 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read one value."""
+    """Return the value of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def json_line(record: Mapping[str, Any]) -> str:
-    """One record as a line of a JSONL file."""
+    """Return one record as a line of a JSONL file."""
     return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write a whole JSONL file atomically."""
+    """Write all records of a JSONL file atomically."""
     atomic_write(path, "".join(json_line(record) for record in records))
 
 
 def append_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Append whole lines and fsync. A torn last line left by a crash is cut off first.
+    """Append complete lines and fsync. A torn last line left by a crash is cut off first.
 
     Raises:
-        OSError: they cannot be written; then none of them is.
+        OSError: the records cannot be written; then none of them is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     data = "".join(json_line(record) for record in records).encode()
-    # Without a buffer, which would try again when the file is closed.
+    # Unbuffered: a buffer would retry a failed write when the file is closed, after the truncation.
     with path.open("ab+", buffering=0) as file:
         descriptor = file.fileno()
         size = _cut_torn_line(descriptor)
@@ -127,7 +127,7 @@ def append_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _cut_torn_line(descriptor: int) -> int:
-    """Returns the size that is left."""
+    """Cut off what follows the last newline; return the size that is left."""
     size = os.fstat(descriptor).st_size
     end = size
     while end > 0:
@@ -144,16 +144,17 @@ def _cut_torn_line(descriptor: int) -> int:
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of the file; nothing if it is absent, and not a torn last line.
+    """Yield the records of a file: none if it does not exist, and never a torn last line.
 
     Raises:
-        ValueError: a whole line is not JSON; the message names file and line.
+        ValueError: a complete line is not JSON; the message names the file and the line.
     """
     if not path.exists():
         return
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
+                # The last line is complete if only its newline is missing (a hand-edited file).
                 with contextlib.suppress(ValueError):
                     yield json.loads(line)
                 return
@@ -164,6 +165,6 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file's content."""
+    """Return the hex digest of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

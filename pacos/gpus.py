@@ -1,4 +1,4 @@
-"""Common GPUs in numbers: speed, memory, and links among those of a machine. Free of torch."""
+"""Common GPUs in numbers: speed, memory, and links within a machine. Free of torch."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One kind of GPU."""
+    """One GPU model."""
 
     teraflops: float
-    """TFLOP/s of dense bf16 products with fp32 accumulation, from the vendor's data sheet (half of
-    its figure for sparse ones): what model FLOPs utilisation is a share of."""
+    """Peak TFLOP/s of dense bf16 matrix products with fp32 accumulation, from the vendor's data
+    sheet (half its figure with sparsity). The denominator of model FLOPs utilisation."""
     memory_gib: float
-    """Memory in GiB as its driver tells it."""
+    """Memory in GiB as the driver reports it, a little less than the nominal GB."""
     link: float
-    """GB/s to the other GPUs of its machine, in one direction: NVLink, else PCIe."""
+    """Bandwidth in GB/s to the other GPUs of the machine, one direction: NVLink, else PCIe."""
 
 
 GPUS = {
@@ -44,31 +44,33 @@ GPUS = {
     "MI300X": Gpu(1307.4, 192.0, 448),
     "MI250X": Gpu(383.0, 64.0, 100),
 }
-"""By the words of the name that torch shows; longer names stand first. An A100 is that of 80 GB."""
+"""By words of the name that torch reports. The first match counts, so longer names stand before
+their prefixes. 'A100' is the 80 GB version."""
 
 
 def find_gpu(name: str) -> Gpu | None:
-    """The kind of GPU that a name means; None if it is unknown or only a slice of a GPU.
+    """Return the GPU model of a name; None if it is unknown or a slice of a GPU (MIG).
 
     Args:
-        name: as `torch.cuda.get_device_name` and nvidia-smi give it, or a key of `GPUS`.
+        name: as reported by `torch.cuda.get_device_name` or nvidia-smi, or a key of `GPUS`.
     """
+    # A MIG slice has a share of the cores and memory that its name does not say in full.
     if re.search(r"\bMIG\b", name):
         return None
-    for words, gpu in GPUS.items():
-        if re.search(rf"\b{words}\b", name, re.IGNORECASE):
+    for known, gpu in GPUS.items():
+        if re.search(rf"\b{known}\b", name, re.IGNORECASE):
             return gpu
     return None
 
 
 def peak_flops(device_name: str) -> float | None:
-    """Peak FLOP/s of a device in dense bf16; None where `find_gpu` knows none."""
+    """Return the peak FLOP/s of a device in dense bf16; None if `find_gpu` does not know it."""
     gpu = find_gpu(device_name)
     return None if gpu is None else gpu.teraflops * 1e12
 
 
 def gpu_here() -> tuple[str, float] | None:
-    """Name and GiB of this machine's first GPU, as nvidia-smi shows them; None without one."""
+    """Return name and memory (GiB) of this machine's first GPU by nvidia-smi; None without one."""
     command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)

@@ -1,4 +1,4 @@
-"""Records that cross a stage boundary."""
+"""Records that stages hand to each other in files: messages, seed tasks and rows."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from pacos.errors import UserError
 
 SHOWN = 10
-"""Bad lines of a seed file that one message names."""
+"""Most bad lines of a seed file that one error message lists."""
 
 Message = dict[str, str]
-"""One turn: `role` (system, user, assistant) and `content`."""
+"""One turn: `role` (system, user or assistant) and `content`; a user turn may have `input`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeedTask:
-    """A hand-written task in Self-Instruct's schema."""
+    """A hand-written task in the schema of Self-Instruct (arXiv 2212.10560)."""
 
     id: str
     name: str
@@ -33,7 +33,8 @@ class SeedTask:
         """Read one line of a seed file.
 
         Raises:
-            UserError: the record is not of the schema; `where` (file and line) is named.
+            UserError: the record does not follow the schema; the message names `where`, its file
+                and line.
         """
         try:
             instance = record["instances"][0]
@@ -48,55 +49,56 @@ class SeedTask:
         except (KeyError, IndexError, TypeError) as error:
             raise UserError(
                 f"{where}: not a seed task: it needs id, name, instruction, is_classification and "
-                "instances, the first of them with input and output"
+                "instances, the first of which has input and output"
             ) from error
         for key, value in texts.items():
             if not isinstance(value, str) or (not value.strip() and key != "input"):
-                raise UserError(f"{where}: {key} = {value!r}: must be a text that is not empty")
+                raise UserError(f"{where}: {key} = {value!r}: must be a non-empty text")
         if not isinstance(flag, bool):
             raise UserError(f"{where}: is_classification = {flag!r}: must be true or false")
         return cls(**texts, is_classification=flag)
 
 
 def read_seed_tasks(path: Path) -> list[SeedTask]:
-    """Read a seed file, one JSON object a line.
+    """Read a seed file, one JSON object per line.
 
     Raises:
-        UserError: the file is absent, or lines of it are not seed tasks: the first few are named.
+        UserError: the file does not exist, or some lines are not seed tasks; the message lists the
+            first of them.
     """
     if not path.is_file():
         raise UserError(f"seeds = {path}: no such file; give the path of a seed file (JSONL)")
-    tasks, wrong = [], []
+    tasks, problems = [], []
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             where = f"{path}:{number}"
             try:
                 tasks.append(SeedTask.from_json(json.loads(line), where))
             except ValueError as error:
-                wrong.append(f"{where}: not JSON ({error})")
+                problems.append(f"{where}: not JSON ({error})")
             except UserError as error:
-                wrong.append(str(error))
-    if wrong:
-        more = [f"and {len(wrong) - SHOWN} more lines"] if len(wrong) > SHOWN else []
-        raise UserError("\n".join([*wrong[:SHOWN], *more]))
+                problems.append(str(error))
+    if problems:
+        more = [f"and {len(problems) - SHOWN} more lines"] if len(problems) > SHOWN else []
+        raise UserError("\n".join([*problems[:SHOWN], *more]))
     return tasks
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One instruction with its answer: Alpaca's three fields, and where they come from."""
+    """One instruction with its answer: Alpaca's three fields and their origin."""
 
     id: str
     instruction: str
     input: str
     output: str
     source: str = ""
-    """`seed`, `generated`, or the name of the data set it was read from."""
+    """`seed`, `generated`, or the name of the data set that the row was read from."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
-    """Seed ids, request ids, teacher and terms: facts recorded when the row was made."""
+    """Facts recorded when the row was made: seed ids, request ids, generator and license terms."""
 
     def to_json(self) -> dict[str, Any]:
-        # Not asdict, which copies every value of the lineage: 5 s for 52,000 rows.
+        # dataclasses.asdict copies every value of the lineage: 5 s for 52,000 rows.
         return {
             "id": self.id,
             "instruction": self.instruction,
@@ -108,10 +110,10 @@ class Row:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any], where: str) -> Row:
-        """Read an Alpaca-style record; fields it lacks besides the three take their defaults.
+        """Read an Alpaca-style record; other missing fields take their defaults.
 
         Raises:
-            UserError: instruction or output is missing or no text.
+            UserError: instruction or output is missing or not a non-empty text.
         """
         problem = row_problem(record)
         if problem is not None:
@@ -126,7 +128,7 @@ class Row:
         )
 
     def messages(self) -> list[Message]:
-        """The row as a conversation. The user turn keeps `input` apart for formats that use it."""
+        """Return the row as a conversation. The user turn keeps `input` for formats that use it."""
         user = {"role": "user", "content": self.instruction, "input": self.input}
         return [user, {"role": "assistant", "content": self.output}]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-from pacos.console import Counter as Bar
+from pacos.console import ProgressMeter
 from pacos.llm.service import Service
 from pacos.tracking import metrics
 from pacos.tracking.protocol import Tracker
@@ -20,7 +20,9 @@ REASONS_SHOWN = 3
 class Progress:
     """Reports a bootstrap after each reply."""
 
-    def __init__(self, bar: Bar, tracker: Tracker, steps_logged: int, service: Service) -> None:
+    def __init__(
+        self, bar: ProgressMeter, tracker: Tracker, steps_logged: int, service: Service
+    ) -> None:
         """Start the clock.
 
         Args:

@@ -23,7 +23,7 @@ from eval.geval.records import (
 from eval.geval.workload import Workload, quote
 from eval.harness.service_calls import await_or_stop, gather_all
 from eval.rubrics.rubric import Rubric, write_rubric
-from pacos.console import Counter, progress
+from pacos.console import ProgressMeter, progress
 from pacos.files import atomic_folder, write_json, write_jsonl
 from pacos.llm.budget import BudgetReached
 from pacos.llm.service import Service, open_service
@@ -87,7 +87,7 @@ async def _with_steps(judge: Judge, workload: Workload) -> dict[str, Rubric]:
     return {rubric.name: rubric for rubric in rubrics}
 
 
-def _counting(bar: Counter, service: Service) -> Callable[[ReplyCounts], None]:
+def _counting(bar: ProgressMeter, service: Service) -> Callable[[ReplyCounts], None]:
     failures = 0
 
     def count(counts: ReplyCounts) -> None:

@@ -1,4 +1,4 @@
-"""Typed configs and the YAML file that a run keeps of them."""
+"""Typed configs, and the YAML file in which a run keeps its own."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def to_typed(composed: DictConfig, schema: type[C]) -> C:
 
 
 def missing_keys(values: Any, prefix: str = "") -> Iterator[str]:
-    """Keys without a value. OmegaConf's own search fails at references to such a key."""
+    """Yield the keys without a value. OmegaConf.missing_keys fails on references to such a key."""
     for key, value in values.items():
         if isinstance(value, dict):
             yield from missing_keys(value, f"{prefix}{key}.")
@@ -45,7 +45,7 @@ def missing_keys(values: Any, prefix: str = "") -> Iterator[str]:
 
 
 def freeze(config: StageConfig, path: Path) -> None:
-    """Write the fully resolved config."""
+    """Write a config, fully resolved."""
     atomic_write(path, OmegaConf.to_yaml(OmegaConf.structured(config)))
 
 
@@ -53,7 +53,7 @@ def load_frozen(path: Path, schema: type[C]) -> C:
     """Read a config written by `freeze`.
 
     Raises:
-        UserError: the file is absent or no config of this stage.
+        UserError: the file does not exist, or holds no config of this stage.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; give the config.yaml of a run")
@@ -62,4 +62,4 @@ def load_frozen(path: Path, schema: type[C]) -> C:
         assert isinstance(merged, DictConfig)
         return to_typed(merged, schema)
     except (OmegaConfBaseException, ConfigError) as error:
-        raise UserError(f"{path}: not a {schema.STAGE} config: {first_line(error)}") from error
+        raise UserError(f"{path}: is not a {schema.STAGE} config: {first_line(error)}") from error

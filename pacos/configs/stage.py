@@ -34,7 +34,7 @@ class RunConfig:
     def problems(self) -> list[Problem]:
         if self.name is None or is_plain_name(self.name):
             return []
-        what = "must be a single folder name of letters, digits and . _ + = -, with no leading dot"
+        what = "must be one folder name: letters, digits, . _ + = - and no dot at the start"
         return [Problem("run.name", self.name, what, "put parent folders into run.root")]
 
 

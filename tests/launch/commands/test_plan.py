@@ -44,7 +44,7 @@ def run_plan(words: Sequence[str]) -> int:
     [
         (["optimizer.rl=1"], "optimizer.rl = 1: no such key"),
         (["deepspeed.stage=7"], "deepspeed.stage = 7"),
-        (["cluster.gpu=V100"], "cluster.gpu = V100: no GPU"),
+        (["cluster.gpu=V100"], "cluster.gpu = V100: is not a GPU"),
         (["--rows", "many"], "--rows: many: must be an integer"),
         (["--fast"], "unrecognized arguments: --fast"),
     ],

@@ -46,7 +46,7 @@ def test_problems_of_every_kind_are_reported_together(rows: str) -> None:
 @pytest.mark.parametrize("override", ["data.mix.more=2", "data.mix={more:2}"])
 def test_a_new_name_is_added_with_a_plus(rows: str, override: str) -> None:
     found = problems(rows, override)
-    assert "write it as +data.mix.NAME=VALUE" in found[override.partition("=")[0]]
+    assert "write +data.mix.NAME=VALUE" in found[override.partition("=")[0]]
 
 
 def test_a_missing_value_does_not_hide_other_problems() -> None:

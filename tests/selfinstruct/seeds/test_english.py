@@ -56,7 +56,7 @@ def test_bad_lines_of_a_users_file_are_named_by_file_and_number(tmp_path: Path) 
         read_seed_tasks(own)
     said = str(error.value).splitlines()
     assert [line.split(": ")[0] for line in said] == [f"{own}:{n}" for n in (2, 3, 4, 5, 6)]
-    assert "instances, the first of them with input and output" in said[1]
+    assert "instances, the first of which has input and output" in said[1]
     assert "must be true or false" in said[2]
 
 
