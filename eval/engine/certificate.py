@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from eval.lm_eval_api import Instance
 
 ITEMS_PER_SAMPLE = 100
-"""One item in this many is computed again. The plain way costs up to six times as much per item, so
+"""One item in this many is computed again. lm_eval's code costs up to six times as much per item, so
 the certificate adds at most 6 %."""
 SMALL_SAMPLE = 4
 ITEMS_PER_SMALL_SAMPLE = 20

@@ -59,7 +59,7 @@ def test_what_is_worth_a_look_comes_first_and_every_second_by_chance(check: Spot
     assert [item.drawn for item in answers[:4]] == [Drawn.chosen, Drawn.random] * 2
     assert [item.id.startswith("pair/") for item in items[:4]] == [False, True] * 2
     assert [question.name for question in answers[0].questions] == ["clarity", "warmth"]
-    shown = json.dumps([item.shown() for item in items])
+    shown = json.dumps([item.for_page() for item in items])
     assert "short.yaml" not in shown
     assert items == check.items(), "the same every time"
 
