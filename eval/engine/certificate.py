@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from eval.lm_eval_api import Instance
 
 ITEMS_PER_SAMPLE = 100
-"""One item in this many is computed again. lm_eval's code costs up to six times as much per item, so
-the certificate adds at most 6 %."""
+"""One item in this many is computed again. lm_eval's code costs up to six times as much per item,
+so the certificate adds at most 6 %."""
 SMALL_SAMPLE = 4
 ITEMS_PER_SMALL_SAMPLE = 20
 """Up to SMALL_SAMPLE items, one in ITEMS_PER_SMALL_SAMPLE is taken instead, but at least one: a run
