@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from pacos.llm.config import Api
 from pacos.llm.http.dialect import Dialect, SchemaStyle
+from pacos.llm.http.transport import WIRE_FORMATS
 from pacos.llm.http.wire import CHAT, COMPLETIONS, MalformedReplyError
 from pacos.llm.request import Request, Sampling
 
@@ -137,3 +139,7 @@ def test_what_is_no_reply(document: Any) -> None:
         COMPLETIONS.read(document, TEXT)
     with pytest.raises(MalformedReplyError):
         CHAT.read(document, MESSAGES)
+
+
+def test_every_api_has_a_wire_format() -> None:
+    assert set(WIRE_FORMATS) == set(Api)
