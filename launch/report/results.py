@@ -113,9 +113,8 @@ def read_results(stage: StageFacts) -> ResultsSection | None:
     pairs = [*_answer_pairs(suite), *_judged_pairs(suite)]
     if comparison is None and not scores and not pairs:
         return None
-    shown = sorted(pairs, key=lambda pair: shuffling_key(f"{pair.task}/{pair.prompt}"))[
-        :ANSWERS_SHOWN
-    ]
+    shuffled = sorted(pairs, key=lambda pair: shuffling_key(f"{pair.task}/{pair.prompt}"))
+    shown = shuffled[:ANSWERS_SHOWN]
     return ResultsSection(comparison, scores, shown, len(pairs), read_judge(suite))
 
 
