@@ -1,6 +1,6 @@
-"""Repositories of the Hugging Face hub: their files in its cache, and words for what goes wrong.
+"""Repositories of the Hugging Face hub: their files in the local cache, and clear error messages.
 
-The library huggingface_hub downloads, resumes and caches; nothing here needs torch.
+huggingface_hub downloads, resumes and caches. Free of torch.
 """
 
 from __future__ import annotations
@@ -14,50 +14,50 @@ from typing import Any
 from pacos.errors import UserError, first_line
 
 TOKENIZER_FILES = ("*.json", "*.jinja", "*.txt", "tokenizer.model")
-"""Of a model's files those that are small; its configs are among them."""
+"""The small files of a model: tokenizer and configs."""
 WEIGHT_FILES = ("*.safetensors",)
 OLD_WEIGHT_FILES = ("*.bin",)
-"""Of models that have no others."""
+"""Weights of models that have no safetensors."""
 DATA_FILES = ("*",)
 
 COMMANDS = {"target": "eval target", "generator.model": "selfinstruct generator.model"}
-"""Words of `pacos prefetch` for keys that pacos sft does not have; others are its own."""
+"""Arguments of `pacos prefetch` for config keys that `pacos sft` does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """Files of one repository that a run needs."""
+    """The files of one hub repository that a run needs."""
 
     key: str
-    """Key of the config that names it."""
+    """Config key that names the repository."""
     name: str
     """owner/name"""
     revision: str | None = None
-    """Commit, tag or branch; None takes the newest."""
+    """Commit, tag or branch; None for the newest."""
     patterns: tuple[str, ...] = (*TOKENIZER_FILES, *WEIGHT_FILES)
-    """Globs of its files; those that match none are left out."""
+    """Globs of the files needed."""
     kind: str = "model"
     """`model` or `dataset`."""
 
     def command(self) -> str:
-        """The command that downloads it."""
-        named = f"{COMMANDS.get(self.key, self.key)}={self.name}"
+        """Return the command that downloads it."""
+        argument = f"{COMMANDS.get(self.key, self.key)}={self.name}"
         if self.revision is not None:
-            named += (
+            argument += (
                 f"@{self.revision}"
                 if self.kind == "dataset"
                 else f" model.revision={self.revision}"
             )
-        return f"pacos prefetch {named}"
+        return f"pacos prefetch {argument}"
 
 
 def fetch(repository: Repository) -> Path:
-    """The folder with a repository's files, downloaded as far as they are not in the cache.
+    """Return the folder of a repository's files; download what the cache lacks.
 
-    Where the hub cannot be reached, what is in the cache is taken if it is whole.
+    If the hub cannot be reached, a complete copy in the cache is enough.
 
     Raises:
-        UserError: it cannot be had; what to do is said.
+        UserError: the files cannot be obtained; the message names the remedy.
     """
     folder = Path(_snapshot(repository))
     if _lacks_weights(repository, [path.name for path in folder.iterdir()]):
@@ -66,10 +66,10 @@ def fetch(repository: Repository) -> Path:
 
 
 def files_of(repository: Repository) -> list[Any]:
-    """What `fetch` would take: `huggingface_hub.DryRunFileInfo` of each file.
+    """Return what `fetch` would need: `huggingface_hub.DryRunFileInfo` of each file.
 
     Raises:
-        UserError: it cannot be had; what to do is said.
+        UserError: the hub does not list the files; the message names the remedy.
     """
     from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
 
@@ -84,8 +84,8 @@ def files_of(repository: Repository) -> list[Any]:
 
 
 def _lacks_weights(repository: Repository, names: list[str]) -> bool:
-    wanted = set(WEIGHT_FILES) <= set(repository.patterns)
-    return wanted and not any(name.endswith(".safetensors") for name in names)
+    expected = set(WEIGHT_FILES) <= set(repository.patterns)
+    return expected and not any(name.endswith(".safetensors") for name in names)
 
 
 def _with_old_weights(repository: Repository) -> Repository:
@@ -108,36 +108,39 @@ def _snapshot(repository: Repository, **options: Any) -> Any:
 
 
 def explain(repository: Repository, error: BaseException) -> str:
-    """What is wrong with a repository, and what to do."""
+    """Return what is wrong with a repository, and what to do."""
     from huggingface_hub import errors
 
-    at = f"{repository.key} = {repository.name}"
+    subject = f"{repository.key} = {repository.name}"
     cause, endpoint = _cause(error), _endpoint()
     token = "HF_TOKEN is set" if os.environ.get("HF_TOKEN") else "HF_TOKEN is not set"
     if isinstance(cause, errors.GatedRepoError):
         page = "" if repository.kind == "model" else f"{repository.kind}s/"
         return (
-            f"{at}: is gated: its owners let in who accepts its licence ({token}).\n"
-            f"  1. accept it, signed in, at {endpoint}/{page}{repository.name}; some owners take "
-            "hours to answer\n"
-            f"  2. make a token that may read, at {endpoint}/settings/tokens\n"
-            f"  3. export HF_TOKEN=…, then: {repository.command()}"
+            f"{subject}: is gated: its owners require you to accept its license ({token}).\n"
+            f"  1. sign in and accept it at {endpoint}/{page}{repository.name}; some owners take "
+            "hours to approve\n"
+            f"  2. create a token with read access at {endpoint}/settings/tokens\n"
+            f"  3. export HF_TOKEN=…, then run: {repository.command()}"
         )
     if isinstance(cause, errors.RevisionNotFoundError):
-        return f"{at}: has no revision {repository.revision}; name a commit, tag or branch of it"
+        return (
+            f"{subject}: has no revision {repository.revision}; name a commit, tag or branch of it"
+        )
+    # The hub answers 401 for a missing repository, too, so as not to reveal private ones.
     if isinstance(cause, errors.HfHubHTTPError) and cause.response.status_code in (401, 403, 404):
         return (
-            f"{at}: no such {repository.kind} on {endpoint}, or not for you ({token}); check the "
-            "name, or export HF_TOKEN=… of an account that may read it"
+            f"{subject}: no such {repository.kind} on {endpoint}, or no access to it ({token}); "
+            "check the name, or export HF_TOKEN=… of an account that may read it"
         )
     return (
-        f"{at}: not whole in the cache of this machine ({_cache()}), and {endpoint} cannot be had: "
-        f"{first_line(cause)}; on a machine with a network type: {repository.command()}"
+        f"{subject}: not complete in this machine's cache ({_cache()}), and {endpoint} cannot be "
+        f"reached: {first_line(cause)}; on a machine with a network run: {repository.command()}"
     )
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What the hub answered, within a chain of errors; where it answered nothing, its deepest."""
+    """Return the hub's answer within a chain of errors, or the deepest error if it gave none."""
     from huggingface_hub.errors import HfHubHTTPError
 
     while not isinstance(error, HfHubHTTPError) and error.__cause__ is not None:

@@ -1,4 +1,4 @@
-"""Models as directories on disk, the embedded one unpacked into the cache; and their tokenizers."""
+"""Model directories by path, hub id or embedded name, and their tokenizers."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ def model_directory(
     key: str = "model.path",
     patterns: Sequence[str] = (*TOKENIZER_FILES, *WEIGHT_FILES),
 ) -> str:
-    """The directory of a model: its own, the unpacked embedded one, or that of the hub's cache.
+    """Return the directory of a model, downloaded or unpacked into a cache if necessary.
 
-    Every rank may call it: the hub's library locks each file, so that one rank a node downloads.
+    Every rank may call it: huggingface_hub locks each file, so one rank per node downloads it and
+    the others wait.
 
     Args:
         path: a directory, `embedded:NAME`, or a hub id.
-        revision: of a hub id.
-        key: of the config that names it, for messages.
-        patterns: globs of the files that are needed of a hub id.
+        revision: commit, tag or branch of a hub id.
+        key: config key that names the model, for messages.
+        patterns: globs of the files to download of a hub id.
 
     Raises:
-        UserError: it cannot be had.
+        UserError: the model cannot be obtained.
     """
     if not path.startswith(EMBEDDED):
         if looks_local(path):
@@ -50,18 +51,18 @@ def model_directory(
 
 
 def _unpack(package: str, file_name: str, folder: Path) -> None:
-    """Dequantise a package's GGUF file into a bf16 model directory.
+    """Dequantize a package's GGUF file into a bf16 model directory.
 
     Raises:
         UserError: the package is not installed.
     """
-    found = importlib.util.find_spec(package)
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
         raise UserError(f"the package {package} is not installed; run: make setup")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    source = str(Path(found.origin).parent)
+    source = str(Path(spec.origin).parent)
     model: Any = AutoModelForCausalLM.from_pretrained(
         source,
         gguf_file=file_name,
@@ -80,8 +81,8 @@ def load_tokenizer(
     """Load a tokenizer that pads with `pad_token`.
 
     Raises:
-        UserError: it cannot be loaded, has no pad token of its own and none is named, or the named
-            one is unknown.
+        UserError: the tokenizer cannot be loaded, `pad_token` is not in its vocabulary, or it has
+            no pad token and none is named.
     """
     from transformers import AutoTokenizer
 
@@ -94,10 +95,11 @@ def load_tokenizer(
             "download the directory again, tokenizer.json and config.json included"
         ) from error
     if pad_token is not None:
+        # transformers would add an unknown token to the vocabulary without a warning.
         if pad_token not in tokenizer.get_vocab():
             raise UserError(
                 f"model.pad_token = {pad_token}: not in the tokenizer's vocabulary; "
-                "name a token that is, such as <unk>"
+                "name a token that is in it, such as <unk>"
             )
         tokenizer.pad_token = pad_token
     if tokenizer.pad_token is None:

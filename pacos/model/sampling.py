@@ -1,4 +1,4 @@
-"""Drawing tokens from logits, with a random number of its own for each row."""
+"""Sampling tokens from logits, with one random number per row, whatever shares its batch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 
 NUCLEUS = 1024
-"""Tokens that are sorted to find the nucleus; the whole vocabulary is where these do not do."""
+"""Most likely tokens to sort for top-p sampling; if they do not reach top_p, the whole vocabulary
+(128,256 tokens in Llama 3) is sorted, which is far slower."""
 
 
 def draw(
@@ -17,17 +18,17 @@ def draw(
     uniforms: Sequence[float],
     top_k: int = 0,
 ) -> torch.Tensor:
-    """Choose a token for each row.
+    """Draw a token for each row.
 
     Args:
         logits: [rows, vocabulary].
         temperature: divides the logits.
-        top_p: only the likeliest tokens that together reach it are drawn from.
-        uniforms: one random number in [0, 1) for each row.
-        top_k: only so many of the likeliest tokens are drawn from, before `top_p`; 0 is all.
+        top_p: cumulative probability of the most likely tokens that are drawn from.
+        uniforms: a random number in [0, 1) for each row.
+        top_k: number of most likely tokens that are drawn from, applied before `top_p`; 0 is all.
 
     Returns:
-        [rows].
+        [rows] token ids.
     """
     scores = logits.float() / temperature
     if 0 < top_k < scores.shape[-1]:
@@ -40,13 +41,13 @@ def draw(
         if bool((sorted_weights.sum(-1) < top_p).any()):
             sorted_weights, order = weights.sort(descending=True)
         before = sorted_weights.cumsum(-1) - sorted_weights
-        # Drawn from in the vocabulary's order: in that of weights, two that differ by rounding
-        # change places with the size of the batch, and so would the token that is drawn.
+        # Draw in the order of the vocabulary. In the order of weights, two nearly equal tokens swap
+        # places when rounding changes with the batch size, and another token would be drawn.
         order, places = order.sort(-1)
         weights = sorted_weights.masked_fill(before >= top_p, 0.0).gather(-1, places)
     reached = weights.cumsum(-1)
-    wanted = reached.new_tensor(uniforms)[:, None] * reached[:, -1:]
-    # A number close to 1 is rounded to 1: never beyond the last token that has any weight.
+    targets = reached.new_tensor(uniforms)[:, None] * reached[:, -1:]
+    # A number close to 1 rounds to 1 in fp32: never go beyond the last token that has any weight.
     last = (reached < reached[:, -1:]).sum(-1, keepdim=True)
-    index = torch.searchsorted(reached, wanted, right=True).minimum(last)
+    index = torch.searchsorted(reached, targets, right=True).minimum(last)
     return (index if order is None else order.gather(-1, index))[:, 0]

@@ -1,4 +1,4 @@
-"""The LLaMA architecture as numbers: shapes, parameter counts, FLOPs. Free of torch."""
+"""Sizes of a LLaMA model, and its parameter and FLOP counts. Free of torch."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from dataclasses import dataclass
 
 @dataclass(kw_only=True, slots=True)
 class LlamaShape:
-    """Sizes of a LLaMA model, under the names of `transformers.LlamaConfig` where it has one."""
+    """Sizes of a LLaMA model, under the names of `transformers.LlamaConfig`."""
 
     vocab_size: int = 32000
-    """Rows of the embedding."""
+    """Rows of the embedding matrix."""
     hidden_size: int = 4096
     """Width of the residual stream."""
     intermediate_size: int = 11008
-    """Width inside the gated MLP."""
+    """Width of the gated MLP."""
     num_hidden_layers: int = 32
     """Decoder layers."""
     num_attention_heads: int = 32
-    """Query heads; hidden_size / num_attention_heads is a head's width."""
+    """Query heads, each hidden_size / num_attention_heads wide."""
     num_key_value_heads: int = 32
-    """Key and value heads; fewer than query heads means grouped-query attention."""
+    """Key and value heads; fewer than query heads for grouped-query attention."""
     max_position_embeddings: int = 4096
-    """Longest sequence that the model was made for, in tokens."""
+    """Longest sequence that the model supports, in tokens."""
     tie_word_embeddings: bool = False
-    """True: the output head is the embedding itself."""
+    """Use the embedding as output head, too."""
 
     def num_parameters(self) -> int:
-        """All trainable parameters, the tied embedding counted once."""
+        """Return the number of trainable parameters, a tied embedding counted once."""
         attention = 2 * self.hidden_size * (self.hidden_size + self.kv_width())
         mlp = 3 * self.hidden_size * self.intermediate_size
         layer = attention + mlp + 2 * self.hidden_size
@@ -35,19 +35,19 @@ class LlamaShape:
         return self.num_hidden_layers * layer + heads * self.embedding() + self.hidden_size
 
     def embedding(self) -> int:
-        """Parameters of the embedding, and of an output head of its own."""
+        """Return the parameters of the embedding; an untied output head has as many."""
         return self.vocab_size * self.hidden_size
 
     def kv_width(self) -> int:
-        """Width of keys, and of values."""
+        """Return the width of all keys of a token; values have the same."""
         return self.hidden_size // self.num_attention_heads * self.num_key_value_heads
 
     def training_flops(self, tokens: int, squared_lengths: int) -> float:
-        """FLOPs of forward and backward over documents with sum of lengths `tokens`.
+        """Return the FLOPs of a forward and backward pass over documents.
 
-        6 FLOPs a token for each parameter used in a matrix product (the output head is one, the
-        embedding look-up is none), and 12 · layers · hidden · Σ len² for full, non-causal
-        attention: PaLM's convention (arXiv 2204.02311, appendix B), taken per document.
+        PaLM's convention (arXiv 2204.02311, appendix B), applied per document: 6 FLOPs per token
+        and parameter of a matrix product (the output head is one, the embedding look-up is not),
+        and 12 · layers · hidden · Σ len² for attention counted as non-causal.
 
         Args:
             tokens: Σ len over the documents.

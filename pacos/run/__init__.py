@@ -1,1 +1,1 @@
-"""The run directory: its files, its lives, and how a stage's program starts and stops in it."""
+"""Runs: their manifest and lives, and how a stage's program starts and stops."""

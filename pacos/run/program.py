@@ -1,4 +1,7 @@
-"""How the programs of all stages begin: `--config RUN/config.yaml`, or KEY=VALUE overrides."""
+"""The frame of every stage's program: its arguments, and one life of its run.
+
+A program takes `--config RUN/config.yaml` or KEY=VALUE overrides.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +29,17 @@ from pacos.run.open import open_run, run_path, with_run_path
 from pacos.run.stop import Stopped
 from pacos.run_paths import RunPaths
 
-WORD_SECONDS = 5.0
-"""Until a rank that refuses to work says so itself, because rank 0 does not."""
+REPORT_SECONDS = 5.0
+"""Wait of a rank that fails for rank 0 to report the failure, before it does so itself."""
 
 
 def load_program(
     arguments: Sequence[str], schema: type[C], schemas: Schemas, world: World
 ) -> tuple[C, RunPaths]:
-    """The config and the run of this process.
+    """Return the config and the run of this process.
 
-    The front freezes a config and names its file. Typed by a person, a program composes its
-    overrides itself, and rank 0 alone makes the run directory.
+    The front end passes the file of a frozen config. A program that is started by hand composes its
+    overrides itself, and rank 0 alone creates the run directory.
 
     Raises:
         UserError: the config cannot be used.
@@ -45,7 +48,7 @@ def load_program(
         if len(arguments) != 2 or arguments[0] != "--config":
             raise UserError(
                 "--config takes the config.yaml of a run and nothing else; "
-                "to change a value, start from the front: pacos COMMAND KEY=VALUE…"
+                "to change a value, use the front end: pacos COMMAND KEY=VALUE…"
             )
         path = Path(arguments[1])
         return load_frozen(path, schema), RunPaths(path.absolute().parent)
@@ -62,17 +65,19 @@ def live(
     *,
     fruitless_lives: int | None = None,
 ) -> int:
-    """One life of a run: take it up, work, and record how it ended.
+    """Run one life: record its beginning, do the work, and record how it ended.
 
     Args:
-        run: the run; rank 0 alone writes to it.
+        run: the run; only rank 0 writes to it.
         world: this process among its ranks.
-        work: returns why it was asked to stop before the end, None at the end; or raises Stopped.
-        fruitless_lives: in a row after which a run is not taken up any more; None: no such number.
+        work: does the work. Returns None when it is done, or the reason if it was asked to stop
+            before; may raise Stopped instead.
+        fruitless_lives: lives in a row without a newer checkpoint after which the run is refused;
+            None sets no limit.
 
     Returns:
         The exit code. A rank that saved on request returns 0, because its launcher takes every
-        other code for a crash; the front reads `saved` from the run.
+        other code for a crash; the front end reads `saved` from the run.
     """
 
     def refuse(error: UserError) -> int:
@@ -109,10 +114,10 @@ def live(
 
 
 def _is_ended_by_main(lives: Lives) -> bool:
-    """Whether rank 0 ends the run too: most mistakes are seen by all ranks."""
-    until = time.monotonic() + WORD_SECONDS
+    """Return True if rank 0 ends the run, too: most errors occur on all ranks, one reports them."""
+    deadline = time.monotonic() + REPORT_SECONDS
     while lives.state() is State.running:
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             return False
         time.sleep(0.1)
     return True
@@ -126,6 +131,6 @@ def _end(lives: Lives, world: World, state: State, reason: str, code: int) -> No
     except OSError as error:
         print(
             f"pacos: {lives.run.path}: the end of this life could not be recorded ({error}); "
-            "the next one will do it",
+            "the next life will record it",
             file=sys.stderr,
         )

@@ -1,10 +1,11 @@
-"""Lengths of time, for people."""
+"""Durations as text."""
 
 from __future__ import annotations
 
 
 def duration(seconds: float) -> str:
-    """A length of time in its two largest units."""
+    """Return a duration in its two largest units, such as `2 h 5 min`."""
+    # From 59.95 on one decimal would show 60.0 s.
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,4 +1,7 @@
-"""Which language a text is in: by its script and, in Latin letters, by its small words."""
+"""Language identification by script and, for Latin letters, by frequent words.
+
+It needs no model to download, and is fast enough for every row of a data set.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ SCRIPTS = {
     "devanagari": "ऀ-ॿ",
     "thai": "ก-๛",
 }
-"""Letters of each script, as the inside of a character class."""
+"""Letters of each script, as the inside of a regex character class."""
 
 LANGUAGE_OF = {
     "hangul": "ko",
@@ -29,7 +32,7 @@ LANGUAGE_OF = {
     "devanagari": "hi",
     "thai": "th",
 }
-"""The language with the most speakers of those that a script is written for."""
+"""The most spoken language of each script that several languages share."""
 
 SMALL_WORDS = {
     "en": "a the and of to is in that it for with are this was you be have not they from which can"
@@ -43,20 +46,22 @@ SMALL_WORDS = {
     "id": "yang dan di untuk dengan ini itu dari adalah tidak pada dalam akan ke atau juga oleh",
     "vi": "là và của các có không được cho một trong người này với những để khi từ cũng đã",
 }
-"""Frequent words that carry no matter, by ISO 639-1 code. They count in lower case only: in titles
-and names they say little about the text around."""
+"""Frequent function words by ISO 639-1 code. Only their lower case counts: within titles and names
+they say little about the language of the text around them."""
 
 LATIN_WORDS = 5
+"""Fewest words of a Latin-letter text whose language is decided."""
 LATIN_SHARE = 0.2
-"""Of a text's words; English prose has about 0.35 of those above."""
+"""Smallest share of function words that decides a language; in English prose it is about 0.35."""
 
 FOREIGN_WORDS = 2
-"""Different small words that English lacks: fewer are names and terms within English."""
+"""Fewest different function words that English lacks; fewer may be names and terms in English."""
 
 HANGUL_WEIGHT = 2
-"""Korean texts are full of Latin names and terms; English ones hold Hangul only in quotes."""
+"""Weight of a Hangul word against a Latin one: Korean texts are full of Latin names and terms,
+while English texts contain Hangul only in quotations."""
 CHARACTERS_A_WORD = 2
-"""In Chinese and Japanese."""
+"""Average characters of a word in Chinese and Japanese, which write no spaces."""
 
 _RUN = re.compile("|".join(f"(?P<{name}>[{letters}]+)" for name, letters in SCRIPTS.items()))
 _NOT_PROSE = re.compile(
@@ -72,25 +77,26 @@ _OWNERS = {
 
 
 def prose(text: str) -> str:
-    """The text without code in back-quotes, formulas, tags, links and addresses."""
+    """Return the text without code in backquotes, formulas, tags, links and addresses."""
     return _NOT_PROSE.sub(" ", text)
 
 
 def runs(text: str) -> Iterator[tuple[str, str]]:
-    """Each run of letters of one script, with the name of the script."""
+    """Yield each run of letters of one script, with the script's name."""
     for match in _RUN.finditer(text):
         yield str(match.lastgroup), match.group()
 
 
 def language(text: str) -> str | None:
-    """ISO 639-1 code of the language that most of the text is in.
+    """Return the ISO 639-1 code of the language that most of a text is in, or None.
 
-    None where it cannot be told: no letters, Latin letters in a few words only or in none of the
-    languages of `SMALL_WORDS`. A script that several languages share counts as `LANGUAGE_OF`.
+    None means undecided: no letters, or Latin letters in too few words or in none of the languages
+    of `SMALL_WORDS`. A script that several languages share counts as `LANGUAGE_OF`.
     """
     words: Counter[str] = Counter()
     latin = []
     for script, run in runs(prose(text)):
+        # Counts are in half words, so that two characters of Han or kana equal one Latin word.
         if script in ("han", "kana"):
             words[script] += len(run)
         else:
@@ -101,6 +107,7 @@ def language(text: str) -> str | None:
         return None
     east_asian = words["han"] + words["kana"]
     script, count = max(words.items(), key=lambda item: item[1])
+    # Japanese mixes Han with kana, so the two count together; any kana makes it Japanese.
     if east_asian > max(words["hangul"], words["latin"]) and east_asian >= count:
         return "ja" if words["kana"] else "zh"
     return _latin_language(latin) if script == "latin" else LANGUAGE_OF.get(script)

@@ -1,4 +1,4 @@
-"""What counts as a word, in any language: for novelty, decontamination and reports alike."""
+"""Word tokenization in any language, for novelty, decontamination and reports alike."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from pacos.errors import UserError
 ASCII_WORD = re.compile(r"[a-z0-9]+")
 
 FUNCTION_TAGS = ("J", "E")
-"""Korean particles and endings (Sejong tags); without them 서울은 and 서울이 are one word."""
+"""Sejong tags of Korean particles and endings. Without them 서울은 and 서울이 are one word."""
 
 KIWI_CACHE = 4096
-"""Texts remembered: a sentence costs about 1 ms, and a candidate is compared, then added."""
+"""Texts whose morphemes are cached: a sentence takes about 1 ms, and a candidate is tokenized to be
+compared and again to be added to the pool."""
 
 
 class WordRule(Enum):
-    """How text is cut into words."""
+    """Rule for splitting a text into words."""
 
     unicode = "unicode"
-    """By letters and digits alone."""
+    """By letters and digits only."""
     kiwi = "kiwi"
-    """Text with Hangul by its morphemes, without particles and endings; needs the extra `ko`."""
+    """Korean text into morphemes, without particles and endings; needs the extra `ko`."""
 
 
 def tokenize(text: str) -> list[str]:
-    """Lower-case words and numbers.
+    """Return the words and numbers of a text in lower case.
 
-    On ASCII text these are rouge_score's tokens (without stemming): runs of a-z and 0-9. Elsewhere,
-    after NFKC and case folding:
+    On ASCII text they are the tokens of rouge_score without stemming: runs of a-z and 0-9. On other
+    text, after NFKC and case folding:
 
-    - letters and digits of a script, with their marks, make a word; `_` and punctuation end one;
+    - letters and digits of a script, with their marks, form a word; `_` and punctuation end it;
     - a run of Hangul is a word apart from what it is attached to: `Python으로` is python, 으로;
-    - in scripts written without spaces each character is a word: Han, kana, and those of Unicode's
-      line breaking class SA (Thai, Lao, Khmer, Burmese and their neighbours).
+    - in scripts written without spaces each character is a word: Han, kana, and Unicode's line
+      breaking class SA (Thai, Lao, Khmer, Burmese and related scripts).
     """
     if text.isascii():
         return ASCII_WORD.findall(text.lower())
@@ -48,10 +49,10 @@ def tokenize(text: str) -> list[str]:
 
 
 def tokenizer(rule: WordRule) -> Callable[[str], list[str]]:
-    """The function that cuts text by a rule.
+    """Return the function that splits text by a rule.
 
     Raises:
-        UserError: the rule needs kiwipiepy, which is not installed.
+        UserError: the rule needs kiwipiepy, and it is not installed.
     """
     if rule is WordRule.unicode:
         return tokenize

@@ -1,1 +1,1 @@
-"""Metrics: names, metrics.jsonl, and the W&B mirror."""
+"""Metrics: their names, metrics.jsonl and the W&B mirror."""

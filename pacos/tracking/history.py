@@ -1,4 +1,4 @@
-"""metrics.jsonl over all lives of a run: one history, no step doubled."""
+"""metrics.jsonl over all lives of a run: one history in which each step appears once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pacos.tracking import metrics
 
 
 def cut_after(path: Path, step: int) -> None:
-    """Move lines of steps after `step` to metrics.cut.jsonl: these steps will be made again.
+    """Move the lines of steps after `step` to metrics.cut.jsonl, because they will be done again.
 
-    A kill at any instant neither loses nor doubles a line. Before the lines are copied, the sizes
-    of both files are noted. While the first still has its size, its lines have not been taken out,
-    and what the other has grown by since is a copy that the next call makes again.
+    A kill at any instant neither loses nor duplicates a line. The sizes of both files are noted
+    before the lines are copied. As long as the first file still has its size, its lines have not
+    been removed, and whatever the other has grown by is a copy that the next call truncates and
+    makes again.
     """
     cut, note = path.with_suffix(".cut.jsonl"), path.with_suffix(".cut.json")
     records = list(read_jsonl(path))
@@ -33,6 +34,6 @@ def cut_after(path: Path, step: int) -> None:
 
 
 def last_record(path: Path) -> dict[str, Any] | None:
-    """The newest record, None where there is none."""
+    """Return the newest record, or None if there is none."""
     records = list(read_jsonl(path))
     return records[-1] if records else None

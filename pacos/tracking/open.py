@@ -1,4 +1,4 @@
-"""Where metrics go. metrics.jsonl is the truth; a service mirrors it and may fail."""
+"""The trackers of a run. metrics.jsonl is authoritative; a service mirrors it and may fail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pacos.tracking.protocol import Record, Tracker
 
 
 class NullTracker:
-    """Takes nothing: for every rank but the first."""
+    """Discards everything: for all ranks but the first."""
 
     def log(self, record: Record) -> None:
         pass
@@ -24,7 +24,7 @@ class NullTracker:
 
 
 class JsonlTracker:
-    """Appends to metrics.jsonl, one fsynced line a step."""
+    """Appends to metrics.jsonl, one fsynced line per step."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -32,8 +32,10 @@ class JsonlTracker:
         self._step = newest and newest[STEP]
 
     def log(self, record: Record) -> None:
-        """Take a record; what more is said of the newest step goes into its line."""
+        """Record a step; further metrics of the newest step are merged into its line."""
         if record[STEP] == self._step:
+            # Rewriting the file is slow but rare: a life does it at most once, to repeat a
+            # measurement that a kill interrupted.
             *before, newest = read_jsonl(self.path)
             write_jsonl(self.path, [*before, {**newest, **record}])
         else:
@@ -45,7 +47,7 @@ class JsonlTracker:
 
 
 class CompositeTracker:
-    """Hands every record to several trackers."""
+    """Passes every record to several trackers."""
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
         self.trackers = trackers
@@ -62,13 +64,13 @@ class CompositeTracker:
 def open_tracker(
     config: TrackingConfig, run: RunPaths, settings: Record, *, is_main: bool
 ) -> Tracker:
-    """The tracker of this rank.
+    """Return the tracker of this rank.
 
     Args:
-        config: which service mirrors the file.
-        run: whose metrics.jsonl it writes; the directory's name is the run's at the service.
-        settings: the run's config as flat keys, shown by the service.
-        is_main: only rank 0 tracks.
+        config: service that mirrors the file.
+        run: the run whose metrics.jsonl is written; the service shows the name of its folder.
+        settings: the run's config by dotted keys, shown by the service.
+        is_main: True on rank 0, the only one that tracks.
     """
     if not is_main:
         return NullTracker()

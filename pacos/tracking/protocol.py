@@ -1,4 +1,4 @@
-"""The interface of every tracker."""
+"""The interface of all trackers."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import Protocol
 
 Record = Mapping[str, object]
-"""One step's metrics: `step`, and names of the form group/metric."""
+"""The metrics of one step: `step`, and names of the form group/metric."""
 
 
 class Tracker(Protocol):
-    """Takes the metrics of a run."""
+    """A receiver of a run's metrics."""
 
     def log(self, record: Record) -> None:
-        """Take the record of one step."""
+        """Record the metrics of one step."""
         ...
 
     def close(self, exit_code: int) -> None:
-        """End the run there; 0 is success."""
+        """Finish the run at the tracker; exit code 0 is success."""
         ...

@@ -1,4 +1,4 @@
-"""`pacos sync`: what W&B lacks of runs goes there, from their metrics.jsonl.
+"""`pacos sync`: send to W&B what it lacks of runs, from their metrics.jsonl.
 
 python -m pacos.tracking.upload RUN…
 """
@@ -20,7 +20,7 @@ from pacos.tracking.wandb import WandbTracker, has_api_key
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Upload runs, pipelines and sweeps; returns the exit code."""
+    """Upload runs, pipelines and sweeps; return the exit code."""
     set_up_logging(is_main=True)
     try:
         for run in [run for path in arguments for run in runs_in(Path(path))]:
@@ -31,36 +31,36 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def runs_in(path: Path) -> list[RunPaths]:
-    """The run of a folder; of a pipeline or a sweep, those in it.
+    """Return the run in a folder, or the runs of a pipeline or sweep.
 
     Raises:
-        UserError: there is none, or none that measured anything.
+        UserError: the folder holds no run with metrics.
     """
     folders = [path, *sorted(path.glob("*"))]
     runs = [RunPaths(folder.absolute()) for folder in folders]
-    found = [run for run in runs if run.manifest.is_file() and run.metrics.is_file()]
-    if not found:
+    with_metrics = [run for run in runs if run.manifest.is_file() and run.metrics.is_file()]
+    if not with_metrics:
         raise UserError(f"{path}: holds no metrics of a run; give the folder of one: runs/NAME")
-    return found
+    return with_metrics
 
 
 def upload(run: RunPaths) -> None:
-    """Send what W&B lacks of a run.
+    """Send to W&B what it lacks of a run.
 
     Raises:
-        UserError: there is no key, or the server cannot be reached.
+        UserError: no API key is set, or W&B fails.
     """
     if not has_api_key():
-        raise UserError("no WANDB_API_KEY in the environment; export the key of your account")
+        raise UserError("WANDB_API_KEY is not set; export the key of your account")
     config: Any = OmegaConf.to_container(OmegaConf.load(run.config))
     known = OmegaConf.merge(OmegaConf.structured(TrackingConfig), config["tracking"])
     tracking = OmegaConf.to_object(known)
     assert isinstance(tracking, TrackingConfig)
     try:
         sent = WandbTracker(tracking, run, dict(_flat(config))).upload()
-    except Exception as error:  # a foreign service raises anything
+    except Exception as error:  # the W&B client raises anything
         raise UserError(
-            f"{run.path}: W&B did not take it ({first_line(error)}); the same command goes on"
+            f"{run.path}: W&B failed ({first_line(error)}); the same command continues the upload"
         ) from error
     print(f"{run.path}: {sent} steps sent")
 

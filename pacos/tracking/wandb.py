@@ -1,4 +1,4 @@
-"""The W&B mirror. The only file that imports wandb, and only on rank 0."""
+"""The W&B mirror. The only module that imports wandb, which only rank 0 does."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from pacos.tracking.protocol import Record
 log = logging.getLogger(__name__)
 
 INIT_TIMEOUT_SECONDS = 60
-"""Longest wait for the server when a life begins; after it the life is kept here for later."""
+"""Longest wait for the server when a life begins; after it the life is recorded offline."""
 
 FINISH_TIMEOUT_SECONDS = 30
-"""Longest wait for the server when a life ends: it may have been asked to make room."""
+"""Longest wait for the server when a life ends: Slurm may be about to kill the job."""
 
 
 FLUSH_SECONDS = 1.0
-"""What a kill may cost of what is kept for later; W&B's own value is 15 s."""
+"""Seconds of offline records that a kill may lose; W&B's default is 15."""
 
 
 class WandbTracker:
-    """Mirrors records to one W&B run. A failure turns the mirror off and never stops training."""
+    """Mirrors records to one W&B run. A failure turns the mirror off and never stops the run."""
 
     def __init__(self, config: TrackingConfig, run: RunPaths, settings: Record) -> None:
         """Prepare; `begin` or `upload` opens the run.
 
         Args:
-            config: project, team, and whether the server is to be reached.
-            run: mirrored.
-            settings: of the run, as W&B shows them.
+            config: project, team and mode.
+            run: the run to mirror.
+            settings: the run's config by dotted keys, shown by W&B.
         """
         self._run: Any = None
         self._config = config
@@ -47,10 +47,10 @@ class WandbTracker:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
     def begin(self) -> None:
-        """Open the run for a life; offline if the server is not to be reached, or cannot be."""
+        """Open the W&B run for this life: offline if configured, or without a server."""
         online = self._config.mode is TrackingMode.online
         if online and not has_api_key():
-            log.warning(f"no WANDB_API_KEY: W&B runs offline; {self._later}")
+            log.warning(f"WANDB_API_KEY is not set: W&B runs offline; {self._later}")
             online = False
         if not online or not self._go_online():
             self._guard(lambda: self._open("offline"))
@@ -67,16 +67,16 @@ class WandbTracker:
             self._catch_up()
         except Exception as error:  # noqa: BLE001 - the mirror must not stop the run
             log.warning(f"W&B cannot be reached ({first_line(error)}); {self._later}")
-            # Or the id would count as in use.
+            # Otherwise the client would refuse to open the same id offline.
             wandb.teardown()
             return False
         return True
 
     def upload(self) -> int:
-        """Send what the server lacks of a run; returns the number of steps.
+        """Send what the server lacks of the run; return the number of steps.
 
         Raises:
-            Exception: whatever W&B raises; what was sent is there.
+            Exception: whatever W&B raises. Steps sent before that stay at the server.
         """
         self._open("online")
         sent = self._catch_up()
@@ -103,27 +103,31 @@ class WandbTracker:
                 x_transaction_log_flush_interval=FLUSH_SECONDS,
                 console="off",
                 x_disable_stats=True,
-                # The address of a checkout may hold a token.
+                # The remote URL of a checkout may contain a token.
                 disable_git=True,
             ),
         )
         self._run.define_metric("*", step_metric=STEP)
 
     def _catch_up(self) -> int:
-        """Send what the server lacks: lives offline, the last seconds of one that was killed."""
+        """Send what the server lacks: offline lives, and the last seconds of a killed one."""
         known = self._run.summary.get(STEP) if self._run.starting_step else None
-        # Its summary may be ahead of its lines by one.
-        lacking = [
+        # The server's summary may be one step ahead of its history.
+        missing = [
             record
             for record in read_jsonl(self._run_paths.metrics)
             if known is None or record[STEP] >= known
         ]
-        for record in lacking:
+        for record in missing:
             self._run.log(dict(record))
-        return len(lacking)
+        return len(missing)
 
     def log(self, record: Record) -> None:
-        """Send one record; `step` is the axis, so steps done again after a resume are kept."""
+        """Send one record.
+
+        `step` is a metric and the axis of the others, not W&B's own step, which must not decrease:
+        steps that a resume repeats would be dropped.
+        """
         if self._run is not None:
             self._guard(lambda: self._run.log(dict(record)))
 
@@ -132,7 +136,7 @@ class WandbTracker:
             self._guard(lambda: self._run.finish(exit_code=exit_code))
 
     def _guard(self, act: Callable[[], None]) -> None:
-        """Whatever goes wrong inside a foreign service, the run goes on without it."""
+        """Call W&B; on any error turn the mirror off for the rest of this life."""
         try:
             act()
         except Exception as error:  # noqa: BLE001 - any failure of the mirror ends the mirror only
@@ -144,13 +148,13 @@ class WandbTracker:
 
 
 def run_id(run: RunPaths) -> str:
-    """The id of the run at W&B, the same in every life unless the environment names another."""
-    named: str = os.environ.get("WANDB_RUN_ID") or read_json(run.manifest)["wandb_id"]
-    return named
+    """Return the run's id at W&B: the same in every life, unless WANDB_RUN_ID names another."""
+    run_id: str = os.environ.get("WANDB_RUN_ID") or read_json(run.manifest)["wandb_id"]
+    return run_id
 
 
 def has_api_key() -> bool:
-    """Whether there is one, in the environment or where `wandb login` puts it."""
+    """Return True if an API key is in the environment, or where `wandb login` stores it."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     try:

@@ -72,7 +72,7 @@ def test_a_disk_that_runs_full_ends_the_life_and_the_next_one_goes_on(
         assert live(run, ALONE, work) == EXIT_USER_ERROR
         said = capsys.readouterr().err
         assert said.count("No space left on device; free space on that disk") == 1
-        assert "the next one will do it" in said
+        assert "the next life will record it" in said
         assert "Traceback" not in said
         kept = [record[metrics.STEP] for record in read_jsonl(run.metrics)]
         assert run.metrics.read_bytes().endswith(b"}\n"), "no half of a line"

@@ -141,7 +141,7 @@ def test_a_life_without_the_server_is_kept_for_later(
     if fault == "refuses the key":
         refused = upload(server, run.path)
         assert refused.returncode == EXIT_USER_ERROR
-        assert "W&B did not take it (Failed" in refused.stderr
+        assert "W&B failed (Failed" in refused.stderr
     server.status = 200
     done = upload(server, run.path.parent)
     assert done.stdout == f"{run.path}: 3 steps sent\n", done.stderr

@@ -136,7 +136,7 @@ def test_a_gated_model_is_explained_and_the_rest_downloaded(command: Command) ->
     assert "model.path = owner/gated: is gated" in done.stderr
     assert "(HF_TOKEN is not set)" in done.stderr
     assert "/owner/gated; some owners take hours" in done.stderr
-    assert "3. export HF_TOKEN=…, then: pacos prefetch model.path=owner/gated" in done.stderr
+    assert "3. export HF_TOKEN=…, then run: pacos prefetch model.path=owner/gated" in done.stderr
     assert "Traceback" not in done.stderr
     assert "owner/rows: 40 rows" in done.stdout
 
@@ -173,7 +173,7 @@ def test_what_is_not_there_is_told(command: Command, words: list[str], says: str
 def test_a_hub_that_does_not_answer_is_told_with_the_command(command: Command) -> None:
     done = command("prefetch", "model.path=owner/model", HF_ENDPOINT="http://127.0.0.1:9")
     assert done.returncode == 2
-    assert "http://127.0.0.1:9 cannot be had" in done.stderr
+    assert "http://127.0.0.1:9 cannot be reached" in done.stderr
 
 
 def test_a_disk_that_is_too_small_is_refused(
@@ -225,7 +225,9 @@ def test_without_a_network_all_is_there_or_named_with_its_command(
         return [line for line in done.stdout.splitlines() if line.startswith(("there", "missing"))]
 
     model, data, target = offline()
-    assert model.startswith("missing model.path = owner/model: not whole in the cache")
+    assert model.startswith(
+        "missing model.path = owner/model: not complete in this machine's cache"
+    )
     assert model.endswith("pacos prefetch model.path=owner/model")
     assert data.endswith("pacos prefetch data.path=owner/rows")
     assert target.endswith("pacos prefetch eval target=owner/gated")

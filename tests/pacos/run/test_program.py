@@ -22,7 +22,7 @@ def refuse() -> None:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunPaths:
-    monkeypatch.setattr(program, "WORD_SECONDS", 0.3)
+    monkeypatch.setattr(program, "REPORT_SECONDS", 0.3)
     (tmp_path / "config.yaml").write_text("{}")
     return RunPaths(tmp_path)
 
