@@ -39,14 +39,14 @@ class Problem:
     key: str
     """Dotted key, such as `optimizer.lr`."""
     value: object
-    what: str
+    fault: str
     """What is wrong with the value, to be read after it: `must be above 0`."""
     remedy: str
     """What to do, in the imperative."""
 
     def __str__(self) -> str:
         shown = "null" if self.value is None else self.value
-        return f"{self.key} = {shown}: {self.what}; {self.remedy}"
+        return f"{self.key} = {shown}: {self.fault}; {self.remedy}"
 
 
 class ConfigError(UserError):

@@ -117,16 +117,16 @@ class ClusterConfig:
         days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
         allowed = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
         if self.launcher is Launcher.slurm and allowed <= self.grace_seconds:
-            what = f"leaves no time to work before cluster.grace_seconds = {self.grace_seconds}"
-            return [Problem(key, limit, what, "raise it, or lower cluster.grace_seconds")]
+            fault = f"leaves no time to work before cluster.grace_seconds = {self.grace_seconds}"
+            return [Problem(key, limit, fault, "raise it, or lower cluster.grace_seconds")]
         return []
 
     def _gpu_problems(self) -> list[Problem]:
         problems = []
         if self.gpu is not None and find_gpu(self.gpu) is None:
-            what = "is not a GPU whose speed pacos knows"
+            fault = "is not a GPU whose speed pacos knows"
             remedy = f"choose the most similar of: {', '.join(GPUS)}"
-            problems.append(Problem("cluster.gpu", self.gpu, what, remedy))
+            problems.append(Problem("cluster.gpu", self.gpu, fault, remedy))
         for key in ("gpu_memory_gib", "network_gbps"):
             value = getattr(self, key)
             if value is not None and value <= 0:

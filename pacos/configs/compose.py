@@ -191,8 +191,8 @@ def _explain(
         options = ", ".join(name for name in names if name != "schema")
         return Problem(key, value, "no such option", f"choose one of: {options}")
     if key in groups and "Could not override" in str(error):
-        what = f"is meant for another command ({first_line(error)})"
-        return Problem(key, value, what, f"choose one that sets keys of pacos {schema.STAGE}")
+        fault = f"is meant for another command ({first_line(error)})"
+        return Problem(key, value, fault, f"choose one that sets keys of pacos {schema.STAGE}")
     known = [*groups, *_dotted(base)]
     tree = key if key in known else key.rpartition(".")[0]
     parent = OmegaConf.select(base, tree)

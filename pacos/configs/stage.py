@@ -34,8 +34,8 @@ class RunConfig:
     def problems(self) -> list[Problem]:
         if self.name is None or is_plain_name(self.name):
             return []
-        what = "must be one folder name: letters, digits, . _ + = - and no dot at the start"
-        return [Problem("run.name", self.name, what, "put parent folders into run.root")]
+        fault = "must be one folder name: letters, digits, . _ + = - and no dot at the start"
+        return [Problem("run.name", self.name, fault, "put parent folders into run.root")]
 
 
 class StageConfig(Protocol):

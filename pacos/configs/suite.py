@@ -59,8 +59,8 @@ class SuiteConfig:
             if "/" in name
         ]
         if self.name != "???" and not is_plain_name(self.name):
-            what = "must be one folder name: letters, digits, . _ + = - and no dot at the start"
-            problems.append(Problem("suite.name", self.name, what, "rename it"))
+            fault = "must be one folder name: letters, digits, . _ + = - and no dot at the start"
+            problems.append(Problem("suite.name", self.name, fault, "rename it"))
         return problems
 
     def benchmark_problems(self) -> list[Problem]:
@@ -73,9 +73,9 @@ class SuiteConfig:
         ]
         outside = [name for name, benchmark in self._known().items() if benchmark.folder is None]
         if outside and self.data_dir is None:
-            what = f"needed for the files of {', '.join(outside)}"
+            fault = f"needed for the files of {', '.join(outside)}"
             remedy = "set it to their folder, or leave these benchmarks out"
-            problems.append(Problem("suite.data_dir", None, what, remedy))
+            problems.append(Problem("suite.data_dir", None, fault, remedy))
         return problems
 
     def missing_benchmark_files(self) -> list[Problem]:

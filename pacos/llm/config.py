@@ -125,7 +125,7 @@ class EndpointConfig:
         """Return all problems, with keys below `at`, the key of this config in its stage."""
         problems = [*self._number_problems(), *self._address_problems(), *self._money_problems()]
         return [
-            Problem(f"{at}.{problem.key}", problem.value, problem.what, problem.remedy)
+            Problem(f"{at}.{problem.key}", problem.value, problem.fault, problem.remedy)
             for problem in problems
         ]
 

@@ -1,1 +1,1 @@
-"""Models: where they lie, their shapes, prompt formats and sampling."""
+"""Models: paths, architectures, sizes, tokenizers, prompt formats and sampling."""

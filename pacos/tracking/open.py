@@ -34,8 +34,8 @@ class JsonlTracker:
     def log(self, record: Record) -> None:
         """Record a step; further metrics of the newest step are merged into its line."""
         if record[STEP] == self._step:
-            # Rewriting the file is slow but rare: a life does it at most once, to repeat a
-            # measurement that a kill interrupted.
+            # Rewriting the file is slow but rare: a resumed life repeats a measurement that a kill
+            # interrupted.
             *before, newest = read_jsonl(self.path)
             write_jsonl(self.path, [*before, {**newest, **record}])
         else:

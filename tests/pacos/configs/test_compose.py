@@ -19,7 +19,7 @@ def rows(tmp_path: Path) -> str:
 def problems(*overrides: str, schema: type = SFTConfig) -> dict[str, str]:
     with pytest.raises(ConfigError) as error:
         compose_checked(schema, SCHEMAS, overrides)
-    return {problem.key: f"{problem.what}; {problem.remedy}" for problem in error.value.problems}
+    return {problem.key: f"{problem.fault}; {problem.remedy}" for problem in error.value.problems}
 
 
 def test_problems_of_every_kind_are_reported_together(rows: str) -> None:

@@ -22,7 +22,7 @@ def rows(tmp_path: Path) -> Path:
 def problems(*overrides: str) -> dict[str, str]:
     with pytest.raises(ConfigError) as error:
         compose_checked(SFTConfig, SCHEMAS, overrides)
-    return {problem.key: f"{problem.what}; {problem.remedy}" for problem in error.value.problems}
+    return {problem.key: f"{problem.fault}; {problem.remedy}" for problem in error.value.problems}
 
 
 def test_a_mixture_is_written_on_the_command_line(rows: Path) -> None:

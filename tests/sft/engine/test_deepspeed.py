@@ -118,7 +118,7 @@ def test_what_cannot_be_divided_is_refused(
     problems = DeepSpeedConfig(**zero).problems(ClusterConfig(**cluster), SHAPE)
     assert len(problems) == 1
     assert problems[0].key.endswith(key)
-    assert says in f"{problems[0].what}; {problems[0].remedy}"
+    assert says in f"{problems[0].fault}; {problems[0].remedy}"
 
 
 @pytest.mark.parametrize(
