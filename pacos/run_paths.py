@@ -9,6 +9,11 @@ LATEST_CHECKPOINT = "latest"
 
 For people, scripts and the record of a life; a resume examines the checkpoints themselves."""
 
+LEDGER = "ledger.jsonl"
+"""File, in the folder of an LLM service, of all requests with their replies."""
+GEVAL_ANSWERS = "answers.jsonl"
+"""File, in the folder of a suite and model, of the answers to the prompts of rubrics."""
+
 
 class RunPaths:
     """Where each file of a run lies. Nothing has to exist; nothing is created."""
@@ -111,11 +116,11 @@ class DataPaths:
         self.requirements = folder / "requirements.json"
         """What demonstration data must be, met or not."""
         self.card = folder / "README.md"
-        self.ledger = folder / "ledger.jsonl"
+        self.ledger = folder / LEDGER
         """Every request to the generator, with its reply."""
         self.judge = folder / "judge"
         """Folder of the judge's own ledger."""
-        self.judge_ledger = self.judge / "ledger.jsonl"
+        self.judge_ledger = self.judge / LEDGER
         self.ratings = folder / "review.jsonl"
         """What people said of single rows (`pacos review`)."""
         self.review = folder / "review.json"

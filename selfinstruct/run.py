@@ -27,7 +27,7 @@ from pacos.llm.service import Service, open_service
 from pacos.run.manifest import add_inputs
 from pacos.run.program import live, load_program
 from pacos.run.stop import Stopped, StopRequest
-from pacos.run_paths import DataPaths, RunPaths
+from pacos.run_paths import LEDGER, DataPaths, RunPaths
 from pacos.tracking import metrics
 from pacos.tracking.history import last_record
 from pacos.tracking.open import open_tracker
@@ -167,7 +167,7 @@ async def open_generator(config: GeneratorConfig, folder: Path) -> AsyncIterator
         async with open_service(config.endpoint, folder) as service:
             yield service
         return
-    async with Ledger(folder / "ledger.jsonl") as ledger:
+    async with Ledger(folder / LEDGER) as ledger:
         service = Service(LocalGenerator(config), ledger, price=Price(0.0, 0.0))
         try:
             yield service

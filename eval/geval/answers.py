@@ -13,6 +13,7 @@ from eval.rubrics.prompts import RubricPrompt, read_prompts
 from eval.rubrics.rubric import Rubric
 from pacos.errors import UserError
 from pacos.files import read_jsonl, write_json, write_jsonl
+from pacos.run_paths import GEVAL_ANSWERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +97,13 @@ def write_answers(
             )
             for (rubric, prompt), output in zip(prompts, outputs, strict=True)
         ]
-        write_jsonl(partial / "answers.jsonl", [asdict(answer) for answer in answers])
+        write_jsonl(partial / GEVAL_ANSWERS, [asdict(answer) for answer in answers])
         write_json(partial / "answering.json", facts)
 
 
 def read_answers(folder: Path) -> list[ModelAnswer]:
     """Read back what `write_answers` wrote."""
-    return [ModelAnswer(**record) for record in read_jsonl(folder / "answers.jsonl")]
+    return [ModelAnswer(**record) for record in read_jsonl(folder / GEVAL_ANSWERS)]
 
 
 def _prompt_text(lm: EvaluatedModel, rubric: Rubric, prompt: RubricPrompt) -> str:

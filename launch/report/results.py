@@ -11,10 +11,9 @@ from eval.config import HELDOUT
 from launch.report.judge import JudgeSection, read_judge, read_scores
 from launch.report.stages import StageFacts, shuffling_key
 from pacos.files import read_json, read_jsonl
-from pacos.run_paths import EvalPaths
+from pacos.run_paths import GEVAL_ANSWERS, EvalPaths
 
 NLL = f"{HELDOUT}/nll"
-ANSWERS = "answers.jsonl"
 """File with a model's answers to the prompts of a suite's rubrics."""
 ANSWERS_SHOWN = 6
 
@@ -185,7 +184,9 @@ def _judged_pairs(suite: Path) -> Iterator[AnswerPair]:
     """Yield answers to the prompts of rubrics, with the judge's scores; no reference exists."""
     scores = read_scores(suite)
     records = {
-        model: {(line["rubric"], line["id"]): line for line in read_jsonl(suite / model / ANSWERS)}
+        model: {
+            (line["rubric"], line["id"]): line for line in read_jsonl(suite / model / GEVAL_ANSWERS)
+        }
         for model in ("baseline", "target")
     }
     answers = {

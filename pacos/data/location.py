@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from pacos.errors import UserError
+from pacos.run_paths import DataPaths, RunPaths
 
 REMEDY = (
     "give a finished run of pacos selfinstruct, a JSON, JSONL or Parquet file, a folder that "
@@ -56,7 +57,7 @@ def locate(path: str) -> Location:
     """
     file = Path(path).expanduser()
     if file.is_dir():
-        rows = file / "data" / "data.jsonl"
+        rows = DataPaths(RunPaths(file).data).rows
         if rows.is_file():
             return Location(SourceKind.json, rows)
         if any((file / name).is_file() for name in ("state.json", "dataset_dict.json")):

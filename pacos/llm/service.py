@@ -14,6 +14,7 @@ from pacos.llm.config import EndpointConfig, Mode
 from pacos.llm.ledger import Ledger, Spent
 from pacos.llm.prices import Price
 from pacos.llm.request import LanguageModel, Reply, Request
+from pacos.run_paths import LEDGER
 
 GRACE_S = 30.0
 """Seconds to wait for replies in flight when the service closes: they are already paid for. Slurm
@@ -160,7 +161,7 @@ async def open_service(config: EndpointConfig, folder: Path) -> AsyncIterator[Se
         UserError: another process holds the ledger, or the API key is not in the environment.
     """
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(Ledger(folder / "ledger.jsonl"))
+        ledger = await stack.enter_async_context(Ledger(folder / LEDGER))
         model = await _open_model(config, ledger, folder, stack)
         price, spent = config.price(), ledger.spent
         if spent.usd is None and price is not None:
