@@ -65,7 +65,7 @@ def evaluate(config: EvalConfig, run: RunPaths, world: World) -> None:
     from eval.measures import ModelLoader, build_measures
 
     join_ranks(world)
-    workers = RankWorkers(world, stop.reason)
+    workers = RankWorkers(world, stop)
     loader = ModelLoader(config, run, workers, stop)
     if not world.is_main:
         workers.serve()

@@ -1,4 +1,8 @@
-"""Ranks: who this process is, and the few collectives that pacos uses. No-ops for one rank."""
+"""This process among all ranks, and the few collectives that pacos uses.
+
+Every method except `from_env` and the properties is a collective: all ranks must call it, in the
+same order. With a single rank they do nothing.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +39,12 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """Rank 0: the one that writes, prints and tracks."""
+        """True for rank 0: the one that writes, prints and tracks."""
         return self.rank == 0
 
     @property
     def loss_scale(self) -> int:
-        """Factor on the local loss that makes DeepSpeed's mean over ranks a sum."""
+        """Factor on the local loss that turns DeepSpeed's mean over ranks into a sum."""
         return self.size
 
     def barrier(self) -> None:
@@ -59,13 +63,13 @@ class World:
         return values
 
     def any(self, flag: bool, device: torch.device) -> bool:
-        """Whether the flag is set on any rank."""
+        """Return True if the flag is set on any rank."""
         import torch
 
         return bool(self.sum(torch.tensor([int(flag)], device=device)).item())
 
     def gather(self, value: T) -> list[T]:
-        """What every rank has, by rank. Values are pickled: small ones, now and then."""
+        """Return every rank's value, by rank. Values are pickled: keep them small and rare."""
         if self.size == 1:
             return [value]
         import torch.distributed
@@ -75,28 +79,34 @@ class World:
         return values
 
     def together(self, act: Callable[[], T]) -> T:
-        """Act as every other rank does, and fail as any of them does.
+        """Act on every rank, and fail on every rank if any of them fails.
+
+        A rank that raised alone would leave the others waiting in their next collective, and hide
+        its reason behind their timeout.
 
         Raises:
-            UserError: a rank could not, of its user's or its disk's fault.
+            UserError: a rank failed by a fault of its user or its disk.
+            Exception: any other error of this rank, which is a defect.
         """
         value: T | None = None
-        mine: Exception | None = None
-        said: str | None = None
+        own_error: Exception | None = None
+        own_message: str | None = None
         try:
             value = act()
         except UserError as error:
-            mine, said = error, str(error)
-        except Exception as error:  # noqa: BLE001  # raised below, when the others know
-            mine, said = error, f"rank {self.rank} on {platform.node()}: {error or repr(error)}"
-        failures = [words for words in self.gather(said) if words is not None]
-        if mine is not None and not isinstance(mine, (UserError, OSError)):
-            raise mine
-        if failures:
-            raise UserError(failures[0]) from mine
-        return value  # type: ignore[return-value]  # it acted
+            own_error, own_message = error, str(error)
+        except Exception as error:  # noqa: BLE001  # raised below, once the others know
+            own_error = error
+            own_message = f"rank {self.rank} on {platform.node()}: {error or repr(error)}"
+        messages = [message for message in self.gather(own_message) if message is not None]
+        # A defect keeps its type and its traceback.
+        if own_error is not None and not isinstance(own_error, (UserError, OSError)):
+            raise own_error
+        if messages:
+            raise UserError(messages[0]) from own_error
+        return value  # type: ignore[return-value]  # nothing was raised
 
     def on_main(self, act: Callable[[], T]) -> T:
-        """What rank 0 gets by acting, on every rank; its failure is everyone's."""
+        """Act on rank 0, and return its result on every rank; its failure is everyone's."""
         value = self.together(act if self.is_main else lambda: None)
-        return self.gather(value)[0]  # type: ignore[return-value]  # rank 0's is no None of ours
+        return self.gather(value)[0]  # type: ignore[return-value]  # rank 0's own result

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from pacos.configs.cluster import ClusterConfig, Device
+from pacos.configs.inloop import InLoopConfig
 from pacos.configs.model import Init, ModelConfig
 from pacos.configs.stage import RunConfig
 from pacos.configs.suite import SuiteConfig
@@ -20,7 +21,6 @@ from sft.configs.compute import ActivationCheckpointing, Attention, Precision
 from sft.configs.data import DataConfig
 from sft.configs.deepspeed import DeepSpeedConfig, Offload
 from sft.configs.health import HealthConfig
-from sft.configs.inloop import InLoopConfig
 from sft.configs.optimizer import OptimizerConfig
 from sft.configs.schedule import ScheduleConfig
 from sft.configs.validation import ValidationConfig

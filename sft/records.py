@@ -1,4 +1,4 @@
-"""What a training run writes down about itself: manifest, metrics, health, attempts, result."""
+"""The records of a training run: manifest, metrics, health, attempts, result."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ log = logging.getLogger(__name__)
 
 
 class Records:
-    """The records of one life. Every rank calls it; only rank 0 writes."""
+    """The records of one life. Every rank calls the methods; only rank 0 writes."""
 
     def __init__(self, config: SFTConfig, run: RunPaths, world: World, wall: WallTime) -> None:
         self.wall = wall
-        """Where this life's time goes; the loop counts."""
+        """Wall time of this life, which the training loop counts."""
         self.samples = run.samples
-        """Answers to held-out rows."""
+        """File of answers to held-out rows."""
         self._config = config
         self._run = run
         self._world = world
@@ -50,12 +50,12 @@ class Records:
         self._validation_loss: float | None = None
 
     def begin(self, data: Mixture, plan: StepPlan, steps_done: int, hosts: Sequence[str]) -> None:
-        """Record the inputs, cut what was said of steps that will be made again, open the tracker.
+        """Record the inputs, cut the records of steps that will be repeated, open the tracker.
 
         Args:
             data: the rows trained on.
-            plan: of their steps.
-            steps_done: by the lives before.
+            plan: the division into steps.
+            steps_done: steps of earlier lives that their checkpoints kept.
             hosts: name of each rank's machine.
         """
         if not self._world.is_main:
@@ -67,12 +67,12 @@ class Records:
             if rows:
                 listed = self._run.excluded_rows(name)
                 write_jsonl(listed, rows)
-                log.warning(f"{len(rows)} rows {name}, whole or in part; see {listed}")
+                log.warning(f"{len(rows)} rows {name}, completely or in part; see {listed}")
         lineage = {"weights": self._config.model.license, "data": data.terms}
         add_inputs(self._run, data.inputs, lineage=lineage)
         events = self._run.health
         for file in (self._run.metrics, self.samples, events):
-            # A first life measures before its first step, and a new first life does so again.
+            # Without a checkpoint the run starts over, including the validation at step 0.
             cut_after(file, steps_done or -1)
         self._health = Health(
             self._config.health, events, data.place, data.num_supervised.item, hosts
@@ -90,12 +90,12 @@ class Records:
         )
 
     def log_measured(self, step: int, measured: Mapping[str, float]) -> None:
-        """Take what was measured between steps, if anything was."""
+        """Record a measurement between steps, if there was one."""
         if measured and self._world.is_main:
             self._log({metrics.STEP: step, **measured})
 
     def log(self, record: StepRecord, measured: Mapping[str, float]) -> None:
-        """Take a step, and what was measured after it."""
+        """Record a step, and what was measured after it."""
         if self._health is None:
             return
         self._health.look(record)
@@ -107,13 +107,17 @@ class Records:
         self._tracker.log(record)
 
     def _remember(self, record: Record) -> None:
-        same = record[metrics.STEP] == self._last.get(metrics.STEP)
-        self._last = {**self._last, **record} if same else record
+        # A measurement comes in a record of its own if an earlier life made its step.
+        is_same_step = record[metrics.STEP] == self._last.get(metrics.STEP)
+        self._last = {**self._last, **record} if is_same_step else record
         loss = record.get(metrics.VALIDATION_LOSS)
         self._validation_loss = loss if isinstance(loss, float) else self._validation_loss
 
     def lacks_validation(self, step: int) -> bool:
-        """Whether the line of a step is there, and not what was to be measured after it."""
+        """Return True if a step was recorded, but not the measurement that followed it.
+
+        So it is when a stop came in between. A step whose loss was not finite is not measured.
+        """
         last = self._last
         watched = [last.get(name, 0.0) for name in (metrics.LOSS, metrics.GRAD_NORM)]
         measured = [
@@ -129,14 +133,14 @@ class Records:
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
-        """While ranks train inside; at the end the last is said, and the result of a whole run."""
+        """Close the records after the training inside, and write the result of a finished run."""
         try:
             yield
         except Stopped:
             self._close(EXIT_DONE)
             raise
         except BaseException:
-            # What is raised matters more than what a full disk says to this.
+            # The error itself matters more than one of a full disk, which may come of it.
             with contextlib.suppress(OSError):
                 self._close(EXIT_CRASH)
             raise
@@ -145,6 +149,7 @@ class Records:
             losses = {"loss": self._last.get(metrics.LOSS)}
             if self._validation_loss is not None:
                 losses["validation_loss"] = self._validation_loss
+            # A sweep minimizes the validation loss if there is one.
             name, value = [*losses.items()][-1]
             objective = {"name": name, "value": value, "higher_is_better": False}
             steps = self._last.get(metrics.STEP)
@@ -157,7 +162,7 @@ class Records:
             Lives(self._run).note(last_step=last, seconds=self.wall.seconds())
 
     def model_card(self, data: Mixture, steps: int) -> str:
-        """The README.md of the exported model; empty on ranks that do not write it."""
+        """Return the README.md of the exported model; empty on ranks that do not write it."""
         if not self._world.is_main:
             return ""
         losses = {"last training loss": self._last.get(metrics.LOSS)}
@@ -167,7 +172,7 @@ class Records:
 
 
 def _peak_flops(precision: Precision) -> float | None:
-    """Of this rank's GPU in the format that products are computed in."""
+    """Return the FLOP/s of this rank's GPU in bf16, or None if it is not known."""
     import torch
 
     if precision is Precision.fp32 or not torch.cuda.is_available():

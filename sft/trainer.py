@@ -4,152 +4,98 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 
 from pacos.console import progress
-from pacos.distributed import World
-from pacos.run.stop import LEAST_RESERVE, Stopped
+from pacos.run.stop import Stopped
 from pacos.tracking import metrics
 from sft.checkpoints.protocol import Checkpoints
 from sft.config import SFTConfig
-from sft.configs.batch import Layout
-from sft.data.mixture import Mixture
 from sft.engine.deepspeed import COLLECTIVE_TIMEOUT, backward
 from sft.engine.optimizer import learning_rate
+from sft.engine.protocol import Engine
 from sft.model.loss import nll_sum
 from sft.monitor.health import Patience
 from sft.monitor.probe import EVERY_STEPS, Probe
-from sft.monitor.stopping import Stopping
-from sft.monitor.wall_time import STEPS, WallTime
-from sft.monitor.watchdog import Watchdog
+from sft.monitor.wall_time import STEPS
+from sft.rank_context import RankContext
 from sft.records import Records
-from sft.steps.batch import Batch
-from sft.steps.plan import StepPlan
 from sft.steps.record import RankShare, Step, StepRecord
-from sft.validation.inloop import InLoop
+from sft.steps.stream import StepStream
+from sft.validation.inloop import InLoopEvaluation
 
 LONG_STEP_SECONDS = 30.0
-"""A step that takes longer is left at its next pass when a stop is asked for."""
+"""A longer step can be stopped between its passes. A shorter one is finished first, because a
+question at each pass is a collective at each pass."""
 
 
 class Trainer:
-    """What a step needs, put together once."""
+    """Runs the training loop on one rank. Every rank runs the same loop."""
 
     def __init__(
         self,
         config: SFTConfig,
-        data: Mixture,
-        plan: StepPlan,
-        engine: Any,
+        rank: RankContext,
+        engine: Engine,
+        steps: StepStream,
         checkpoints: Checkpoints,
-        world: World,
-        stopping: Stopping,
-        watchdog: Watchdog,
+        evaluation: InLoopEvaluation,
+        records: Records,
     ) -> None:
         self._config = config
-        self._data = data
-        self._plan = plan
+        self._rank = rank
         self._engine = engine
+        self._steps = steps
         self._checkpoints = checkpoints
-        self._world = world
-        self._stopping = stopping
-        self._watchdog = watchdog
-        self._is_long = True
-        """Whether a stop must not wait for the end of a step; of the first nobody knows."""
-        self._probe = Probe(engine.device)
-        steps = config.epochs * plan.steps_per_epoch
-        self.total = steps if config.max_steps is None else min(steps, config.max_steps)
+        self._evaluation = evaluation
+        self._records = records
+        self._wall = records.wall
+        self._pass_stop = rank.stop.during("pass")
+        # How long a step takes is not known before the first one.
+        self._is_step_long = True
+        self._probe = Probe(rank.device)
 
-    def fit(self, steps_done: int, validation: InLoop, records: Records) -> None:
+    def fit(self, steps_done: int) -> None:
         """Train from the step after `steps_done` to the last.
 
         Raises:
-            Stopped: asked to; every whole step is saved.
-            UserError: loss or gradient is not finite, more often than the config allows, or a
+            Stopped: the run was asked to stop; every finished step is saved.
+            UserError: loss or gradient was not finite more often than the config allows, or a
                 checkpoint could not be written.
         """
-        patience = Patience(self._config.health, self._world.barrier)
-        wall, every = records.wall, self._config.checkpoint.every_steps
-        done = saved = self._watchdog.step = steps_done
+        last, every = self._steps.last, self._config.checkpoint.every_steps
+        patience = Patience(self._config.health, self._rank.world.barrier)
+        done = saved = steps_done
+        self._rank.watchdog.step_done(done)
         try:
-            # A life before may have been stopped when it had made this step, or before any.
-            if self._world.any(records.lacks_validation(done) or not done, self._engine.device):
-                with wall.on("validation"):
-                    records.log_measured(done, validation.at(done, self.total))
-            with progress("sft", self.total, "steps", visible=self._world.is_main) as counter:
+            self._evaluate_before(done)
+            with progress("sft", last, "steps", visible=self._rank.world.is_main) as counter:
                 counter.skip(steps_done)
-                for step in self._steps(steps_done + 1):
-                    with wall.on(STEPS):
+                for step in self._steps.after(steps_done):
+                    with self._wall.on(STEPS):
                         record = self.train_step(step)
-                    done = self._watchdog.step = step.number
-                    measured = self._measure(record, validation, records)
+                    done = step.number
+                    self._rank.watchdog.step_done(done)
+                    measured = self._record(record)
                     patience.check(record)
                     if record.stop_requested:
-                        self._stopping.stop()
+                        self._rank.stop.stop()
                     counter.advance(note=f"loss {record.loss:.3f}")
-                    if done == self.total or done % every == 0:
-                        self._save(done, measured, wall)
+                    if done == last or done % every == 0:
+                        self._save(done, measured)
                         saved = done
+                    # All ranks wait for the failed save, so that all end with its reason.
                     if record.save_failed:
-                        self._finish(wall)
-                    self._learn(record, wall)
+                        self._finish_save()
+                    self._update_reserve(record)
         except Stopped:
             if done > saved:
-                self._save(done, {}, wall)
-            self._finish(wall)
+                self._save(done, {})
+            self._finish_save()
             raise
-        self._finish(wall)
-
-    def _measure(
-        self, record: StepRecord, validation: InLoop, records: Records
-    ) -> Mapping[str, float]:
-        """What is measured after a step, recorded with it; nothing, if a stop comes in between."""
-        measured: Mapping[str, float] = {}
-        try:
-            if record.is_finite and not record.stop_requested:
-                with records.wall.on("validation"):
-                    measured = validation.at(record.step.number, self.total)
-        finally:
-            records.log(record, measured)
-        return measured
-
-    def _save(self, step: int, measured: Mapping[str, float], wall: WallTime) -> None:
-        self._watchdog.beat("checkpoint", at_least=COLLECTIVE_TIMEOUT.total_seconds())
-        with wall.on("checkpoints"):
-            self._checkpoints.save(step, measured.get(metrics.VALIDATION_LOSS))
-
-    def _finish(self, wall: WallTime) -> None:
-        """Wait for the save under way."""
-        self._watchdog.beat("end of checkpoint", at_least=COLLECTIVE_TIMEOUT.total_seconds())
-        with wall.on("checkpoints"):
-            self._checkpoints.finish()
-
-    def _learn(self, record: StepRecord, wall: WallTime) -> None:
-        """How long steps and checkpoints take, for a stop that comes in time."""
-        longest = max(rank.seconds for rank in record.ranks)
-        self._is_long = longest > LONG_STEP_SECONDS
-        needed = wall.longest(STEPS) + self._checkpoints.seconds
-        self._stopping.request.reserve = LEAST_RESERVE + 2 * needed
-
-    def _steps(self, first: int) -> Iterator[Step]:
-        for number in range(first, self.total + 1):
-            epoch, index = divmod(number - 1, self._plan.steps_per_epoch)
-            packs = self._plan.step(self._config.seed, epoch, index)
-            rows = self._plan.rows(packs)
-            lengths = self._data.lengths[rows]
-            shares = self._plan.divide(packs, self._config.deepspeed.data_ranks(self._world.size))
-            yield Step(
-                number=number,
-                epoch=number / self._plan.steps_per_epoch,
-                passes=[[self._plan.rows(packs).tolist() for packs in share] for share in shares],
-                rows=len(rows),
-                tokens=int(lengths.sum()),
-                squared_lengths=int((lengths**2).sum()),
-                supervised=int(self._data.num_supervised[rows].sum()),
-            )
+        self._finish_save()
 
     def train_step(self, step: Step) -> StepRecord:
         """Make one optimizer update.
@@ -159,25 +105,26 @@ class Trainer:
         """
         started = time.monotonic()
         rate = learning_rate(
-            step.number, self.total, self._config.optimizer.lr, self._config.schedule
+            step.number, self._steps.last, self._config.optimizer.lr, self._config.schedule
         )
         for group in self._engine.optimizer.param_groups:
             group["lr"] = rate
         nll, data_seconds = [], 0.0
-        for rows in step.passes[self._world.rank * len(step.passes) // self._world.size]:
-            if self._is_long:
-                self._stopping.check("pass")
-            self._watchdog.beat("pass")
-            asked = time.monotonic()
-            batch = self._batch(rows)
-            data_seconds += time.monotonic() - asked
+        for rows in self._steps.own_passes(step):
+            if self._is_step_long:
+                self._pass_stop.check()
+            self._rank.watchdog.beat("pass")
+            batch_started = time.monotonic()
+            batch = self._steps.batch(rows, self._rank.device)
+            data_seconds += time.monotonic() - batch_started
             local = nll_sum(self._engine, batch)
-            backward(self._engine, guarded(local), step.supervised, self._world)
+            backward(self._engine, poison_nonfinite(local), step.supervised, self._rank.world)
+            # Kept on the device: reading it would wait for the pass to end.
             nll.append(local.detach())
             self._engine.step()
         is_probed = step.number % EVERY_STEPS == 0
         probe_seconds = self._probe.seconds() if is_probed else 0.0
-        self._watchdog.beat("end of step")
+        self._rank.watchdog.beat("end of step")
         ranks = self._exchange(
             RankShare(
                 nll=torch.stack(nll),
@@ -185,51 +132,81 @@ class Trainer:
                 peak_bytes=self._peak_bytes(),
                 probe_seconds=probe_seconds,
                 seconds=time.monotonic() - started,
-                stop_requested=self._stopping.is_asked(),
+                stop_requested=self._rank.stop.is_requested,
                 save_failed=self._checkpoints.failed,
             )
         )
+        norm = self._engine.get_global_grad_norm()
         return StepRecord(
             step=step,
             rate=rate,
-            grad_norm=self._grad_norm(),
+            grad_norm=None if norm is None else float(norm),
             updated=self._engine.was_step_applied(),
             seconds=time.monotonic() - started,
             ranks=ranks,
         )
 
-    def _grad_norm(self) -> float | None:
-        norm = self._engine.get_global_grad_norm()
-        return None if norm is None else float(norm)
-
-    def _batch(self, rows: Sequence[int]) -> Batch:
-        device = self._engine.device
-        if not rows:
-            return Batch.empty(device)
-        padded = self._config.batch.layout is not Layout.packed
-        return Batch.of([self._data.row(row) for row in rows], device, padded=padded)
-
     def _exchange(self, share: RankShare) -> list[RankShare]:
         """Return what every rank measured: the one collective, and the one wait, of a step."""
-        own = share.pack()
-        table = torch.zeros(self._world.size, len(own), dtype=own.dtype, device=own.device)
-        table[self._world.rank] = own
-        return [RankShare.unpack(row) for row in self._world.sum(table).cpu()]
+        own, world = share.pack(), self._rank.world
+        # Each rank fills its own row, so the sum is an all-gather.
+        table = torch.zeros(world.size, len(own), dtype=own.dtype, device=own.device)
+        table[world.rank] = own
+        return [RankShare.unpack(row) for row in world.sum(table).cpu()]
+
+    def _evaluate_before(self, steps_done: int) -> None:
+        """Measure before the first step, or what a life that was stopped did not get to."""
+        lacks = self._records.lacks_validation(steps_done)
+        # Only rank 0 knows the records.
+        if self._rank.world.any(lacks or not steps_done, self._rank.device):
+            with self._wall.on("validation"):
+                measured = self._evaluation.measure(steps_done, self._steps.last)
+                self._records.log_measured(steps_done, measured)
+
+    def _record(self, record: StepRecord) -> Mapping[str, float]:
+        """Measure what is due after a step, and record both; return what was measured."""
+        measured: Mapping[str, float] = {}
+        try:
+            if record.is_finite and not record.stop_requested:
+                with self._wall.on("validation"):
+                    measured = self._evaluation.measure(record.step.number, self._steps.last)
+        finally:
+            # Also if a stop comes during the measurement: the step itself was made.
+            self._records.log(record, measured)
+        return measured
+
+    def _save(self, step: int, measured: Mapping[str, float]) -> None:
+        self._rank.watchdog.beat("checkpoint", at_least=COLLECTIVE_TIMEOUT.total_seconds())
+        with self._wall.on("checkpoints"):
+            self._checkpoints.save(step, measured.get(metrics.VALIDATION_LOSS))
+
+    def _finish_save(self) -> None:
+        """Wait for the save in progress."""
+        self._rank.watchdog.beat("end of checkpoint", at_least=COLLECTIVE_TIMEOUT.total_seconds())
+        with self._wall.on("checkpoints"):
+            self._checkpoints.finish()
+
+    def _update_reserve(self, record: StepRecord) -> None:
+        """Learn how long steps and checkpoints take, so that a stop comes in time."""
+        longest = max(rank.seconds for rank in record.ranks)
+        self._is_step_long = longest > LONG_STEP_SECONDS
+        self._rank.stop.reserve(self._wall.longest(STEPS) + self._checkpoints.seconds)
 
     def _peak_bytes(self) -> float:
-        device = self._engine.device
+        device = self._rank.device
         if device.type != "cuda":
+            # Linux counts it in KiB.
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         peak = torch.cuda.max_memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
         return peak
 
 
-def guarded(nll: torch.Tensor) -> torch.Tensor:
-    """The loss itself; where it is not finite, all of its gradient is not either.
+def poison_nonfinite(nll: torch.Tensor) -> torch.Tensor:
+    """Return the loss; if it is not finite, its whole gradient is NaN.
 
-    So DeepSpeed, which looks at the gradient norm on the device before an update, makes none, and
-    nobody has to wait for the loss to be read.
+    DeepSpeed looks at the gradient norm on the device before an update, and then makes none. So a
+    bad step is skipped on every rank without waiting for any loss to be read.
     """
-    finite = torch.isfinite(nll.detach())
-    return nll * torch.where(finite, 1.0, torch.nan)
+    is_finite = torch.isfinite(nll.detach())
+    return nll * torch.where(is_finite, 1.0, torch.nan)

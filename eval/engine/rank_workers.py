@@ -14,7 +14,7 @@ import torch
 import torch.distributed
 
 from pacos.distributed import World
-from pacos.run.stop import Stopped
+from pacos.run.stop import NEVER_STOP, StopCheck, Stopped
 
 Work = Callable[[Any], Generator[list[Any], None, None]]
 """Computes a share and yields its results in batches."""
@@ -35,10 +35,10 @@ class RankWorkers:
 
     Args:
         world: this rank.
-        stop: returns the reason to stop, on any rank; None to go on.
+        stop: asked on every rank; one that has a reason stops all.
     """
 
-    def __init__(self, world: World, stop: Callable[[], str | None] = lambda: None) -> None:
+    def __init__(self, world: World, stop: StopCheck = NEVER_STOP) -> None:
         self._world, self._stop = world, stop
         self._work: dict[str, Work] = {}
         self._is_in_rounds = False
@@ -117,14 +117,16 @@ class RankWorkers:
         while has_more and not is_stopped:
             results = next(rounds, None)
             # All must agree on another round before the gather, which every rank has to enter.
-            has_more, is_stopped = self.any_rank(results is not None, self._stop() is not None)
+            has_more, is_stopped = self.any_rank(
+                results is not None, self._stop.reason() is not None
+            )
             if has_more:
                 yield [one for part in self._gather(results or []) for one in part]
         # Work that was stopped midway restores the model's own attention now, not when collected.
         rounds.close()
         self._is_in_rounds = False
         if is_stopped and self.is_main:
-            raise Stopped(self._stop() or "another rank was asked to stop")
+            raise Stopped(self._stop.reason() or "another rank was asked to stop")
 
     def _gather(self, results: list[Any]) -> list[list[Any]]:
         if self._group is None:

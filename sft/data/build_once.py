@@ -15,13 +15,13 @@ from pathlib import Path
 from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.files import atomic_folder, atomic_write, locked
-from pacos.run.stop import Check, Stopped, go_on
+from pacos.run.stop import NEVER_STOP, StopCheck, Stopped
 
 POLL_SECONDS = 0.1
 
 
 def build_once(
-    folder: Path, build: Callable[[Path], None], world: World, check: Check = go_on
+    folder: Path, build: Callable[[Path], None], world: World, stop: StopCheck = NEVER_STOP
 ) -> None:
     """Ensure the folder exists and is complete.
 
@@ -34,7 +34,7 @@ def build_once(
         folder: the folder to ensure.
         build: fills the empty folder that it is given.
         world: this process among its ranks.
-        check: called while waiting; `build` calls its own.
+        stop: asked while waiting; `build` asks by itself.
 
     Raises:
         UserError: on the waiting ranks, if `build` raised.
@@ -44,7 +44,7 @@ def build_once(
     host = platform.node()
     failure = folder.with_name(f"{folder.name}.{host}.{os.getppid()}.failed")
     if world.local_rank != 0:
-        _wait(folder, failure, check)
+        _wait(folder, failure, stop)
         return
     failure.unlink(missing_ok=True)
     with locked(folder.with_name(f"{folder.name}.{host}.lock")):
@@ -69,9 +69,9 @@ def _build(folder: Path, build: Callable[[Path], None], partial: Path) -> None:
             raise
 
 
-def _wait(folder: Path, failure: Path, check: Check) -> None:
+def _wait(folder: Path, failure: Path, stop: StopCheck) -> None:
     while not folder.is_dir():
-        check()
+        stop.check()
         if failure.is_file():
             raise UserError(failure.read_text(encoding="utf-8"))
         time.sleep(POLL_SECONDS)

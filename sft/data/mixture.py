@@ -21,7 +21,7 @@ from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.model.prompts import Encoder, TokenizedRow
 from pacos.model.protocols import Tokenizer
-from pacos.run.stop import Check, go_on
+from pacos.run.stop import NEVER_STOP, StopCheck
 from pacos.seeds import derived_seed
 from sft.config import SFTConfig
 from sft.data.build_once import build_once
@@ -173,7 +173,7 @@ def _subset(data: Mixture, positions: NDArray[np.int64]) -> Mixture:
 
 
 def load_data(
-    config: SFTConfig, tokenizer: Tokenizer, world: World, check: Check = go_on
+    config: SFTConfig, tokenizer: Tokenizer, world: World, stop: StopCheck = NEVER_STOP
 ) -> Mixture:
     """Read and tokenize the data of a run; what an earlier run tokenized is only mapped.
 
@@ -181,7 +181,7 @@ def load_data(
         config: of the run.
         tokenizer: of the model.
         world: this rank.
-        check: called for each row and while waiting; raises to stop.
+        stop: asked for each row and while waiting, by this rank alone.
 
     Raises:
         UserError: a source cannot be read, or a row is unusable under `data.on_error=refuse`.
@@ -194,8 +194,8 @@ def load_data(
         # Named by content: a file that moved or was copied is not tokenized again.
         folder = cache_directory() / "tokens" / cache_key(source.digest(), encoder, data)
         start = time.monotonic()
-        build = partial(write_cache, source=source, encoder=encoder, config=data, check=check)
-        build_once(folder, build, world, check)
+        build = partial(write_cache, source=source, encoder=encoder, config=data, stop=stop)
+        build_once(folder, build, world, stop)
         parts.append(read_cache(folder, source))
         log.info(
             f"{path}: {len(parts[-1].lengths)} rows, {len(parts[-1].ids)} tokens, "

@@ -20,7 +20,7 @@ from pacos.data.sources import Source
 from pacos.errors import UserError
 from pacos.files import read_json, write_json
 from pacos.model.prompts import IGNORE, Encoder, TokenizedRow
-from pacos.run.stop import Check
+from pacos.run.stop import StopCheck
 from sft.configs.data import DataConfig
 from sft.data.reader import SourceReader
 from sft.data.tokenize import Conversation, RowTokenizer, TokenizeResult, tokenize_all
@@ -109,7 +109,7 @@ def write_cache(
     source: Source,
     encoder: Encoder,
     config: DataConfig,
-    check: Check,
+    stop: StopCheck,
 ) -> None:
     """Tokenize a source into an empty folder.
 
@@ -118,7 +118,7 @@ def write_cache(
         source: the rows.
         encoder: chat template and tokenizer.
         config: the maximum length, and the policies for long and for unusable rows.
-        check: called for each row; raises to stop.
+        stop: asked for each row.
 
     Raises:
         UserError: the source cannot be read, has no usable row, or has an unusable row under
@@ -131,7 +131,7 @@ def write_cache(
     with ExitStack() as stack:
         files = {name: stack.enter_context((folder / name).open("wb")) for name in ARRAYS}
         for number, example, result in _tokenized(reader, tokenizer):
-            check()
+            stop.check()
             if result.error is not None:
                 reader.refuse(number, example.id, result.error)
             if result.too_long is not None:

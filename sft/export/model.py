@@ -17,7 +17,7 @@ from pacos.distributed import World
 from pacos.files import atomic_folder, atomic_write, write_json
 from pacos.model.prompts import format_of
 from pacos.model.protocols import CausalLM, Tokenizer
-from pacos.run.stop import Check, go_on
+from pacos.run.stop import NEVER_STOP, StopCheck
 from sft.config import SFTConfig
 from sft.data.tokenizer import stop_ids
 from sft.engine.private_state import full_numel
@@ -37,7 +37,7 @@ def export_model(
     folder: Path,
     card: str,
     world: World,
-    check: Check = go_on,
+    stop: StopCheck = NEVER_STOP,
 ) -> None:
     """Write consolidated bf16 safetensors, tokenizer, chat template, generation config and card.
 
@@ -51,7 +51,7 @@ def export_model(
         folder: the model directory.
         card: its README.md.
         world: this rank.
-        check: called before each file; stops every rank or none.
+        stop: asked before each file; must stop every rank or none.
 
     Raises:
         Stopped: on every rank, before one of the files. The checkpoint of the last step exists by
@@ -60,7 +60,7 @@ def export_model(
     # The other ranks write no file; they take part in gathering the weights.
     writing = atomic_folder(folder, replaces=True) if world.is_main else nullcontext(folder)
     with writing as partial:
-        _write_weights(engine, partial, config.deepspeed.stage, world, check)
+        _write_weights(engine, partial, config.deepspeed.stage, world, stop)
         if world.is_main:
             stops = stop_ids(config, tokenizer, engine.module)
             _write_configs(engine.module, tokenizer, stops, partial)
@@ -110,13 +110,13 @@ def plan_shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
     return shards
 
 
-def _write_weights(engine: Engine, folder: Path, stage: int, world: World, check: Check) -> None:
+def _write_weights(engine: Engine, folder: Path, stage: int, world: World, stop: StopCheck) -> None:
     parameters = dict(engine.module.named_parameters())
     sizes = {name: 2 * full_numel(parameter) for name, parameter in parameters.items()}
     shards = plan_shards(sizes, SHARD_BYTES)
     files = {}
     for names, file in zip(shards, _file_names(len(shards)), strict=True):
-        check()
+        stop.check()
         # Rebinding frees the tensors of the file before.
         weights = {}
         for name in names:

@@ -1,1 +1,1 @@
-"""Watching a run: health, stalls, stop requests and wall time."""
+"""The watch over a run: health, hangs, stop requests, wall time."""

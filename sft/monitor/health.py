@@ -1,4 +1,4 @@
-"""What is wrong with a run, step by step: spikes with their rows, stragglers, NaN."""
+"""The health of a run, step by step: loss spikes with their rows, stragglers, NaN."""
 
 from __future__ import annotations
 
@@ -19,46 +19,47 @@ from sft.steps.record import StepRecord
 log = logging.getLogger(__name__)
 
 WINDOW = 50
-"""Steps that say what is usual."""
+"""Steps that define what is usual."""
 LEAST_HISTORY = 20
-"""Steps before anything is called unusual: the median deviation of fewer says little."""
+"""Steps before anything can be unusual: a median deviation over fewer is too noisy."""
 LEAST_SIGMA = {metrics.LOSS: 0.02, metrics.GRAD_NORM: 0.1}
-"""Floor of the standard deviation of a logarithm, so that a curve without noise has no spikes: a
-loss must stand out by 13 %, a gradient norm by 80 % (at `spike_sigmas` = 6)."""
+"""Floor of the standard deviation of a logarithm, so that a curve without noise has no spikes: at
+`spike_sigmas` = 6 a loss must stand out by 13 %, a gradient norm by 80 %."""
 PROBES = 5
-"""Probes of a rank whose median counts: one alone is slowed by anything."""
+"""Probes of a rank whose median counts: anything can slow down a single one."""
 
 
 class SpikeDetector:
-    """Tells values that stand out from those before: robust, and on the logarithm's scale.
+    """Detects values that stand out from those before, robustly and on a logarithmic scale.
 
-    Median and median absolute deviation (Rousseeuw and Croux, 1993: 1.4826 makes it a standard
-    deviation under a normal law) do not move for the spikes themselves; a new level is usual after
-    half a window.
+    Median and median absolute deviation do not move with the spikes themselves, and a new level
+    counts as usual after half a window. The factor 1.4826 turns the deviation into a standard
+    deviation for normal noise (Rousseeuw and Croux, 1993).
     """
 
     def __init__(self, sigmas: float, least_sigma: float) -> None:
         self._sigmas = sigmas
         self._least_sigma = least_sigma
-        self._seen: deque[float] = deque(maxlen=WINDOW)
+        self._logs: deque[float] = deque(maxlen=WINDOW)
 
     def look(self, value: float) -> float | None:
-        """Take the next value; returns the usual one if this one is a spike."""
+        """Take the next value; return the usual value if this one is a spike, else None."""
         if not (math.isfinite(value) and value > 0):
             return None
         level, usual = math.log(value), None
-        if len(self._seen) >= LEAST_HISTORY:
-            median = statistics.median(self._seen)
-            deviation = statistics.median(abs(seen - median) for seen in self._seen)
+        if len(self._logs) >= LEAST_HISTORY:
+            median = statistics.median(self._logs)
+            deviation = statistics.median(abs(past - median) for past in self._logs)
             sigma = max(1.4826 * deviation, self._least_sigma)
+            # Only upwards: a loss that falls fast is no fault.
             if level - median > self._sigmas * sigma:
                 usual = math.exp(median)
-        self._seen.append(level)
+        self._logs.append(level)
         return usual
 
 
 class StragglerWatch:
-    """Finds the rank that needs longer than the others for the same products, again and again."""
+    """Finds the rank that repeatedly takes longer than the others for the same products."""
 
     def __init__(self, ratio: float) -> None:
         self._ratio = ratio
@@ -66,21 +67,21 @@ class StragglerWatch:
         self._named: int | None = None
 
     def look(self, seconds: Sequence[float]) -> int | None:
-        """Take the time of each rank; returns a straggler that was not named before."""
+        """Take the time of each rank; return a straggler if it has not just been named."""
         self._probes.append(seconds)
         if len(seconds) < 2 or len(self._probes) < PROBES:
             return None
         usual = [statistics.median(times) for times in zip(*self._probes, strict=True)]
         slowest = max(range(len(usual)), key=usual.__getitem__)
         others = statistics.median(usual[:slowest] + usual[slowest + 1 :])
-        found = slowest if usual[slowest] >= self._ratio * others else None
-        new = found if found != self._named else None
-        self._named = found
-        return new
+        straggler = slowest if usual[slowest] >= self._ratio * others else None
+        is_new = straggler != self._named
+        self._named = straggler
+        return straggler if is_new else None
 
 
 class Health:
-    """Watches the steps on rank 0 and writes health.jsonl, one line for each thing found."""
+    """Watches the steps on rank 0 and writes health.jsonl, one line per finding."""
 
     def __init__(
         self,
@@ -90,13 +91,13 @@ class Health:
         supervised: Callable[[int], int],
         hosts: Sequence[str],
     ) -> None:
-        """Watch a life of a run.
+        """Watch one life of a run.
 
         Args:
-            config: what is unusual.
-            file: health.jsonl of the run.
-            place: where a person finds a row.
-            supervised: tokens of each row that carry loss.
+            config: the limits of what is usual.
+            file: the run's health.jsonl.
+            place: returns the file and line of a row.
+            supervised: returns the supervised tokens of a row.
             hosts: name of each rank's machine.
         """
         self._file = file
@@ -109,7 +110,7 @@ class Health:
         self._stragglers = StragglerWatch(config.straggler_ratio)
 
     def recall(self, history: Iterable[Mapping[str, Any]]) -> None:
-        """Take what the lives before recorded, so that the first steps have something behind."""
+        """Take what earlier lives recorded, so that the first steps have a history."""
         for record in history:
             for name, detector in self._detectors.items():
                 if name in record:
@@ -119,52 +120,55 @@ class Health:
         """Report what is unusual in a step."""
         number = record.step.number
         if not record.is_finite:
-            done = "without an update" if not record.updated else "and the weights with it"
-            log.warning(f"step {number}: loss or gradient is not finite, {done}; see {self._file}")
-            found = {name: _finite(value) for name, value in record.watched.items()}
-            self._write(number, "not finite", **found, passes=self._passes(record))
+            effect = "the weights are not either" if record.updated else "no weight was changed"
+            log.warning(
+                f"step {number}: loss or gradient is not finite, {effect}; see {self._file}"
+            )
+            values = {name: _finite(value) for name, value in record.watched.items()}
+            self._write(number, "not finite", **values, passes=self._passes(record))
         for name, value in record.watched.items():
             usual = self._detectors[name].look(value)
             if usual is not None:
-                said = f"{name} {value:.4g} where {usual:.4g} is usual"
-                log.warning(f"step {number}: {said}; its rows are in {self._file}")
+                log.warning(
+                    f"step {number}: {name} is {value:.4g}, usually {usual:.4g}; "
+                    f"the rows of the step are in {self._file}"
+                )
                 passes = self._passes(record)
                 self._write(number, "spike", metric=name, value=value, usual=usual, passes=passes)
         self._look_at_ranks(record)
 
     def _look_at_ranks(self, record: StepRecord) -> None:
         seconds = [rank.probe_seconds for rank in record.ranks]
-        if not all(seconds):
+        if not all(seconds):  # a step without a probe
             return
-        slow = self._stragglers.look(seconds)
-        if slow is None:
+        straggler = self._stragglers.look(seconds)
+        if straggler is None:
             return
-        times = sorted(seconds)
-        usual = statistics.median(times)
+        ratio = seconds[straggler] / statistics.median(seconds)
         log.warning(
-            f"step {record.step.number}: rank {slow} on {self._hosts[slow]} took "
-            f"{seconds[slow] / usual:.2f} times as long as the ranks usually do for the same "
-            "products, and all wait for it; look at its clocks, heat and other processes"
+            f"step {record.step.number}: rank {straggler} on {self._hosts[straggler]} took "
+            f"{ratio:.2f} times as long as the median rank for the same products, and all ranks "
+            "wait for it; check its clocks, its temperature and other processes"
         )
         self._write(
             record.step.number,
             "straggler",
-            rank=slow,
-            host=self._hosts[slow],
+            rank=straggler,
+            host=self._hosts[straggler],
             probe_seconds=seconds,
         )
 
     def _passes(self, record: StepRecord) -> list[dict[str, Any]]:
-        """The rows of the step, pass by pass, the highest loss first, what is not finite ahead."""
-        found = [
+        """Return the passes of a step with their rows: not finite first, then by falling loss."""
+        passes = [
             (nll / tokens, rank, rows)
             for rank, rows, nll in record.passes()
             if (tokens := sum(self._supervised(row) for row in rows))
         ]
-        found.sort(key=lambda one: -one[0] if math.isfinite(one[0]) else -math.inf)
+        passes.sort(key=lambda each: -each[0] if math.isfinite(each[0]) else -math.inf)
         return [
             {"rank": rank, "loss": _finite(loss), "rows": [self._place(row) for row in rows]}
-            for loss, rank, rows in found
+            for loss, rank, rows in passes
         ]
 
     def _write(self, step: int, event: str, **facts: Any) -> None:
@@ -172,41 +176,41 @@ class Health:
 
 
 def _finite(value: float) -> float | None:
-    """The value as JSON can hold it."""
+    """Return the value, or None if JSON has no number for it."""
     return value if math.isfinite(value) else None
 
 
 class Patience:
-    """How long a run goes on without updates; the same on every rank."""
+    """Ends a run that goes on without updates; every rank decides the same."""
 
     def __init__(self, config: HealthConfig, wait: Callable[[], None]) -> None:
-        """Watch a life of a run.
+        """Watch one life of a run.
 
         Args:
-            config: how many steps may pass.
+            config: how many steps in a row may pass without an update.
             wait: waits for every rank.
         """
         self._allowed = config.nonfinite_steps
         self._wait = wait
-        self._passed = 0
+        self._in_a_row = 0
 
     def check(self, record: StepRecord) -> None:
         """Take the next step.
 
         Raises:
-            UserError: too many in a row were not finite, or one went into the weights.
+            UserError: too many steps in a row were not finite, or one has changed the weights.
         """
         if record.is_finite:
-            self._passed = 0
+            self._in_a_row = 0
             return
-        self._passed += 1
-        if record.updated or self._passed > self._allowed:
-            # Rank 0 has to write which rows they were before the launcher ends it with the others.
+        self._in_a_row += 1
+        if record.updated or self._in_a_row > self._allowed:
+            # Rank 0 must finish writing the rows first: the launcher ends it with the others.
             self._wait()
-            found = ", ".join(f"{name} {value:g}" for name, value in record.watched.items())
+            values = ", ".join(f"{name} {value:g}" for name, value in record.watched.items())
             raise UserError(
-                f"health.nonfinite_steps = {self._allowed}: {found} in step {record.step.number}; "
-                "the checkpoints before are whole. Look at the rows that health.jsonl lists, lower "
+                f"health.nonfinite_steps = {self._allowed}: {values} in step {record.step.number}; "
+                "earlier checkpoints are complete. Check the rows listed in health.jsonl, lower "
                 "optimizer.lr or lengthen schedule.warmup_ratio, or allow steps without an update "
                 "with this key"
             )

@@ -1,4 +1,4 @@
-"""Where the wall time of a life goes."""
+"""The wall time of a life, by what it was spent on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STEPS = "steps"
 
 
 class WallTime:
-    """Seconds by what they were spent on, from its making on."""
+    """Seconds by purpose, from the construction of this object on."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -20,7 +20,7 @@ class WallTime:
 
     @contextmanager
     def on(self, purpose: str) -> Iterator[None]:
-        """Count what happens inside."""
+        """Count the time spent inside."""
         started = time.monotonic()
         try:
             yield
@@ -30,15 +30,15 @@ class WallTime:
             self._longest[purpose] = max(self._longest[purpose], seconds)
 
     def goodput(self) -> float:
-        """Share of all time so far that went into steps."""
+        """Return the share of all time so far that went into steps."""
         return self._spent[STEPS] / (time.monotonic() - self._began)
 
     def longest(self, purpose: str) -> float:
-        """Seconds that it took the time when it took longest."""
+        """Return the longest single time spent on a purpose, in seconds."""
         return self._longest[purpose]
 
     def seconds(self) -> dict[str, float]:
-        """Time by purpose; `other` is what nobody counted, such as loading."""
+        """Return seconds by purpose; `other` is what nobody counted, such as loading."""
         known = {name: round(seconds, 3) for name, seconds in self._spent.items()}
         other = time.monotonic() - self._began - sum(self._spent.values())
         return {**known, "other": round(other, 3)}

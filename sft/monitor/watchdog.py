@@ -1,9 +1,9 @@
-"""Finds that ranks do not go on, tells which and where, and ends the job.
+"""The watchdog of each rank: detects that ranks hang, reports which ones and where, ends the job.
 
-Ranks wait for each other in collectives, and one that hangs never comes to them: no message can go
-that way. So each rank has a thread that looks at the clock. Only when its rank has done nothing for
-too long does it write down where the rank is and what all of its threads do, in a folder of the
-run. Who writes nothing there is frozen, or gone.
+Ranks wait for each other in collectives, and a rank that hangs never reaches the next one, so no
+message can go that way. Instead each rank has a thread that looks at the clock. If its rank has
+made no progress for too long, the thread writes the rank's position and the stacks of all its
+threads to a folder of the run. A rank that writes nothing there is frozen or gone.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from pacos.run.lives import Lives, State
 from pacos.run_paths import RunPaths
 
 PATIENCE = 3
-"""Times the longest pause that a rank has made so far: a longer one is taken for its last."""
+"""A pause longer than this many times the rank's longest pause so far counts as a hang."""
 
 LOOKS = 20
-"""Looks at the clock within the time that is allowed."""
+"""Looks at the clock within the shortest pause that counts as a hang."""
 
 SLOWEST_LOOK = 10.0
-"""Most seconds between two looks."""
+"""Longest time between two looks, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a rank is."""
+    """Where a rank is in the program."""
 
     beats: int
-    """Signs of progress so far; all ranks give them at the same places."""
+    """Signs of progress so far. All ranks give them at the same places, so fewer means behind."""
     step: int
-    """The last whole one."""
+    """The last finished step."""
     place: str
-    """What it has begun since."""
+    """What the rank has begun since."""
     seconds: float
-    """Ago."""
+    """Seconds since it began that."""
 
 
 class Watchdog:
-    """The watch over one rank, while the context lasts."""
+    """Watches one rank while its context lasts."""
 
     def __init__(
         self, run: RunPaths, life: int, rank: int, hosts: Sequence[str], hang_seconds: float
@@ -59,14 +59,13 @@ class Watchdog:
         """Prepare; the watch begins with the context.
 
         Args:
-            run: where reports go.
-            life: of the run, the same on all ranks.
-            rank: this one.
+            run: the run that the reports belong to.
+            life: number of this life, the same on all ranks.
+            rank: number of this rank.
             hosts: name of each rank's machine.
-            hang_seconds: least pause that counts as the last.
+            hang_seconds: shortest pause that counts as a hang.
         """
-        self.step = 0
-        """The last whole step."""
+        self._step = 0
         self._run = run
         self._folder = run.stacks / f"life-{life}"
         self._rank = rank
@@ -81,19 +80,24 @@ class Watchdog:
 
     @classmethod
     def of(cls, run: RunPaths, world: World, hang_seconds: float) -> Watchdog:
-        """That of this rank; every rank calls it."""
+        """Return the watchdog of this rank; every rank calls it."""
         facts = world.gather((platform.node(), Lives(run).count()))
-        # Other machines may not see yet what rank 0 has written.
+        # Rank 0's count: other machines may not see yet what it has written.
         life = facts[0][1]
         return cls(run, life, world.rank, [host for host, _ in facts], hang_seconds)
+
+    def step_done(self, step: int) -> None:
+        """Take note of the last finished step, for reports."""
+        self._step = step
 
     def beat(self, place: str, at_least: float = 0.0) -> None:
         """Give a sign of progress.
 
         Args:
-            place: what this rank begins.
+            place: what this rank begins now.
             at_least: seconds that it may take in any case.
         """
+        # Pauses with an allowance of their own would stretch the limit for all others.
         if not self._allowed:
             self._longest = max(self._longest, time.monotonic() - self._since)
         self._begin(place, at_least)
@@ -104,6 +108,7 @@ class Watchdog:
         self._since = time.monotonic()
 
     def __enter__(self) -> Watchdog:
+        # Loading the model before was not watched, and its pauses say nothing about steps.
         self._begin("start", 0.0)
         self._longest = 0.0
         self._thread.start()
@@ -125,33 +130,34 @@ class Watchdog:
         while not self._over.wait(pause := min(SLOWEST_LOOK, self._least / LOOKS)):
             now = time.monotonic()
             if now - looked > 2 * pause + 1:
-                # The whole process stood still, as when a job is suspended: that is no pause of it.
+                # This thread stood still too, so the whole process did, as in a suspended job.
                 self._since = now
             looked = now
-            # What one rank has found out ends them all.
+            # A folder means that another rank has found a hang, which ends all of them.
             if now - self._since > self._limit() or self._folder.is_dir():
                 self._end_job(wait=2 * pause + 1)
 
     def _end_job(self, wait: float) -> None:
         self._write_report()
+        # Every thread that still runs looks at the folder within this time, and reports as well.
         time.sleep(wait)
         reports = read_reports(self._folder)
         text = f"{diagnosis(reports, self.hosts)}; what each rank did is in {self._folder}"
         if self._rank == min(reports):
             print(f"pacos: {text}", file=sys.stderr, flush=True)
-            # Rank 0, whose part it is, may be the one that hangs.
+            # Usually rank 0 records the end of a life, but it may be the one that hangs.
             with contextlib.suppress(OSError):
                 Lives(self._run).end(State.failed, text, EXIT_CRASH)
         else:
             time.sleep(wait)
-        # The main thread waits in native code and cannot be interrupted.
+        # Not an exception: the main thread waits in native code and cannot be interrupted.
         os._exit(EXIT_CRASH)
 
     def _write_report(self) -> None:
-        """A line with the position, then the stacks of all threads."""
+        """Write a line with the position, then the stacks of all threads."""
         self._folder.mkdir(parents=True, exist_ok=True)
         seconds = time.monotonic() - self._since
-        position = Position(self._beats, self.step, self._place, seconds)
+        position = Position(self._beats, self._step, self._place, seconds)
         path = self._folder / f"rank-{self._rank:04d}.txt"
         partial = path.with_suffix(".tmp")
         with partial.open("w") as file:
@@ -161,7 +167,7 @@ class Watchdog:
 
 
 def read_reports(folder: Path) -> dict[int, Position]:
-    """Positions by rank."""
+    """Return the positions of the ranks that have written one."""
     return {
         int(path.stem.removeprefix("rank-")): Position(**json.loads(path.open().readline()))
         for path in sorted(folder.glob("rank-*.txt"))
@@ -169,25 +175,26 @@ def read_reports(folder: Path) -> dict[int, Position]:
 
 
 def diagnosis(reports: Mapping[int, Position], hosts: Sequence[str]) -> str:
-    """Which ranks did not come to where the others are.
+    """Name the ranks that did not reach the place where the others are.
 
     Args:
-        reports: of the ranks that answered.
+        reports: positions of the ranks that answered.
         hosts: name of each rank's machine.
     """
     ahead = max(reports.values(), key=lambda position: position.beats)
-    waited = f"no progress for {max(one.seconds for one in reports.values()):.0f} s"
+    longest = max(position.seconds for position in reports.values())
     after = f"after step {ahead.step}" if ahead.step else "in the first step"
+    waited = f"no progress for {longest:.0f} s {after}"
     silent = [rank for rank in range(len(hosts)) if rank not in reports]
     behind = [rank for rank, position in reports.items() if position.beats < ahead.beats]
     if silent:
-        who = f"{_named(silent, hosts)} did not answer (frozen, killed or cut off)"
+        culprits = f"{_named(silent, hosts)} did not answer (frozen, killed or cut off)"
     elif behind:
         places = ", ".join(sorted({reports[rank].place for rank in behind}))
-        who = f"{_named(behind, hosts)} did not get beyond: {places}"
+        culprits = f"{_named(behind, hosts)} did not get beyond: {places}"
     else:
-        return f"{waited} {after}: all ranks wait for each other in: {ahead.place}"
-    return f"{waited} {after}: {who}; the others wait in: {ahead.place}"
+        return f"{waited}: all ranks wait for each other in: {ahead.place}"
+    return f"{waited}: {culprits}; the others wait in: {ahead.place}"
 
 
 def _named(ranks: Iterable[int], hosts: Sequence[str]) -> str:

@@ -1,1 +1,1 @@
-"""Measurements during training: held-out rows and evaluation suites."""
+"""Measurements during training: held-out rows, and suites of eval."""

@@ -1,15 +1,15 @@
-"""A suite of tasks every so many steps, beside the held-out rows: eval's part of training."""
+"""Everything measured while the model trains: held-out rows, and a suite of eval if one is set."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pacos.distributed import World
+from pacos.model.protocols import Tokenizer
 from pacos.tracking import metrics
 from sft.config import SFTConfig
 from sft.data.tokenizer import stop_ids
-from sft.monitor.stopping import Stopping
+from sft.engine.protocol import Engine
+from sft.rank_context import RankContext
 from sft.validation.heldout import Validation
 
 if TYPE_CHECKING:
@@ -17,65 +17,61 @@ if TYPE_CHECKING:
 
 
 LONGEST_SUITE_SECONDS = 7200.0
-"""Seconds that other ranks wait for rank 0, which builds prompts and computes metrics."""
+"""Seconds that the other ranks wait for rank 0 while it builds prompts or computes metrics; as long
+as eval's own collectives wait (`eval.engine.rank_workers.RANK_TIMEOUT`)."""
 
 
-class InLoop:
-    """What is measured while the model trains: held-out rows, and a suite if there is one."""
+class InLoopEvaluation:
+    """The measurements during training. Every rank takes part."""
 
     def __init__(
         self,
         config: SFTConfig,
         validation: Validation,
-        engine: Any,
-        tokenizer: Any,
-        world: World,
-        stopping: Stopping,
+        engine: Engine,
+        tokenizer: Tokenizer,
+        rank: RankContext,
     ) -> None:
         """Load the suite.
 
         Args:
-            config: of the run.
-            validation: held-out rows.
-            engine: of DeepSpeed.
-            tokenizer: of the model.
-            world: this rank.
-            stopping: looked at between the passes of the suite.
+            config: config of the run.
+            validation: measures held-out rows.
+            engine: the engine that trains the model.
+            tokenizer: the model's tokenizer.
+            rank: this rank.
 
         Raises:
             UserError: a task or its data cannot be loaded.
         """
         self._validation = validation
-        self._stopping = stopping
+        self._stop = rank.stop
         self._every_steps = config.inloop.every_steps
         self._suite: TrainingSuite | None = None
         if config.inloop.suite is not None:
-            from eval.inloop import TrainingSuite
+            # The one import from another stage. Here, because lm_eval takes seconds to import.
+            from eval.inloop import ModelInTraining, TrainingSuite
 
+            end_ids = stop_ids(config, tokenizer, engine.module)
             self._suite = TrainingSuite(
-                config.inloop.suite,
-                engine,
-                tokenizer,
-                world,
-                prompt_format=config.model.prompt_format,
-                end_ids=stop_ids(config, tokenizer, engine.module),
-                limit=config.inloop.limit,
-                batch_size=config.inloop.batch_size,
-                batch_tokens=config.inloop.batch_tokens,
+                config.inloop,
+                ModelInTraining(engine, tokenizer, config.model.prompt_format, end_ids),
+                rank.world,
                 seed=config.seed,
-                stop=partial(stopping.reason, "suite", LONGEST_SUITE_SECONDS),
+                stop=rank.stop.during("suite", LONGEST_SUITE_SECONDS),
             )
 
-    def at(self, step: int, last: int) -> dict[str, float]:
-        """What is measured after a step (0: before the first) of a run of `last` steps.
+    def measure(self, step: int, last: int) -> dict[str, float]:
+        """Return what is due after a step (0: before the first) of a run of `last` steps.
 
         Raises:
-            Stopped: on every rank; nothing of it is kept.
+            Stopped: on every rank; nothing of the measurement is kept.
         """
-        measured = self._validation.at(step, last)
-        due = step in (0, last) or step % self._every_steps == 0
-        if self._suite is not None and due:
-            with self._stopping.afterwards("suite"):
+        measured = self._validation.measure(step, last)
+        is_due = step in (0, last) or step % self._every_steps == 0
+        if self._suite is not None and is_due:
+            # Only rank 0 leaves by Stopped; the others return, and must follow it.
+            with self._stop.agreed_after("suite"):
                 scores = self._suite.scores()
             measured |= {f"{metrics.SUITE}/{name}": score for name, score in scores.items()}
         return measured

@@ -151,7 +151,7 @@ def test_a_job_stops_in_time_to_save(
     monkeypatch.setenv("SLURM_JOB_START_TIME", str(int(now - 90 * LEAST_RESERVE)))
     monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(now + 10 * LEAST_RESERVE)))
     request_to_stop.check()
-    request_to_stop.reserve = 11 * LEAST_RESERVE
+    request_to_stop.reserve(11 * LEAST_RESERVE)
     with pytest.raises(Stopped, match=TIME_IS_OVER):
         request_to_stop.check()
 

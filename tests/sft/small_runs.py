@@ -108,7 +108,7 @@ def train(
 def train_here(configs: list[SFTConfig], paths: list[Path], plants: list[Plant]) -> list[int]:
     """In each rank: train one after another; returns the exit codes."""
     from sft.engine.device import choose_device
-    from sft.train import train
+    from sft.finetune import finetune
 
     world, codes = World.from_env(), []
     for number, (config, path) in enumerate(zip(configs, paths, strict=True)):
@@ -116,6 +116,6 @@ def train_here(configs: list[SFTConfig], paths: list[Path], plants: list[Plant])
         run = RunPaths(path)
         with plants[number]() if plants else nullcontext():
             request = StopRequest(run.stop)
-            work = partial(train, config, run, world, request)
+            work = partial(finetune, config, run, world, request)
             codes.append(live(run, world, work, fruitless_lives=config.health.fruitless_lives))
     return codes

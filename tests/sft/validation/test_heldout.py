@@ -132,7 +132,7 @@ def test_the_loss_is_weighted_by_tokens(config: SFTConfig, held: Mixture, tmp_pa
     config.validation.samples = 0
     samples = tmp_path / "samples.jsonl"
     validation = Validation(config, held, BareEngine(model), byte_tokenizer(), samples, ALONE)
-    assert validation.at(0, 9)[metrics.VALIDATION_LOSS] == pytest.approx(expected, rel=1e-5)
+    assert validation.measure(0, 9)[metrics.VALIDATION_LOSS] == pytest.approx(expected, rel=1e-5)
     assert not samples.exists()
 
 
@@ -145,7 +145,7 @@ def test_it_is_measured_at_the_beginning_at_intervals_and_at_the_end(
     validation = Validation(
         config, held, BareEngine(model), byte_tokenizer(), tmp_path / "samples.jsonl", ALONE
     )
-    assert [step for step in range(11) if validation.at(step, 10)] == [0, 4, 8, 10]
+    assert [step for step in range(11) if validation.measure(step, 10)] == [0, 4, 8, 10]
     assert model.training
 
 
@@ -158,8 +158,8 @@ def test_answers_draw_no_random_number_whatever_the_model_asks_for(
     tokenizer, samples = byte_tokenizer(), tmp_path / "samples.jsonl"
     validation = Validation(config, held, BareEngine(model), tokenizer, samples, ALONE)
     before = torch.get_rng_state()
-    validation.at(0, 9)
-    validation.at(9, 9)
+    validation.measure(0, 9)
+    validation.measure(9, 9)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(parameter.grad is None for parameter in model.parameters())
     first, second, *again = read_jsonl(samples)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pacos.configs.cluster import ClusterConfig
+from pacos.configs.inloop import InLoopConfig
 from pacos.configs.suite import SuiteConfig
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR
 from pacos.files import read_json, read_jsonl, write_jsonl
@@ -16,7 +17,6 @@ from pacos.tracking import metrics
 from sft.config import SFTConfig
 from sft.configs.compute import Precision
 from sft.configs.deepspeed import DeepSpeedConfig
-from sft.configs.inloop import InLoopConfig
 from tests.sft.small_runs import small_config, train
 
 TASK = """\

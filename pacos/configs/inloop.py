@@ -1,4 +1,4 @@
-"""Config of the evaluation suite that runs during training."""
+"""Config of the suite that sft runs during training; eval computes it."""
 
 from __future__ import annotations
 
