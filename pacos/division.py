@@ -24,9 +24,9 @@ def balance(
     Ties go to the first item and the first worker, so every process computes the same assignment.
 
     Args:
-        costs: Cost of each item.
-        workers: Number of workers.
-        most_each: Items that one worker takes at most; None for no limit.
+        costs: cost of each item.
+        workers: number of workers.
+        most_each: items that one worker takes at most; None for no limit.
 
     Returns:
         For each worker its indices into `costs`, the costliest first.

@@ -92,7 +92,7 @@ def has_plain_attention(config: Mapping[str, object]) -> bool:
     """Return True if a model is known to attend to all earlier tokens by q·k alone.
 
     Args:
-        config: Content of config.json, or `to_dict()` of the loaded config.
+        config: content of config.json, or `to_dict()` of the loaded config.
     """
     architecture = ARCHITECTURES.get(str(config.get("model_type")))
     return architecture is not None and all(
@@ -104,9 +104,9 @@ def training_problem(config: Mapping[str, object], key: str, path: str) -> Probl
     """Return the reason why sft cannot train a model, or None if it can.
 
     Args:
-        config: Content of the model's config.json.
-        key: Config key that names the model, for the message.
-        path: Value of that key.
+        config: content of the model's config.json.
+        key: config key that names the model, for the message.
+        path: value of that key.
     """
     trained = [row for row in ARCHITECTURES.values() if row.is_trained]
     names = ", ".join(f"{row.class_name} (model_type {row.model_type})" for row in trained)
@@ -129,9 +129,9 @@ def require_trainable(folder: Path, key: str, path: str) -> Architecture:
     """Return the architecture of a model directory.
 
     Args:
-        folder: The directory, with its config.json.
-        key: Config key that names the model, for the message.
-        path: Value of that key.
+        folder: the directory, with its config.json.
+        key: config key that names the model, for the message.
+        path: value of that key.
 
     Raises:
         UserError: sft cannot train it.
@@ -173,10 +173,10 @@ def refuse_unused(options: Mapping[str, object]) -> None:
     Qwen), `softcap` (Gemma 2), `s_aux` (gpt-oss). Dropping one changes scores without an error.
 
     Args:
-        options: Arguments that the attention function has no parameter for.
+        options: arguments that the attention function has no parameter for.
 
     Raises:
-        ValueError: One of them is set. None means that the feature is off.
+        ValueError: one of them is set. None means that the feature is off.
     """
     used = [name for name, value in options.items() if value is not None]
     if used:

@@ -44,7 +44,7 @@ class StopCheck(Protocol):
         """Go on, or end the work.
 
         Raises:
-            Stopped: The run was asked to stop.
+            Stopped: the run was asked to stop.
         """
         ...
 
@@ -69,7 +69,7 @@ class StopRequest:
         """Handle signals from now on, and deliver those that `sft.engine.launcher` held back.
 
         Args:
-            file: The run's STOP file.
+            file: the run's STOP file.
         """
         self._reserve = LEAST_RESERVE
         self._file = file
@@ -98,7 +98,7 @@ class StopRequest:
         """Return the reason to stop; None to go on. A request that was seen once stays.
 
         Args:
-            at_once: Look at the disk and the clock even if that was done a moment ago.
+            at_once: look at the disk and the clock even if that was done a moment ago.
         """
         if self._reason is None:
             self._reason = self._look(at_once)
@@ -120,7 +120,7 @@ class StopRequest:
         """Go on, or end the work.
 
         Raises:
-            Stopped: This process was asked to stop.
+            Stopped: this process was asked to stop.
         """
         reason = self.reason()
         if reason is not None:

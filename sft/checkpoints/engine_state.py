@@ -97,8 +97,8 @@ class EngineState:
         """Set everything that this rank holds; `update_working_weights` must follow.
 
         Args:
-            read: Returns the elements of a span.
-            updates: Optimizer steps that were made.
+            read: returns the elements of a span.
+            updates: optimizer steps that were made.
         """
         self._master.begin_fill()
         for tensor in self._master.tensors:

@@ -55,8 +55,8 @@ class HostCopy:
         """Allocate the memory if there is enough.
 
         Args:
-            layout: Layout of the tensors.
-            ranks_here: Ranks that share this machine's memory.
+            layout: layout of the tensors.
+            ranks_here: ranks that share this machine's memory.
         """
         self._layout = layout
         size = layout_bytes(layout)

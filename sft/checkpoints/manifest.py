@@ -52,9 +52,9 @@ class CheckpointManifest:
         """Read the manifest of a checkpoint.
 
         Raises:
-            OSError: There is none.
-            ValueError: It is damaged.
-            UserError: Another version of pacos wrote it.
+            OSError: there is none.
+            ValueError: it is damaged.
+            UserError: another version of pacos wrote it.
         """
         content = read_json(folder / MANIFEST)
         if not isinstance(content, dict) or content.pop(DIGEST, None) != _digest(content):

@@ -42,11 +42,11 @@ class Checkpoints:
         """Prepare to load and save.
 
         Args:
-            run: Paths of the run.
-            config: Config of this life.
-            engine: The engine whose state is kept.
-            data: Digest of the rows trained on.
-            world: This rank.
+            run: paths of the run.
+            config: config of this life.
+            engine: the engine whose state is kept.
+            data: digest of the rows trained on.
+            world: this rank.
         """
         self._config = config
         self._world = world
@@ -68,13 +68,13 @@ class Checkpoints:
         """Load the newest complete checkpoint into the engine; set broken ones aside.
 
         Args:
-            last: The last step of the run.
+            last: the last step of the run.
 
         Returns:
             Steps made so far; 0 without a checkpoint.
 
         Raises:
-            UserError: The checkpoint belongs to another run or to other rows, a machine does not
+            UserError: the checkpoint belongs to another run or to other rows, a machine does not
                 see it, or the disk is too small for those to come. The engine is unchanged.
         """
         newest = self._newest_complete()
@@ -142,11 +142,11 @@ class Checkpoints:
         """Begin to save in the background, after the previous save has ended.
 
         Args:
-            step: The step that was just made.
-            validation_loss: Validation loss after it, if it was measured.
+            step: the step that was just made.
+            validation_loss: validation loss after it, if it was measured.
 
         Raises:
-            UserError: This save cannot begin, or the previous one failed.
+            UserError: this save cannot begin, or the previous one failed.
         """
         self.finish()
         folder = self._world.on_main(partial(self._begin, step))
@@ -187,7 +187,7 @@ class Checkpoints:
         """Wait for the save in progress, if there is one.
 
         Raises:
-            UserError: It failed.
+            UserError: it failed.
         """
         if self._save is not None:
             save, self._save = self._save, None

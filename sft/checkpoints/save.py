@@ -40,14 +40,14 @@ class Save:
         """Begin to write in the background.
 
         Args:
-            partial: Folder that all ranks write into.
-            manifest: The manifest, still without its files.
-            layout: Layout of this rank's file.
-            tensors: Its content; nobody may change it before `wait_until_written` returns.
-            store: Publishes the checkpoint.
-            thread: This rank's only writing thread. One thread, so that rank 0 publishes after it
+            partial: folder that all ranks write into.
+            manifest: the manifest, still without its files.
+            layout: layout of this rank's file.
+            tensors: its content; nobody may change it before `wait_until_written` returns.
+            store: publishes the checkpoint.
+            thread: this rank's only writing thread. One thread, so that rank 0 publishes after it
                 has written its own part.
-            world: This rank.
+            world: this rank.
         """
         self.seconds = 0.0
         """Seconds from the beginning until the latest part that this rank knows of was done."""
@@ -76,7 +76,7 @@ class Save:
         """Wait until the checkpoint is published; every rank calls it.
 
         Raises:
-            UserError: It cannot be. Nothing of it remains, and older checkpoints are untouched.
+            UserError: it cannot be. Nothing of it remains, and older checkpoints are untouched.
         """
         publication = self._publication
         try:

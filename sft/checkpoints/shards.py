@@ -60,7 +60,7 @@ def write_shard(path: Path, layout: ShardLayout, tensors: Iterable[torch.Tensor]
     nothing. The digest is of the bytes in memory, so it also reveals what the disk does to them.
 
     Raises:
-        OSError: The file cannot be written completely.
+        OSError: the file cannot be written completely.
     """
     digest, size = hashlib.sha256(), 0
     with path.open("wb") as file:
@@ -106,7 +106,7 @@ class Shards:
         """Read the headers of the files, but not the numbers.
 
         Raises:
-            SafetensorError: A file is not in the format.
+            SafetensorError: a file is not in the format.
         """
         self._pieces: defaultdict[tuple[str, str], list[_Piece]] = defaultdict(list)
         self._dtypes: set[str] = set()
@@ -129,9 +129,9 @@ class Shards:
         """Return what differs from the state of an engine.
 
         Args:
-            kinds: What it keeps of each parameter: the weight and the optimizer's states.
-            sizes: Elements of each of its parameters.
-            dtype: Number format of its master weights and optimizer states.
+            kinds: what it keeps of each parameter: the weight and the optimizer's states.
+            sizes: elements of each of its parameters.
+            dtype: number format of its master weights and optimizer states.
         """
         differences = [
             f"{stored} numbers there, {DTYPES[dtype]} here"

@@ -52,7 +52,7 @@ class Store:
         """Rename a complete checkpoint into place, and remove those that need not be kept.
 
         Raises:
-            OSError: Something cannot be written.
+            OSError: something cannot be written.
         """
         manifest.write(partial)
         final = self.folder / f"step-{manifest.step:06d}"
@@ -106,7 +106,7 @@ class Store:
         The content of the files is not examined here: all ranks share that work (`damage`).
 
         Raises:
-            UserError: Another version of pacos wrote it.
+            UserError: another version of pacos wrote it.
         """
         for path in reversed(self.all()):
             try:
@@ -133,12 +133,12 @@ class Store:
         """Check that the disk has room for the checkpoints to come.
 
         Args:
-            size: Bytes of a checkpoint.
-            saves: Number of saves to come.
+            size: bytes of a checkpoint.
+            saves: number of saves to come.
             measured: True if validation loss is measured, so that the best may be kept as well.
 
         Raises:
-            UserError: The disk is too small.
+            UserError: the disk is too small.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         existing = len(self.all())
@@ -159,7 +159,7 @@ def damage(folder: Path, files: dict[str, FileFacts]) -> list[str]:
     """Return what is wrong with some files of a checkpoint.
 
     Raises:
-        UserError: This machine does not see a file that rank 0 sees.
+        UserError: this machine does not see a file that rank 0 sees.
     """
     faults = []
     for name, facts in files.items():

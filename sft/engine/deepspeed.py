@@ -53,7 +53,7 @@ def load_offload_op(zero: DeepSpeedConfig) -> None:
     """Load the op with which DeepSpeed reads and writes disks, if anything is offloaded to one.
 
     Raises:
-        UserError: It cannot be compiled here.
+        UserError: it cannot be compiled here.
     """
     to_disk = Offload.nvme in (zero.offload_optimizer, zero.offload_parameters)
     if to_disk and not load_op("AsyncIOBuilder"):
@@ -67,8 +67,8 @@ def deepspeed_config(config: SFTConfig, accumulation: int) -> dict[str, Any]:
     """Return DeepSpeed's config. Values whose defaults moved between releases are all explicit.
 
     Args:
-        config: The typed config.
-        accumulation: Passes of one rank in a step.
+        config: the typed config.
+        accumulation: passes of one rank in a step.
     """
     bf16, states = config.precision is not Precision.fp32, config.precision is Precision.bf16_states
     # Passes are summed in fp32: in bf16, with 8 bits of mantissa, the eighth pass is rounded to a
@@ -151,12 +151,12 @@ def build_engine(model: CausalLM, config: SFTConfig, accumulation: int) -> Engin
     """Hand the model and its optimizer to DeepSpeed; every rank calls it.
 
     Args:
-        model: A model of `sft.model.build.build_model`.
-        config: The typed config.
-        accumulation: Passes of one rank in a step.
+        model: a model of `sft.model.build.build_model`.
+        config: the typed config.
+        accumulation: passes of one rank in a step.
 
     Raises:
-        UserError: The installed DeepSpeed lacks something that pacos uses.
+        UserError: the installed DeepSpeed lacks something that pacos uses.
     """
     optimizer = build_optimizer(model.named_parameters(), config.optimizer)
     if _is_plain(config):

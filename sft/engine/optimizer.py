@@ -18,10 +18,10 @@ def learning_rate(step: int, total: int, peak: float, schedule: ScheduleConfig) 
     A function of the step number alone, so a resumed run needs no scheduler state.
 
     Args:
-        step: From 1 to `total`.
-        total: Steps of the run.
-        peak: Rate at the end of warm-up.
-        schedule: Shares of warm-up and decay, and the shape of the decay.
+        step: from 1 to `total`.
+        total: steps of the run.
+        peak: rate at the end of warm-up.
+        schedule: shares of warm-up and decay, and the shape of the decay.
     """
     warmup = math.ceil(total * schedule.warmup_ratio)
     if step <= warmup:

@@ -54,7 +54,7 @@ def op_builder(name: str) -> Any:
     """Return DeepSpeed's builder of a compiled op, or None if this machine cannot build it.
 
     Args:
-        name: The builder's class, such as `ShareMemCommBuilder`.
+        name: the builder's class, such as `ShareMemCommBuilder`.
     """
     _require(deepspeed.ops, "__compatible_ops__")
     builder = deepspeed.accelerator.get_accelerator().create_op_builder(name)
@@ -95,8 +95,8 @@ def complete_plain_optimizer(optimizer: torch.optim.Optimizer, max_norm: float) 
     attributes of it for `get_global_grad_norm` and `was_step_applied`.
 
     Args:
-        optimizer: A fused optimizer of torch, which skips a step whose `found_inf` is 1.
-        max_norm: Norm to clip to; 0 turns clipping off.
+        optimizer: a fused optimizer of torch, which skips a step whose `found_inf` is 1.
+        max_norm: norm to clip to; 0 turns clipping off.
     """
 
     def before_step(optimizer: Any, *_: object) -> None:
@@ -157,7 +157,7 @@ class MasterWeights(Protocol):
         """Hold a tensor and its moments in memory that may otherwise wait on a disk.
 
         Args:
-            tensor: One of `tensors`.
+            tensor: one of `tensors`.
             changed: True to keep what is written to it meanwhile.
         """
         ...
@@ -171,7 +171,7 @@ def master_weights(engine: Engine) -> MasterWeights:
     """Return the master weights of an engine at any ZeRO stage.
 
     Raises:
-        UserError: The installed DeepSpeed keeps them in another way.
+        UserError: the installed DeepSpeed keeps them in another way.
     """
     _require(engine, "basic_optimizer")
     names = {parameter: name for name, parameter in engine.module.named_parameters()}

@@ -71,7 +71,7 @@ def flash_kernel(implementation: str) -> Kernel:
             the hub, which the package `kernels` fetches.
 
     Raises:
-        Exception: A package that was built for another torch or GPU can raise anything.
+        Exception: a package that was built for another torch or GPU can raise anything.
     """
     (_, varlen, *_), _ = lazy_import_flash_attention(implementation)
 
@@ -156,22 +156,22 @@ class PackedAttention:
         an option that is not among them is refused instead of dropped.
 
         Args:
-            module: The attention layer.
+            module: the attention layer.
             query: [1, heads, T, width]; for a shared row, this rank's part of the T tokens.
             key: [1, key heads, T, width].
             value: [1, key heads, T, width].
-            attention_mask: Mask of a call that is not packed, such as generation.
-            scaling: Scale of the scores.
-            dropout: Dropout of the attention weights; packed attention has none.
-            position_ids: Already applied to query and key; here they reveal a packed row.
+            attention_mask: mask of a call that is not packed, such as generation.
+            scaling: scale of the scores.
+            dropout: dropout of the attention weights; packed attention has none.
+            position_ids: already applied to query and key; here they reveal a packed row.
             cu_seq_lens_q: [documents + 1], the position in the whole row at which each document
                 begins, then its length. Without it the call is an ordinary one, and torch's own
                 attention computes it.
-            cu_seq_lens_k: The same tensor: keys and queries are those of the same tokens.
-            max_length_q: Tokens of the longest document.
-            max_length_k: The same number.
-            use_cache: Whether keys and values were cached, which happens before this call.
-            options: Anything else, which must be None.
+            cu_seq_lens_k: the same tensor: keys and queries are those of the same tokens.
+            max_length_q: tokens of the longest document.
+            max_length_k: the same number.
+            use_cache: whether keys and values were cached, which happens before this call.
+            options: anything else, which must be None.
 
         Returns:
             [1, T, heads, width], and None for the attention weights.

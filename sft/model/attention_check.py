@@ -47,7 +47,7 @@ def choose_attention(
     """Return the best attention of this device, checked on it.
 
     Raises:
-        UserError: The wanted one is not installed, cannot run here, or is wrong.
+        UserError: the wanted one is not installed, cannot run here, or is wrong.
     """
     reasons = []
     for name, load in candidates(wanted, device, dtype):

@@ -53,7 +53,7 @@ def build_model(config: SFTConfig, tokenizer: Tokenizer, device: torch.device) -
     beginning: a 70B model exists nowhere as a whole.
 
     Raises:
-        UserError: The architecture is not supported, the weights cannot be used, or attention fails
+        UserError: the architecture is not supported, the weights cannot be used, or attention fails
             its check.
     """
     load_offload_op(config.deepspeed)

@@ -18,8 +18,8 @@ def nll_sum(model: Callable[..., Any], batch: Batch) -> torch.Tensor:
     """Return the summed negative log-likelihood of the supervised tokens, in nats: a scalar, fp32.
 
     Args:
-        model: A model with `install_loss`, or the engine that trains it.
-        batch: A whole row. If ranks share it, each returns its own part of the sum.
+        model: a model with `install_loss`, or the engine that trains it.
+        batch: a whole row. If ranks share it, each returns its own part of the sum.
     """
     nll: torch.Tensor = model(batch=batch)
     return nll
@@ -35,8 +35,8 @@ def install_loss(model: CausalLM, sequence: SequenceGroup | None = None) -> None
     parameters and reset ZeRO-3's record of the order in which they are used.
 
     Args:
-        model: A causal language model of transformers, whose head has no bias.
-        sequence: The ranks that share each row with this one.
+        model: a causal language model of transformers, whose head has no bias.
+        sequence: the ranks that share each row with this one.
     """
     model.set_output_embeddings(ScoringHead(model.get_output_embeddings().weight))
     plain_forward = model.forward

@@ -29,7 +29,7 @@ def weight_files(folder: Path) -> list[Path]:
     """Return the safetensors files of a model.
 
     Raises:
-        UserError: There are none, or the index names files that are missing.
+        UserError: there are none, or the index names files that are missing.
     """
     if not (folder / INDEX).is_file():
         if (folder / SINGLE).is_file():
@@ -64,13 +64,13 @@ def load_weights(model: CausalLM, folder: Path, *, reads: bool, divided: bool) -
     word embeddings for pretrained language models").
 
     Args:
-        model: A model whose parameters hold anything.
-        folder: Directory with safetensors files.
+        model: a model whose parameters hold anything.
+        folder: directory with safetensors files.
         reads: True if this rank reads tensors. Under ZeRO-3 only rank 0 does, and sends them.
         divided: True if parameters are divided over ranks (ZeRO-3).
 
     Raises:
-        UserError: A file is damaged, or a parameter is missing or has another shape there.
+        UserError: a file is damaged, or a parameter is missing or has another shape there.
     """
     parameters = dict(model.named_parameters())
     vocabulary = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}

@@ -45,7 +45,7 @@ class CollectiveStop:
         """Stop, now that all ranks know that one was asked.
 
         Raises:
-            Stopped: With the reason if this rank knows it.
+            Stopped: with the reason if this rank knows it.
         """
         reason = self._request.reason(at_once=True)
         raise Stopped(reason or "another rank was asked to stop")
@@ -54,8 +54,8 @@ class CollectiveStop:
         """Return the `StopCheck` of a loop.
 
         Args:
-            place: The loop's name in the watchdog's reports.
-            at_least: Seconds that the watchdog allows from one question to the next in any case.
+            place: the loop's name in the watchdog's reports.
+            at_least: seconds that the watchdog allows from one question to the next in any case.
         """
         return PlaceStop(self, place, at_least)
 
@@ -68,7 +68,7 @@ class CollectiveStop:
         """Let all ranks agree to go on or to stop; every rank calls it at the same place.
 
         Raises:
-            Stopped: On every rank, if any was asked.
+            Stopped: on every rank, if any was asked.
         """
         self._watchdog.beat(place, at_least)
         if self._world.any(self.is_requested, self._device):
@@ -79,7 +79,7 @@ class CollectiveStop:
         """Let all ranks agree after work that each does alone, and that one may leave by Stopped.
 
         Raises:
-            Stopped: On every rank, if any was asked.
+            Stopped: on every rank, if any was asked.
         """
         try:
             yield
@@ -105,6 +105,6 @@ class PlaceStop:
         """Let all ranks agree; every rank calls it.
 
         Raises:
-            Stopped: On every rank, if any was asked.
+            Stopped: on every rank, if any was asked.
         """
         self.stop.check_at(self.place, self.at_least)

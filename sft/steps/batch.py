@@ -40,9 +40,9 @@ class Batch:
         """Lay documents end to end. The first label of each is IGNORE: nothing predicts it.
 
         Args:
-            documents: At least one.
-            device: Device of the tensors.
-            padded: Lengthen each document to the longest, as a batch of several rows would. The
+            documents: at least one.
+            device: device of the tensors.
+            padded: lengthen each document to the longest, as a batch of several rows would. The
                 padding comes last in its document and is not supervised, so it costs work and
                 changes no result.
         """

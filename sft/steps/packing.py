@@ -42,7 +42,7 @@ def pack_rows(lengths: Ints, capacity: int) -> Packs:
 
     Args:
         lengths: [rows]: tokens of each row, from 1 to `capacity`.
-        capacity: Tokens that a pack can hold.
+        capacity: tokens that a pack can hold.
     """
     order = np.argsort(-lengths, kind="stable")
     pack_of = np.empty(len(lengths), dtype=np.int64)

@@ -47,12 +47,12 @@ class StepPlan:
 
         Args:
             lengths: [rows]: tokens of each row of an epoch.
-            capacity: Tokens that a pack can hold.
-            batch: The size of a step, in rows or tokens.
-            shape: The model's sizes, which set the cost of a pack.
+            capacity: tokens that a pack can hold.
+            batch: the size of a step, in rows or tokens.
+            shape: the model's sizes, which set the cost of a pack.
 
         Raises:
-            UserError: A step would hold less than one pack.
+            UserError: a step would hold less than one pack.
         """
         if batch.layout is Layout.packed:
             packs = pack_rows(lengths, capacity)

@@ -149,7 +149,7 @@ class StepRecord:
         """Return the step's line of metrics.jsonl.
 
         Args:
-            shape: The model's sizes, for its FLOPs.
+            shape: the model's sizes, for its FLOPs.
             peak_flops: FLOP/s of one rank's device; None if unknown, and then there is no MFU.
         """
         step, seconds = self.step, self.seconds
