@@ -114,6 +114,7 @@ class EngineState:
 
     def _view(self, tensor: MasterTensor, fragment: Fragment, kind: str) -> torch.Tensor:
         """Return the memory of a fragment's weight or state, flat."""
+        # `.data`: the optimizer's tensors are leaves that require gradients.
         values = tensor.values.data if kind == WEIGHT else self._states(tensor.values)[kind]
         return values.view(-1).narrow(0, fragment.offset, fragment.count)
 

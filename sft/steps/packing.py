@@ -44,6 +44,7 @@ def pack_rows(lengths: Ints, capacity: int) -> Packs:
         lengths: [rows]: tokens of each row, from 1 to `capacity`.
         capacity: tokens that a pack can hold.
     """
+    # Stable, so that every machine packs the same way: ranks compute the packs independently.
     order = np.argsort(-lengths, kind="stable")
     pack_of = np.empty(len(lengths), dtype=np.int64)
     """[rows], longest first: the pack of each row."""
@@ -81,6 +82,7 @@ class _OpenPacks:
         index = bisect_left(self._rooms, size)
         if index < len(self._rooms):
             room = self._rooms.pop(index)
+            # The oldest first. They were put back in several batches.
             packs = np.sort(np.concatenate(self._packs.pop(room)))
         else:
             room = self._capacity
