@@ -20,7 +20,7 @@ from pacos.configs.compose import compose_checked
 from pacos.distributed import World
 from pacos.model.loading import load_tokenizer
 from pacos.run_paths import RunPaths
-from sft.checkpoints.manifest import Manifest
+from sft.checkpoints.manifest import CheckpointManifest
 from sft.checkpoints.protocol import Checkpoints
 from sft.checkpoints.store import damage
 from sft.config import SCHEMAS, SFTConfig
@@ -85,7 +85,7 @@ def main(folder: Path, rounds: int) -> None:
         engine.step()
 
     def verify(path: Path) -> None:
-        files = Manifest.read(path).files
+        files = CheckpointManifest.read(path).files
         names = sorted(files)[world.rank :: world.size]
         assert not damage(path, {name: files[name] for name in names})
 
