@@ -160,6 +160,8 @@ def _read(folder: Path, key: str, path: str) -> tuple[dict[str, object], Problem
     """Return the content of config.json, and what is wrong with the file."""
     try:
         config = read_json(folder / "config.json")
+        if not isinstance(config, dict):
+            raise ValueError("not a JSON object")
     except (OSError, ValueError) as error:
         fault = f"its config.json cannot be read: {error}"
         return {}, Problem(key, path, fault, "copy or download the directory again")
