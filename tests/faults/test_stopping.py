@@ -72,7 +72,7 @@ SLOW_PLACES = {
 }
 
 
-class Lives:
+class StoppedRuns:
     """A straight run, and runs that are stopped at places and then go on."""
 
     def __init__(self, folder: Path, places: dict[str, tuple[Signalled, int | None]]) -> None:
@@ -118,23 +118,23 @@ def curve(run: RunPaths, name: str) -> Sequence[Any]:
 
 
 @pytest.fixture(scope="module")
-def lives(tmp_path_factory: pytest.TempPathFactory) -> Lives:
-    return Lives(tmp_path_factory.mktemp("stopped"), PLACES)
+def lives(tmp_path_factory: pytest.TempPathFactory) -> StoppedRuns:
+    return StoppedRuns(tmp_path_factory.mktemp("stopped"), PLACES)
 
 
 @pytest.fixture(scope="module")
-def slow_lives(tmp_path_factory: pytest.TempPathFactory) -> Lives:
-    return Lives(tmp_path_factory.mktemp("stopped"), SLOW_PLACES)
+def slow_lives(tmp_path_factory: pytest.TempPathFactory) -> StoppedRuns:
+    return StoppedRuns(tmp_path_factory.mktemp("stopped"), SLOW_PLACES)
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_stop_loses_no_whole_step(lives: Lives, place: str) -> None:
+def test_a_stop_loses_no_whole_step(lives: StoppedRuns, place: str) -> None:
     lives.check(place, PLACES[place][1])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", SLOW_PLACES)
-def test_a_stop_loses_no_whole_step_there_either(slow_lives: Lives, place: str) -> None:
+def test_a_stop_loses_no_whole_step_there_either(slow_lives: StoppedRuns, place: str) -> None:
     slow_lives.check(place, SLOW_PLACES[place][1])
 
 
