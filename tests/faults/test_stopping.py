@@ -17,7 +17,7 @@ import pytest
 
 from pacos.errors import EXIT_DONE
 from pacos.files import read_jsonl, write_jsonl
-from pacos.run.lives import State
+from pacos.run.lives import Lives, State
 from pacos.run.stop import LEAST_RESERVE, TIME_IS_OVER, Stopped, StopRequest
 from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
