@@ -104,21 +104,15 @@ def measure_models(
                 log.info("%s: %s was finished before and is not repeated", label, name)
             else:
                 unfinished[folder] = measure
-        _check(stop)
+        # At once, because the last look may be only a moment ago, and what follows takes minutes.
+        stop.check(at_once=True)
         if not unfinished:
             continue
         model = loader.load(label)
         for folder, measure in unfinished.items():
-            _check(stop)
+            stop.check(at_once=True)
             log.info("%s: %s", label, folder.parent.name)
             measure(model, folder)
-
-
-def _check(stop: StopRequest) -> None:
-    # At once, because StopRequest otherwise remembers its last look for a fraction of a second.
-    reason = stop.reason(at_once=True)
-    if reason is not None:
-        raise Stopped(reason)
 
 
 if __name__ == "__main__":

@@ -116,13 +116,16 @@ class StopRequest:
         left = seconds_left(self._reserve)
         return None if left is None else f"{TIME_IS_OVER} in {left:.0f} s"
 
-    def check(self) -> None:
+    def check(self, *, at_once: bool = False) -> None:
         """Go on, or end the work.
+
+        Args:
+            at_once: as for `reason`.
 
         Raises:
             Stopped: this process was asked to stop.
         """
-        reason = self.reason()
+        reason = self.reason(at_once=at_once)
         if reason is not None:
             raise Stopped(reason)
 
