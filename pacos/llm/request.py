@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pacos.division import ceil_div
 from pacos.schemas import Message
 
 
@@ -122,4 +123,4 @@ class LanguageModel(Protocol):
 
 def estimated_tokens(text: str) -> int:
     """Estimate the tokens of a text: 3 bytes of UTF-8 each, rounded up."""
-    return -(-len(text.encode(errors="replace")) // 3)
+    return ceil_div(len(text.encode(errors="replace")), 3)

@@ -48,9 +48,9 @@ class EngineState:
         """Look up the optimizer's tensors.
 
         Args:
-            engine: Its optimizer is complete.
-            world: All ranks.
-            states: Names of the tensors that the optimizer keeps for each parameter.
+            engine: the engine whose state is kept.
+            world: this rank.
+            states: names of the tensors that the optimizer keeps for each parameter.
         """
         self._optimizer = engine.basic_optimizer
         self.kinds = (WEIGHT, *states)
