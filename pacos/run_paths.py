@@ -7,7 +7,8 @@ from pathlib import Path
 LATEST_CHECKPOINT = "latest"
 """File in `RunPaths.checkpoints` that names the newest complete checkpoint.
 
-For people, scripts and the record of a life; a resume examines the checkpoints themselves."""
+It serves people, scripts and the record of a life; a resume examines the checkpoints themselves.
+"""
 
 LEDGER = "ledger.jsonl"
 """File, in the folder of an LLM service, of all requests with their replies."""
@@ -16,18 +17,19 @@ GEVAL_ANSWERS = "answers.jsonl"
 
 
 class RunPaths:
-    """Where each file of a run lies. Nothing has to exist; nothing is created."""
+    """Paths of a run's files. They need not exist, and nothing is created."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "config.yaml"
         """The config of the first life, fully resolved."""
         self.manifest = path / "manifest.json"
-        """What the run was made from; written first, so a folder with one is a run."""
+        """Code, packages, hardware and inputs of the run; written first, so a folder with one is a
+        run."""
         self.metrics = path / "metrics.jsonl"
-        """One line a step, over all lives."""
+        """One line per step, over all lives."""
         self.attempts = path / "attempts.jsonl"
-        """One line for each life that has ended."""
+        """One line per life that has ended."""
         self.status = path / "status.json"
         """The record of the newest life."""
         self.lock = path / ".lock"
@@ -35,7 +37,7 @@ class RunPaths:
         self.result = path / "result.json"
         """The scalar that a sweep optimises."""
         self.stop = path / "STOP"
-        """A stop request; whoever creates it asks the run to save and end."""
+        """A stop request: creating this file asks the run to save and end."""
         self.report = path / "report.html"
 
         self.job_script = path / "job.sbatch"
@@ -47,9 +49,9 @@ class RunPaths:
         """Output of the server that selfinstruct starts for the generator."""
 
         self.data = path / "data"
-        """selfinstruct: the data set and all that it was chosen from."""
+        """selfinstruct: the data set, the rejected candidates and the ledgers (see `DataPaths`)."""
         self.checkpoints = path / "checkpoints"
-        """sft: one folder for each checkpoint."""
+        """sft: one folder per checkpoint."""
         self.model = path / "model"
         """sft: the exported model."""
         self.health = path / "health.jsonl"
@@ -57,16 +59,16 @@ class RunPaths:
         self.samples = path / "samples.jsonl"
         """sft: answers to held-out rows during training."""
         self.stacks = path / "stacks"
-        """sft: stack traces of ranks that hang, one folder a life."""
+        """sft: stack traces of hanging ranks, one folder per life."""
         self.eval = path / "eval"
-        """eval: scores, comparison and certificates."""
+        """eval: scores, comparison and certificates (see `EvalPaths`)."""
 
     def stage(self, name: str) -> RunPaths:
         """Return the run of one stage of this pipeline."""
         return RunPaths(self.path / name)
 
     def later_config(self, life: int) -> Path:
-        """Return the config of a life whose free fields differ from the first life's."""
+        """Return the config of a life that differs in free fields from the first life's."""
         return self.path / f"config.{life}.yaml"
 
     def configs(self) -> dict[int, Path]:
@@ -87,7 +89,7 @@ class RunPaths:
         return self.path / f"slurm-{job}.log"
 
     def excluded_rows(self, kind: str) -> Path:
-        """Return the list of rows that sft left out, `kind` says why."""
+        """Return the list of rows that sft did not train on: `dropped` or `quarantined`."""
         return self.path / f"{kind}_rows.jsonl"
 
     def newest_checkpoint(self) -> str | None:
@@ -101,20 +103,20 @@ class DataPaths:
 
     def __init__(self, folder: Path) -> None:
         self.rows = folder / "data.jsonl"
-        """The data set; written last, so whoever sees it finds the other files, too."""
+        """The data set. It is written last, so the other files exist if it does."""
         self.conversations = folder / "data_messages.jsonl"
         """The same rows as lists of messages."""
         self.parquet = folder / "train.parquet"
         """The same rows for `datasets.load_dataset`."""
         self.heldout = folder / "heldout.jsonl"
-        """Seed tasks kept out of generation, to evaluate with."""
+        """Seed tasks kept out of generation for evaluation."""
         self.heldout_parquet = folder / "heldout.parquet"
         self.rejected = folder / "rejected.jsonl"
         """Rejected candidates with their reasons."""
         self.measures = folder / "measures.json"
         """Counts and statistics of the data set."""
         self.requirements = folder / "requirements.json"
-        """What demonstration data must be, met or not."""
+        """Requirements on demonstration data, met or not."""
         self.card = folder / "README.md"
         self.ledger = folder / LEDGER
         """Every request to the generator, with its reply."""
@@ -122,9 +124,9 @@ class DataPaths:
         """Folder of the judge's own ledger."""
         self.judge_ledger = self.judge / LEDGER
         self.ratings = folder / "review.jsonl"
-        """What people said of single rows (`pacos review`)."""
+        """People's ratings of single rows (`pacos review`)."""
         self.review = folder / "review.json"
-        """What their ratings add up to."""
+        """Summary of the ratings."""
 
 
 class EvalPaths:
@@ -146,13 +148,13 @@ class JudgePaths:
         self.scores = folder / "scores.jsonl"
         """Scores of single answers."""
         self.pairs = folder / "pairs.jsonl"
-        """Which of two answers is better."""
+        """Comparisons of two answers."""
         self.rated = folder / "rated.jsonl"
-        """Scores of texts that people rated before."""
+        """Scores of human-rated texts."""
         self.certificate = folder / "certificate.json"
-        """How far the judge can be trusted."""
+        """Evidence of how far the judge can be trusted."""
         self.people = folder / "people.json"
-        """What people's ratings say of this judge."""
+        """Agreement of this judge with people's ratings (`pacos review`)."""
         self.ratings = folder.parent / "review.jsonl"
         """People's ratings, which count for all judges of the suite."""
 

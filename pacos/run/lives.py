@@ -1,4 +1,4 @@
-"""The lives of a run: who may start one, how each began and ended, and where the run stands."""
+"""The lives of a run: their beginnings and ends, and the lock that admits one at a time."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Lives:
     def is_locked(self) -> bool:
         """Return True if a process works on the run. Never gets in the way of a life that begins.
 
-        On a file system of one machine only the processes of that machine count.
+        On a file system without cluster-wide locks only processes of this machine count.
         """
         return self._lock.is_taken()
 
