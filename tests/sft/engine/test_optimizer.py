@@ -59,7 +59,7 @@ def test_values_out_of_range_are_named_with_a_remedy() -> None:
         for key in ("lr", "weight_decay", "beta1", "beta2", "eps", "max_grad_norm")
     }
     overlapping = ScheduleConfig(decay=Decay.wsd, warmup_ratio=0.6, decay_ratio=0.5)
-    assert "longer than the run" in overlapping.problems()[0].what
+    assert "longer than the run" in overlapping.problems()[0].fault
     assert [problem.key for problem in ScheduleConfig(warmup_ratio=1).problems()] == [
         "schedule.warmup_ratio"
     ]

@@ -11,6 +11,7 @@ import pytest
 from pacos.data.location import locate
 from pacos.data.sources import Source
 from pacos.model.prompts import Encoder, PromptFormat
+from pacos.run.stop import NeverStop
 from sft.configs.data import DataConfig
 from sft.data.token_cache import write_cache
 from sft.estimate.data_size import data_size
@@ -68,7 +69,7 @@ def test_what_was_tokenised_is_known_exactly_until_it_changes(
     folder = tmp_path / "cache" / "tokens" / "some"
     folder.mkdir(parents=True)
     encoder = Encoder.of(tokenizer, PromptFormat.chatml)
-    write_cache(folder, Source(str(path), locate(str(path))), encoder, config, lambda: None)
+    write_cache(folder, Source(str(path), locate(str(path))), encoder, config, NeverStop())
     found = data_size(config)
     assert "tokenized by an earlier run" in found.source
     assert found.lengths.sum() == np.fromfile(folder / "lengths", np.int32).sum()
