@@ -237,4 +237,4 @@ def test_lives_that_come_to_nothing_end(site: Site) -> None:
     site.slurm.until(lambda: len(ends(run)) == 3, "three lives", 120)
     ended = site.wait_for_end(run.job_id.read_text().strip())
     assert ended["JobState"] == "FAILED"
-    assert "came to no new checkpoint" in Path(ended["StdOut"]).read_text()
+    assert "ended without a new checkpoint" in Path(ended["StdOut"]).read_text()
