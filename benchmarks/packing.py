@@ -26,10 +26,10 @@ from benchmarks.provenance import provenance
 from pacos.data.sources import open_source
 from pacos.errors import UserError, exit_with
 from pacos.files import write_json
-from pacos.model.formats import PromptFormat
 from pacos.model.loading import load_tokenizer
-from pacos.model.prompts import Encoder
 from pacos.model.shape import LlamaShape
+from pacos.prompts.encoder import Encoder
+from pacos.prompts.formats import PromptFormat
 from pacos.schemas import Row
 from sft.configs.batch import BatchConfig, Layout
 from sft.steps.packing import Ints, pack_rows

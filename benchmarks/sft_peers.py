@@ -25,7 +25,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
 from pacos.files import read_jsonl
-from pacos.model.prompts import IGNORE
+from pacos.prompts.tokens import IGNORE
 
 
 class Clock(TrainerCallback):

@@ -30,9 +30,9 @@ from launch.local import ALLOCATOR
 from pacos.data.sources import open_source
 from pacos.errors import UserError, exit_with
 from pacos.files import read_jsonl, write_json, write_jsonl
-from pacos.model.formats import PromptFormat
 from pacos.model.loading import load_tokenizer, model_directory
-from pacos.model.prompts import Encoder
+from pacos.prompts.encoder import Encoder
+from pacos.prompts.formats import PromptFormat
 from pacos.run_paths import RunPaths
 from pacos.schemas import Row
 from pacos.tracking import metrics

@@ -28,9 +28,9 @@ from pacos.data.sources import open_source
 from pacos.distributed import World
 from pacos.errors import UserError, exit_with
 from pacos.files import write_json, write_jsonl
-from pacos.model.formats import PromptFormat
 from pacos.model.loading import load_tokenizer
-from pacos.model.prompts import FORMATS
+from pacos.prompts.encoder import FORMATS
+from pacos.prompts.formats import PromptFormat
 from pacos.schemas import Row
 from sft.config import SFTConfig
 from sft.configs.data import OnError

@@ -24,8 +24,8 @@ from pacos.errors import Problem, UserError
 from pacos.files import sha256
 from pacos.identity import FREE
 from pacos.llm.config import EndpointConfig
-from pacos.model.formats import PromptFormat
 from pacos.model.paths import exported_model, path_problem
+from pacos.prompts.formats import PromptFormat
 
 ENDPOINT = "endpoint"
 """Value of `target` and `baseline` for the model behind `EvalConfig.endpoint`."""

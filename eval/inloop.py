@@ -18,9 +18,9 @@ from eval.harness.results import SuiteResult, run_harness
 from eval.harness.suites import build_suite
 from pacos.configs.inloop import InLoopConfig
 from pacos.distributed import World
-from pacos.model.formats import PromptFormat
-from pacos.model.prompts import FORMATS
 from pacos.model.protocols import CausalLM, Tokenizer
+from pacos.prompts.encoder import FORMATS
+from pacos.prompts.formats import PromptFormat
 from pacos.run.stop import StopCheck
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.gpu.step import STEPS, WARM_UP, start, timed_step
 from pacos.configs.compose import compose_checked
-from pacos.model.prompts import IGNORE, TokenizedRow
+from pacos.prompts.tokens import IGNORE, TokenizedRow
 from sft.config import SCHEMAS, SFTConfig
 from sft.steps.batch import Batch
 

@@ -24,7 +24,7 @@ import torch
 from pacos.configs.compose import compose_checked
 from pacos.distributed import World
 from pacos.gpus import peak_flops
-from pacos.model.prompts import IGNORE, TokenizedRow
+from pacos.prompts.tokens import IGNORE, TokenizedRow
 from sft.config import SCHEMAS, SFTConfig
 from sft.engine.device import choose_device
 from sft.steps.batch import Batch

@@ -14,11 +14,11 @@ from eval.engine.rank_workers import RankWorkers
 from pacos.configs.cluster import Device
 from pacos.distributed import World
 from pacos.errors import UserError, first_line
-from pacos.model.formats import PromptFormat
 from pacos.model.loading import model_directory
 from pacos.model.paths import exported_model
-from pacos.model.prompts import FORMATS, stop_token_id
 from pacos.model.protocols import CausalLM, Tokenizer
+from pacos.prompts.encoder import FORMATS, stop_token_id
+from pacos.prompts.formats import PromptFormat
 
 DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16}
 

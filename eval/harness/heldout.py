@@ -15,9 +15,10 @@ from eval.harness.model import EvaluatedModel
 from pacos.console import progress
 from pacos.errors import UserError
 from pacos.files import atomic_folder, read_jsonl, write_json, write_jsonl
-from pacos.model.formats import PromptFormat
-from pacos.model.prompts import IGNORE, TokenizedRow, encode
 from pacos.model.protocols import CausalLM
+from pacos.prompts.encoder import encode
+from pacos.prompts.formats import PromptFormat
+from pacos.prompts.tokens import IGNORE, TokenizedRow
 from pacos.schemas import Row
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from pacos.identity import FREE
-from pacos.model.formats import PromptFormat
 from pacos.model.shape import LlamaShape
+from pacos.prompts.formats import PromptFormat
 
 
 class Init(Enum):

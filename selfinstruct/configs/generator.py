@@ -10,7 +10,7 @@ from pacos.errors import Problem
 from pacos.identity import FREE
 from pacos.llm.config import EndpointConfig, StructuredOutput
 from pacos.llm.request import Request, Sampling
-from pacos.model.formats import PromptFormat
+from pacos.prompts.formats import PromptFormat
 from pacos.schemas import Message
 
 LOCAL = "local"

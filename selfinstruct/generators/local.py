@@ -10,8 +10,8 @@ from typing import cast
 from pacos.errors import UserError
 from pacos.llm.request import Reply, Request
 from pacos.model.loading import load_tokenizer, model_directory
-from pacos.model.prompts import FORMATS
 from pacos.model.protocols import CausalLM, Tokenizer
+from pacos.prompts.encoder import FORMATS
 from selfinstruct.configs.generator import GeneratorConfig
 
 GATHER_SECONDS = 0.1

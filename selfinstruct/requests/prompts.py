@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pacos.model.formats import PromptFormat
-from pacos.model.prompts import FORMATS
 from pacos.model.protocols import Tokenizer
+from pacos.prompts.encoder import FORMATS
+from pacos.prompts.formats import PromptFormat
 from pacos.schemas import Message
 from selfinstruct.pool.pool import PoolTask
 from selfinstruct.requests.shots import Shots

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from pacos.data.location import REMEDY, locate
+from pacos.data.source_config import SourceConfig, Tree
 from pacos.errors import Problem, UserError
 
 
 class TooLong(Enum):
-    """The treatment of rows with more than `max_length` tokens. No answer is ever cut."""
+    """The treatment of rows with more than `max_length` tokens."""
 
     drop = "drop"
     cut_turns = "cut_turns"
+    truncate = "truncate"
+    error = "error"
 
 
 class OnError(Enum):
@@ -23,35 +28,75 @@ class OnError(Enum):
     quarantine = "quarantine"
 
 
+class TrainOn(Enum):
+    """The assistant turns of a conversation that have a loss."""
+
+    all = "all"
+    last = "last"
+
+
 @dataclass(kw_only=True, slots=True)
 class DataConfig:
     """The data that the model is trained on."""
 
     path: str = "???"
-    """A run of pacos selfinstruct; a JSON, JSONL or Parquet file; a folder saved by the datasets
-    library; or the train split of a hub data set, owner/name or owner/name@revision. The columns
-    decide the schema: Alpaca's (instruction, input, output), conversations (messages, or ShareGPT's
-    conversations), or prompt and completion."""
+    """A run of pacos selfinstruct; a JSON, JSONL, CSV, TSV, Parquet or Arrow file, also compressed
+    (.gz, .zst); a folder of such files; a folder saved by the datasets library; or a hub data set,
+    owner/name:subset/split[slice]@revision, where everything after the name is optional. The
+    columns decide the schema: docs/data.md lists all that are known."""
     weight: float = 1.0
     """Passes over `path` per epoch. 0.5 takes half of the rows, the same ones in every epoch; 2
     takes each row twice."""
-    mix: dict[str, float] = field(default_factory=dict)
-    """More data: each path with its passes per epoch, as `weight` for `path`. On the command line:
-    '+data.mix={rows.jsonl: 0.5, owner/name: 1}'."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Your columns by name, each with the name that docs/data.md gives it:
+    data.columns={frage: question, antwort: answer}."""
+    roles: dict[str, str] = field(default_factory=dict)
+    """Your roles by name, each as system, user, assistant or tool: data.roles={bot: assistant}."""
+    ignore: list[str] = field(default_factory=list)
+    """Columns and keys that have no meaning for training, so that they are not named at the start:
+    data.ignore=[category,"messages[].model"]."""
+    raw: bool = False
+    """Train on the columns prompt and completion as they are, without a prompt format, as TRL does:
+    a loss on the completion and the eos token after it."""
+    tree: Tree = Tree.best
+    """Conversations to take from a tree of messages (OpenAssistant). `best` follows the best-ranked
+    reply at each turn; `all` takes every path, and trains on each answer once."""
+    mix: dict[str, Any] = field(default_factory=dict)
+    """More data: each path with its passes per epoch, as `weight` for `path`, or with a mapping of
+    weight, columns, roles, ignore, raw and tree, which replace those above for it. On the command
+    line: '+data.mix={rows.jsonl: 0.5, qa.csv: {weight: 1, columns: {frage: question}}}'."""
     max_length: int = 2048
     """Tokens of a pack, and of the longest row. Longer rows are treated by `too_long`; activation
     memory grows with it."""
     too_long: TooLong = TooLong.drop
     """`drop` leaves longer rows out. `cut_turns` leaves out the last exchanges of a conversation
-    until the rest fits, so that every remaining answer keeps its full context. Both list the rows
-    in dropped_rows.jsonl."""
+    until the rest fits, so that every remaining answer keeps its full context. `truncate` cuts the
+    tokens after `max_length`, so that the model does not learn to end such an answer. `error` ends
+    the run. The first three list the rows in dropped_rows.jsonl, and the start of the run names
+    their share."""
     on_error: OnError = OnError.refuse
     """`refuse` ends the run at the first row that cannot be used. `quarantine` leaves such rows out
     and lists them with the reasons in quarantined_rows.jsonl."""
+    train_on: TrainOn = TrainOn.all
+    """Assistant turns with a loss: `all`, or only the `last` of each conversation. A turn whose
+    weight is 0, or whose train or training is false, never has one."""
+    train_on_reasoning: bool = True
+    """Loss on the thoughts of assistant turns (reasoning_content, thinking). false keeps them as
+    context. A thought that is empty never has a loss."""
+
+    def sources(self) -> list[SourceConfig]:
+        """Return every source with its own options: `path` first, the others alphabetically."""
+        shared = {key: getattr(self, key) for key in SourceConfig.OPTIONS}
+        sources = [SourceConfig(path=self.path, weight=self.weight, **shared)]
+        for path, value in sorted(self.mix.items()):
+            own = value if isinstance(value, Mapping) else {"weight": value}
+            own = {**own, "tree": Tree[own["tree"]]} if "tree" in own else own
+            sources.append(SourceConfig(path=path, **{"weight": 1.0, **shared, **own}))
+        return sources
 
     def weights(self) -> dict[str, float]:
         """Return every path with its passes per epoch: `path` first, the others alphabetically."""
-        return {self.path: self.weight, **dict(sorted(self.mix.items()))}
+        return {source.path: source.weight for source in self.sources()}
 
     def problems(self) -> list[Problem]:
         problems = [

@@ -19,8 +19,9 @@ from pacos.cache import cache_directory
 from pacos.data.sources import open_source
 from pacos.distributed import World
 from pacos.errors import UserError
-from pacos.model.prompts import Encoder, TokenizedRow
 from pacos.model.protocols import Tokenizer
+from pacos.prompts.encoder import Encoder
+from pacos.prompts.tokens import TokenizedRow
 from pacos.run.stop import NEVER_STOP, StopCheck
 from pacos.seeds import derived_seed
 from sft.config import SFTConfig

@@ -19,7 +19,8 @@ from pacos.data.rows import Example
 from pacos.data.sources import Source
 from pacos.errors import UserError
 from pacos.files import read_json, write_json
-from pacos.model.prompts import IGNORE, Encoder, TokenizedRow
+from pacos.prompts.encoder import Encoder
+from pacos.prompts.tokens import IGNORE, TokenizedRow
 from pacos.run.stop import StopCheck
 from sft.configs.data import DataConfig
 from sft.data.reader import SourceReader

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pacos.data.rows import RowError
-from pacos.model.prompts import Encoder, TokenizedRow
+from pacos.prompts.encoder import Encoder
+from pacos.prompts.tokens import TokenizedRow
 from pacos.rank import end_with_parent
 from pacos.run.stop import SIGNALS
 from pacos.schemas import Message

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pacos.configs.model import Init, ModelConfig
 from pacos.errors import UserError
 from pacos.model.loading import load_tokenizer
-from pacos.model.prompts import stop_token_id
 from pacos.model.protocols import CausalLM, Tokenizer
+from pacos.prompts.encoder import stop_token_id
 from sft.config import SFTConfig
 
 

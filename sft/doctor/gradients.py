@@ -13,9 +13,9 @@ from pacos.configs.model import Init
 from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.model.loading import load_tokenizer
-from pacos.model.prompts import IGNORE, TokenizedRow
 from pacos.model.protocols import CausalLM
 from pacos.model.shape import LlamaShape
+from pacos.prompts.tokens import IGNORE, TokenizedRow
 from sft.config import SFTConfig
 from sft.configs.batch import BatchConfig
 from sft.configs.compute import ActivationCheckpointing, Attention, Precision

@@ -10,8 +10,9 @@ import numpy as np
 
 from pacos.data.sources import open_source
 from pacos.errors import UserError
-from pacos.model.prompts import IGNORE, Encoder, TokenizedRow, format_of, stop_token_id
 from pacos.model.protocols import Tokenizer
+from pacos.prompts.encoder import Encoder, format_of, stop_token_id
+from pacos.prompts.tokens import IGNORE, TokenizedRow
 from pacos.schemas import Message
 from sft.config import SFTConfig
 from sft.data.reader import SourceReader

@@ -17,9 +17,9 @@ from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pacos.errors import UserError
-from pacos.model.prompts import IGNORE, TokenizedRow
 from pacos.model.protocols import CausalLM
 from pacos.model.shape import LlamaShape
+from pacos.prompts.tokens import IGNORE, TokenizedRow
 from sft.configs.compute import Attention
 from sft.model.attention import PackedAttention, candidates
 from sft.model.loss import install_loss, nll_sum

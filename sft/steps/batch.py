@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pacos.model.prompts import IGNORE, TokenizedRow
+from pacos.prompts.tokens import IGNORE, TokenizedRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from transformers import GenerationConfig
 
 from pacos.distributed import World
 from pacos.files import append_jsonl
-from pacos.model.prompts import IGNORE, TokenizedRow
 from pacos.model.protocols import Tokenizer
+from pacos.prompts.tokens import IGNORE, TokenizedRow
 from pacos.run.stop import NEVER_STOP, StopCheck
 from pacos.tracking import metrics
 from sft.config import SFTConfig

@@ -13,7 +13,7 @@ from launch.plan.estimate import Estimate, MemoryFit
 from launch.plan.machine import machine_of
 from pacos.configs.compose import compose_checked
 from pacos.configs.stage import StageConfig
-from pacos.model.formats import PromptFormat
+from pacos.prompts.formats import PromptFormat
 from selfinstruct.config import SelfInstructConfig
 from sft.config import SFTConfig
 from sft.configs.deepspeed import Offload

@@ -18,7 +18,7 @@ from pacos.configs.cluster import ClusterConfig, Device
 from pacos.configs.stage import RunConfig
 from pacos.configs.suite import SuiteConfig
 from pacos.files import write_jsonl
-from pacos.model.formats import PromptFormat
+from pacos.prompts.formats import PromptFormat
 
 EMBEDDED = "embedded:smollm2-135m-instruct"
 

@@ -16,8 +16,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from pacos.configs.cluster import ClusterConfig
 from pacos.configs.model import ModelConfig
 from pacos.distributed import World
-from pacos.model.prompts import IGNORE, TokenizedRow
 from pacos.model.shape import LlamaShape
+from pacos.prompts.tokens import IGNORE, TokenizedRow
 from sft.config import SFTConfig
 from sft.configs.compute import ActivationCheckpointing, Attention, Precision
 from sft.configs.deepspeed import DeepSpeedConfig

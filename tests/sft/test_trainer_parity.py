@@ -14,7 +14,7 @@ import torch
 from transformers import Trainer, TrainingArguments
 
 from pacos.distributed import World
-from pacos.model.prompts import IGNORE, TokenizedRow
+from pacos.prompts.tokens import IGNORE, TokenizedRow
 from sft.engine.deepspeed import backward, start_ranks
 from sft.model.loss import nll_sum
 from sft.steps.batch import Batch

@@ -13,7 +13,7 @@ from eval.engine.lm import SharedPrefixLM
 from eval.engine.loading import build_lm, load_directory
 from pacos.configs.cluster import ClusterConfig, Device
 from pacos.errors import UserError
-from pacos.model.formats import PromptFormat
+from pacos.prompts.formats import PromptFormat
 from tests.eval.conftest import EMBEDDED
 
 

@@ -18,8 +18,9 @@ from eval.harness.heldout import (
     summary,
 )
 from pacos.errors import UserError
-from pacos.model.formats import PromptFormat
-from pacos.model.prompts import IGNORE, TokenizedRow, encode
+from pacos.prompts.encoder import encode
+from pacos.prompts.formats import PromptFormat
+from pacos.prompts.tokens import IGNORE, TokenizedRow
 
 
 def naive(lm: SharedPrefixLM, row: TokenizedRow) -> float:

@@ -18,7 +18,8 @@ import torch
 
 from pacos.errors import UserError
 from pacos.files import write_json
-from pacos.model.prompts import FORMATS, PromptFormat
+from pacos.prompts.encoder import FORMATS
+from pacos.prompts.formats import PromptFormat
 from sft import chat
 from sft.chat import Chat, answer_lines, find_model, main, talk
 from tests.conftest import Pacos

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pacos.model.formats import PromptFormat
+from pacos.prompts.formats import PromptFormat
 from selfinstruct.candidates import json_reply, text_reply
 from selfinstruct.candidates.candidate import (
     CUT,

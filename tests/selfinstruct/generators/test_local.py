@@ -11,8 +11,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from pacos.errors import UserError
 from pacos.llm.request import Reply, Request, Sampling
-from pacos.model.formats import PromptFormat
 from pacos.model.sampling import draw
+from pacos.prompts.formats import PromptFormat
 from selfinstruct.configs.generator import GeneratorConfig
 from selfinstruct.generators.local import LocalGenerator
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pacos.model.formats import PromptFormat
+from pacos.prompts.formats import PromptFormat
 from selfinstruct.pool.pool import PoolTask
 from selfinstruct.requests import prompts
 from selfinstruct.requests.prompts import ChatMarks, Style

@@ -9,8 +9,8 @@ import pytest
 
 from pacos.distributed import World
 from pacos.errors import UserError
-from pacos.model.formats import PromptFormat
-from pacos.model.prompts import encode
+from pacos.prompts.encoder import encode
+from pacos.prompts.formats import PromptFormat
 from pacos.schemas import Row
 from sft.config import SFTConfig
 from sft.configs.data import OnError

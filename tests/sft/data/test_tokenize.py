@@ -2,8 +2,9 @@ from typing import Any
 
 import pytest
 
-from pacos.model.formats import PromptFormat
-from pacos.model.prompts import IGNORE, Encoder
+from pacos.prompts.encoder import Encoder
+from pacos.prompts.formats import PromptFormat
+from pacos.prompts.tokens import IGNORE
 from sft.configs.data import TooLong
 from sft.data import tokenize as tokens
 from sft.data.tokenize import Conversation, RowTokenizer, tokenize_all

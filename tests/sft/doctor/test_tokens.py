@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pacos.checks import Finding, Outcome, run_check
-from pacos.model.formats import PromptFormat
-from pacos.model.prompts import FORMATS, Format
+from pacos.prompts.encoder import FORMATS, Format
+from pacos.prompts.formats import PromptFormat
 from sft.config import SFTConfig
 from sft.configs.data import OnError
 from sft.doctor import tokens

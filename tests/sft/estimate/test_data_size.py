@@ -10,7 +10,8 @@ import pytest
 
 from pacos.data.location import locate
 from pacos.data.sources import Source
-from pacos.model.prompts import Encoder, PromptFormat
+from pacos.prompts.encoder import Encoder
+from pacos.prompts.formats import PromptFormat
 from pacos.run.stop import NeverStop
 from sft.configs.data import DataConfig
 from sft.data.token_cache import write_cache

@@ -16,8 +16,8 @@ import torch
 from torch.nn import functional
 
 from pacos.distributed import World
-from pacos.model.prompts import IGNORE, TokenizedRow
 from pacos.model.shape import LlamaShape
+from pacos.prompts.tokens import IGNORE, TokenizedRow
 from sft.configs.compute import ActivationCheckpointing, Attention, Precision
 from sft.engine import deepspeed as engine
 from sft.estimate import memory

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from pacos.model.prompts import IGNORE, TokenizedRow
+from pacos.prompts.tokens import IGNORE, TokenizedRow
 from sft.model.loss import install_loss, nll_sum
 from sft.steps.batch import Batch
 

@@ -20,8 +20,8 @@ from pacos.configs.frozen import load_frozen
 from pacos.distributed import World
 from pacos.errors import EXIT_DONE, UserError
 from pacos.files import append_jsonl, read_json, read_jsonl
-from pacos.model.formats import PromptFormat
-from pacos.model.prompts import IGNORE
+from pacos.prompts.formats import PromptFormat
+from pacos.prompts.tokens import IGNORE
 from pacos.run.lives import Lives, State
 from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
@@ -178,7 +178,7 @@ def test_the_answer_to_a_conversation_is_the_first(config: SFTConfig) -> None:
     from sft.validation.heldout import _question
 
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}] * 2
-    from pacos.model.prompts import encode
+    from pacos.prompts.encoder import encode
 
     (row,) = encode(byte_tokenizer(), PromptFormat.chatml, [turns])
     prompt, answer = _question(row)

@@ -1,4 +1,4 @@
-"""Names of the prompt formats. They are apart from prompts.py because configs do without numpy."""
+"""Names of the prompt formats, for configs, which do without numpy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class PromptFormat(Enum):
-    """Prompt format of a conversation; see `pacos/model/prompts.py`."""
+    """Prompt format of a conversation; see `pacos/prompts/encoder.py`."""
 
     alpaca = "alpaca"
     llama2 = "llama2"

@@ -15,15 +15,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pacos.errors import UserError
-from pacos.model.formats import PromptFormat
 from pacos.model.protocols import Tokenizer
+from pacos.prompts.formats import PromptFormat
+from pacos.prompts.tokens import IGNORE, TokenizedRow
 from pacos.schemas import Message
-
-IGNORE = -100
-"""Label of an unsupervised token (torch's default ignore_index)."""
 
 _USER_TEXT = "{{ m['content'] }}{% if m.get('input') %}{{ '\\n\\n' + m['input'] }}{% endif %}"
 
@@ -104,21 +101,6 @@ FORMATS: dict[PromptFormat, Format] = {
     PromptFormat.llama2: Format(_LLAMA2, None),
     PromptFormat.alpaca: Format(_ALPACA, None),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class TokenizedRow:
-    """A tokenized conversation."""
-
-    ids: NDArray[np.int32]
-    """[T] token ids."""
-    labels: NDArray[np.int32]
-    """[T]: the id of a supervised token, else IGNORE. The first is always IGNORE."""
-
-    @property
-    def num_supervised(self) -> int:
-        """Number of supervised tokens."""
-        return int(np.count_nonzero(np.asarray(self.labels) != IGNORE))
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 
 from pacos.errors import UserError
-from pacos.model.formats import PromptFormat
-from pacos.model.prompts import FORMATS, IGNORE, Encoder, encode, prompt_text, stop_token_id
+from pacos.prompts.encoder import FORMATS, Encoder, encode, prompt_text, stop_token_id
+from pacos.prompts.formats import PromptFormat
+from pacos.prompts.tokens import IGNORE
 from pacos.schemas import Row
 from tests.sft.byte_tokenizer import byte_tokenizer
 

@@ -1,0 +1,65 @@
+"""A row of a data set as something to train on, in one of three forms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Turn = dict[str, Any]
+"""One turn, as chat templates read it.
+
+`role` (system, user, assistant or tool) and `content` (text) are always there. A user turn may have
+`input` (Alpaca's third field). An assistant turn may have `reasoning_content` (text) and
+`tool_calls`, a list of `{"type": "function", "function": {"name", "arguments"}}` whose arguments
+are JSON text or an object, as the row has them. A tool turn may have `name` and `tool_call_id`.
+Absent keys are missing, never null.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Turns to render with a prompt format."""
+
+    turns: list[Turn]
+    tools: list[Any] | None = None
+    """Descriptions of the functions that the assistant may call, as the row has them."""
+    untrained: frozenset[int] = frozenset()
+    """Indices of assistant turns without a loss: weight 0, or trained in another example."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawText:
+    """Text that no prompt format wraps; the tokenizer's eos token follows it."""
+
+    prompt: str
+    """Text without a loss; empty for plain text."""
+    text: str
+    """Text with a loss on every token."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIds:
+    """A row that was tokenized before."""
+
+    ids: list[int]
+    labels: list[int]
+    """The id of a supervised token, else -100."""
+
+
+Content = Conversation | RawText | TokenIds
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row, read."""
+
+    content: Content
+    id: str | None = None
+    """The row's own id, if it has one."""
+    terms: str | None = None
+    """Licence or terms recorded in the row's lineage."""
+    unread: tuple[str, ...] = ()
+    """Columns and keys that have a value but no meaning to pacos: `category`, `messages[].model`.
+    Those in `data.ignore` are left out."""
+    notes: tuple[str, ...] = ()
+    """Changes worth naming once: "ends with an unanswered turn, which is left out"."""
