@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from pacos.data.rows import RowError, read_example, reader_for
+from pacos.data.example import RowError
+from pacos.data.rows import read_example, reader_for
 from pacos.data.sources import Source, open_source
 from pacos.errors import UserError
 from pacos.files import read_json

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+
+class RowError(Exception):
+    """A row that cannot be used. Its text says why, but not where the row is."""
+
+
 Turn = dict[str, Any]
 """One turn, as chat templates read it.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from pacos.data.rows import RowError
+from pacos.data.example import RowError
 from pacos.errors import UserError
 
 LONGEST_LINE = 16 * 2**20

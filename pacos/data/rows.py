@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
+from pacos.data.example import Conversation, RowError
+from pacos.data.example import Example as ReadExample
+from pacos.data.source_config import SourceConfig
 from pacos.schemas import Message, Row, row_problem
 
 ROLES = {
@@ -21,10 +24,6 @@ SHOWN_CHARACTERS = 60
 """Longest value quoted in a message."""
 
 
-class RowError(Exception):
-    """A row that cannot be used. Its text says why, but not where the row is."""
-
-
 @dataclass(frozen=True, slots=True)
 class Example:
     """A conversation to train on."""
@@ -36,6 +35,38 @@ class Example:
     """The row's own id, if it has one."""
     terms: str | None = None
     """Licence or terms recorded in the row's lineage."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowReader:
+    """Reads the records of one source."""
+
+    config: SourceConfig
+
+    @classmethod
+    def of(cls, config: SourceConfig) -> RowReader:
+        """Return the reader for a source with these options."""
+        return cls(config)
+
+    def read(self, record: Mapping[str, Any], *, filled: bool) -> ReadExample:
+        """Read one record.
+
+        Args:
+            record: the columns of a row.
+            filled: the record comes from a table, where absent keys of structs are null.
+
+        Raises:
+            RowError: the row cannot be used.
+        """
+        reader = reader_for({column for column, value in record.items() if value is not None})
+        if reader is None:
+            known = "; or ".join(" and ".join(needed) for needed in READERS)
+            raise RowError(
+                f"has the columns {', '.join(record) or 'none'}, which match no known schema; "
+                f"name them with data.columns, so that they are one of: {known}"
+            )
+        example = read_example(record, reader)
+        return ReadExample(Conversation([*example.messages]), id=example.id, terms=example.terms)
 
 
 Reader = Callable[[Mapping[str, Any]], list[Message]]

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pacos.data.rows import READERS, Example, Reader, RowError, read_example, reader_for
+from pacos.data.example import RowError
+from pacos.data.rows import READERS, Example, Reader, read_example, reader_for
 from pacos.data.sources import Source
 from pacos.errors import UserError
 from sft.configs.data import OnError

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pacos.data.rows import RowError
+from pacos.data.example import RowError
 from pacos.prompts.encoder import Encoder
 from pacos.prompts.tokens import TokenizedRow
 from pacos.rank import end_with_parent

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pacos.data import json_rows
+from pacos.data.example import RowError
 from pacos.data.json_rows import is_list, read_lines, read_list
-from pacos.data.rows import RowError
 from pacos.errors import UserError
 
 GOOD = '{"instruction": "Sing.", "output": "라"}\n'.encode()

@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from pacos.data.rows import RowError, read_example, reader_for
+from pacos.data.example import RowError
+from pacos.data.rows import read_example, reader_for
 
 
 def read(record: dict[str, Any]) -> list[dict[str, str]]:
