@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from eval.findings.compare import item_docs, item_values
 from eval.findings.significance import Floats, paired
 from eval.findings.standard_error import PASSAGES, clusters_of
-from eval.findings.training_rows import TrainingRow, identity, training_rows
+from eval.findings.training_rows import TrainingData, TrainingRow, identity, training_rows
 from eval.harness.results import SuiteResult, is_score, metric_name
 from pacos.benchmarks.items import CodeProblem, Item, MultipleChoice, OpenQuestion, SentencePair
 from pacos.contamination.index import ContaminationIndex
-from pacos.data.sources import Source
 
 BATCH_ROWS = 2000
 """Training rows searched at once: bounds memory on data sets of millions of rows."""
@@ -59,7 +58,7 @@ Leaks = Mapping[str, Mapping[int, list[Leak]]]
 
 
 def report_contamination(
-    results: Mapping[str, SuiteResult], sources: Sequence[Source], seed: int
+    results: Mapping[str, SuiteResult], sources: Sequence[TrainingData], seed: int
 ) -> dict[str, Any]:
     """Return the content of contamination.json.
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pacos.data.example import RowError
-from pacos.data.rows import read_example, reader_for
+from pacos.data.example import Content, Conversation, RawText, RowError, Turn
+from pacos.data.location import SourceKind
+from pacos.data.reading.trees import conversations, is_tree_message
+from pacos.data.rows import RowReader
+from pacos.data.source_config import SourceConfig
 from pacos.data.sources import Source, open_source
 from pacos.errors import UserError
 from pacos.files import read_json
@@ -32,7 +37,16 @@ class TrainingRow:
     output: str
 
 
-def training_sources(target: str, given: str | None) -> list[Source]:
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """One data set that a model was trained on."""
+
+    source: Source
+    config: SourceConfig
+    """The options under which it was read."""
+
+
+def training_sources(target: str, given: str | None) -> list[TrainingData]:
     """Return the data sets that a model was trained on; none if they are unknown.
 
     Args:
@@ -44,19 +58,20 @@ def training_sources(target: str, given: str | None) -> list[Source]:
     """
     model = exported_model(target)
     run = Path(target).expanduser() if model is None else model.parent
-    paths = [given] if given is not None else _paths_of_run(run)
+    configs = _configs_of_run(run) if given is None else [SourceConfig(path=given)]
     sources = []
-    for path in paths:
+    for config in configs:
         try:
-            sources.append(open_source(path))
+            sources.append(TrainingData(open_source(config.path), config))
         except UserError as error:
             if given is not None:
                 raise
+            path = config.path
             log.warning("%s was trained on %s, which cannot be opened: %s", target, path, error)
     return sources
 
 
-def _paths_of_run(run_path: Path) -> list[str]:
+def _configs_of_run(run_path: Path) -> list[SourceConfig]:
     run = RunPaths(run_path)
     if not run.manifest.is_file():
         return []
@@ -65,35 +80,68 @@ def _paths_of_run(run_path: Path) -> list[str]:
         return []
     # Relative paths of the run start from the folder in which its command was typed.
     folder = Path(read_json(run.manifest)["folder"])
-    paths = [str(data["path"]), *map(str, data.get("mix") or {})]
-    return [str(folder / path) if (folder / path).exists() else path for path in paths]
+    return [
+        replace(config, path=str(folder / config.path))
+        if (folder / config.path).exists()
+        else config
+        for config in SourceConfig.all_of(data)
+    ]
 
 
-def training_rows(source: Source) -> Iterator[TrainingRow]:
-    """Yield all rows of a data set. Rows that cannot be read were not trained on either."""
-    for number, record in source.records():
-        reader = reader_for(record.keys()) if isinstance(record, dict) else None
-        if reader is None:
+def training_rows(data: TrainingData) -> Iterator[TrainingRow]:
+    """Yield all rows of a data set. Rows that cannot be read were not trained on either.
+
+    Rows that were tokenized before training have no text to search.
+    """
+    reader = RowReader.of(data.config)
+    # Every other kind of file is a table.
+    filled = data.source.location.kind is not SourceKind.json
+    for number, record in _records(data):
+        if not isinstance(record, Mapping):
             continue
         try:
-            messages = read_example(record, reader).messages
+            content = reader.read(record, filled=filled).content
         except RowError:
             continue
-        # System and earlier user turns belong to the request: an item may hide in any of them.
-        asked = [message for message in messages if message["role"] != "assistant"]
-        answers = [message for message in messages if message["role"] == "assistant"]
-        yield TrainingRow(
-            place=source.place(number),
-            instruction=_texts(asked, "content"),
-            input=_texts(asked, "input"),
-            output=_texts(answers, "content"),
-        )
+        texts = _texts_of(content)
+        if texts is not None:
+            yield TrainingRow(data.source.place(number), *texts)
 
 
-def _texts(messages: Sequence[Mapping[str, str]], key: str) -> str:
-    return "\n".join(text for message in messages if (text := message.get(key)))
+def _records(data: TrainingData) -> Iterator[tuple[int, Any]]:
+    records = data.source.records()
+    for number, record in records:
+        rest = chain([(number, record)], records)
+        return conversations(rest, data.config.tree) if is_tree_message(record) else rest
+    return iter(())
 
 
-def identity(source: Source) -> dict[str, Any]:
+def _texts_of(content: Content) -> tuple[str, str, str] | None:
+    """Return instruction, input and output of a row; None if it holds token ids only."""
+    if isinstance(content, RawText):
+        return content.prompt, "", content.text
+    if not isinstance(content, Conversation):
+        return None
+    # System and earlier user turns belong to the request: an item may hide in any of them.
+    asked = [turn for turn in content.turns if turn["role"] != "assistant"]
+    answers = [turn for turn in content.turns if turn["role"] == "assistant"]
+    instruction = _joined(turn["content"] for turn in asked)
+    return instruction, _joined(turn.get("input") for turn in asked), _joined(map(_answer, answers))
+
+
+def _answer(turn: Turn) -> str:
+    """Return everything that the assistant writes in a turn: thought, text and calls."""
+    calls = [call["function"]["arguments"] for call in turn.get("tool_calls", ())]
+    arguments = [
+        text if isinstance(text, str) else json.dumps(text, ensure_ascii=False) for text in calls
+    ]
+    return _joined([turn.get("reasoning_content"), turn["content"], *arguments])
+
+
+def _joined(texts: Iterable[str | None]) -> str:
+    return "\n".join(filter(None, texts))
+
+
+def identity(data: TrainingData) -> dict[str, Any]:
     """Return the path and the digest of a data set."""
-    return {"path": source.path, "sha256": source.digest()}
+    return {"path": data.source.path, "sha256": data.source.digest()}

@@ -1,54 +1,75 @@
-"""Rows as conversations: the meaning of a data set's columns."""
+"""Rows as something to train on: the choice of a schema by a row's columns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from pacos.data.example import Conversation, RowError
-from pacos.data.example import Example as ReadExample
+from pacos.data.example import Example, RowError
+from pacos.data.reading.fields import Fields, Meanings
+from pacos.data.reading.schemas import (
+    ANSWERS,
+    KNOWN,
+    METADATA,
+    QUESTIONS,
+    RAW_KNOWN,
+    RAW_SCHEMAS,
+    SCHEMAS,
+    Schema,
+)
+from pacos.data.reading.turns import ROLES, TURN_KEYS
 from pacos.data.source_config import SourceConfig
-from pacos.schemas import Message, Row, row_problem
 
-ROLES = {
-    "system": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-}
-"""Our role for each role of OpenAI's messages and of ShareGPT's conversations."""
+PLANS = 1000
+"""Plans kept. Rows with more sets of columns than that are planned one by one."""
 
-SHOWN_CHARACTERS = 60
-"""Longest value quoted in a message."""
+SHOWN_COLUMNS = 20
+"""Most columns of a row that a message lists."""
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """A conversation to train on."""
+class Plan:
+    """The reading of all rows that have the same columns."""
 
-    messages: list[Message]
-    """At most one system turn, then alternating turns of user and assistant. The assistant has the
-    last turn."""
-    id: str | None = None
-    """The row's own id, if it has one."""
-    terms: str | None = None
-    """Licence or terms recorded in the row's lineage."""
+    schema: Schema
+    names: Mapping[str, str]
+    """The row's name of each renamed column."""
+    columns: Mapping[str, str] | None
+    """The row's name of each column by pacos's name; None if they are the same."""
+    unread: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RowReader:
-    """Reads the records of one source."""
+    """Reads the records of one source. Worker processes get it by pickling."""
 
     config: SourceConfig
+    _meanings: Meanings
+    _renamed: Mapping[str, str]
+    """pacos's name of each renamed column."""
+    _plans: dict[tuple[str, ...], Plan] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: SourceConfig) -> RowReader:
         """Return the reader for a source with these options."""
-        return cls(config)
+        ignored: dict[str, set[str]] = {}
+        for path in config.ignore:
+            column, bracket, key = path.partition("[].")
+            if bracket and not set(".[") & set(key):
+                ignored.setdefault(column, set()).add(key)
+        meanings = Meanings(
+            roles={**ROLES, **{theirs.lower(): ours for theirs, ours in config.roles.items()}},
+            turn_keys={
+                theirs: ours for theirs, ours in config.columns.items() if ours in TURN_KEYS
+            },
+            ignore=frozenset(config.ignore),
+            ignored_keys={column: frozenset(keys) for column, keys in ignored.items()},
+        )
+        renamed = {theirs: ours for theirs, ours in config.columns.items() if ours not in TURN_KEYS}
+        return cls(config, meanings, renamed)
 
-    def read(self, record: Mapping[str, Any], *, filled: bool) -> ReadExample:
+    def read(self, record: Mapping[str, Any], *, filled: bool) -> Example:
         """Read one record.
 
         Args:
@@ -58,147 +79,111 @@ class RowReader:
         Raises:
             RowError: the row cannot be used.
         """
-        reader = reader_for({column for column, value in record.items() if value is not None})
-        if reader is None:
-            known = "; or ".join(" and ".join(needed) for needed in READERS)
-            raise RowError(
-                f"has the columns {', '.join(record) or 'none'}, which match no known schema; "
-                f"name them with data.columns, so that they are one of: {known}"
+        # A table has the columns of all schemas that its file mixes, null where a row has none.
+        present = tuple([column for column, value in record.items() if value is not None])
+        plan = self._plans.get(present) or self._plan(present, record)
+        columns = record
+        if plan.columns is not None:
+            columns = {ours: record[theirs] for ours, theirs in plan.columns.items()}
+        fields = Fields(columns, self._meanings, plan.names, filled)
+        content = plan.schema.read(fields)
+        identifier = columns.get("id", columns.get("prompt_id"))
+        lineage = columns.get("lineage")
+        return Example(
+            content,
+            id=None if identifier is None else str(identifier),
+            terms=lineage.get("terms") if isinstance(lineage, Mapping) else None,
+            unread=(*plan.unread, *fields.unread) if fields.unread else plan.unread,
+            notes=tuple(fields.notes),
+        )
+
+    def _plan(self, present: tuple[str, ...], record: Mapping[str, Any]) -> Plan:
+        plan = self._plan_for(present)
+        if plan is not None:
+            if len(self._plans) < PLANS:
+                self._plans[present] = plan
+            return plan
+        # A column that is null by mistake: its schema says so better than the list of all schemas.
+        plan = self._plan_for(tuple(record))
+        if plan is None:
+            raise self._no_schema(present)
+        return plan
+
+    def _plan_for(self, columns: tuple[str, ...]) -> Plan | None:
+        """Return the plan for rows with these columns; None if no schema has them."""
+        by_name = self._by_name(columns)
+        for schema in RAW_SCHEMAS if self.config.raw else SCHEMAS:
+            if all(column in by_name for column in schema.needed):
+                break
+        else:
+            return None
+        if schema.needed == ("text",) and {"message_id", "role"} <= {*by_name}:
+            # A message of a tree, which would lose what it answers.
+            return None
+        read = {*schema.needed, *schema.optional, *METADATA}
+        return Plan(
+            schema=schema,
+            names={ours: theirs for ours, theirs in by_name.items() if ours != theirs},
+            columns=None if by_name == dict(zip(columns, columns, strict=True)) else by_name,
+            unread=tuple(theirs for ours, theirs in by_name.items() if ours not in read),
+        )
+
+    def _by_name(self, columns: tuple[str, ...]) -> dict[str, str]:
+        """Return the row's name of each column by pacos's name, without the ignored columns."""
+        by_name: dict[str, str] = {}
+        for theirs in columns:
+            if theirs in self._meanings.ignore:
+                continue
+            ours = self._renamed.get(theirs, theirs)
+            if ours in by_name:
+                first, second = sorted((by_name[ours], theirs), key=lambda name: name == ours)
+                raise RowError(
+                    f"columns = {first}, {second}: both mean {ours} (data.columns), and a row has "
+                    f"one of it; leave one of them out with data.ignore=[{second}]"
+                )
+            by_name[ours] = theirs
+        return by_name
+
+    def _no_schema(self, columns: tuple[str, ...]) -> RowError:
+        place = f"columns = {', '.join(columns[:SHOWN_COLUMNS]) or 'none'}"
+        if len(columns) > SHOWN_COLUMNS:
+            place += f" and {len(columns) - SHOWN_COLUMNS} more"
+        if {"chosen", "rejected"} <= {*columns}:
+            ours = "completion" if "prompt" in columns else "messages"
+            return RowError(
+                f"{place}: are preference data, which supervised fine-tuning cannot use; to train "
+                f"on the chosen answers alone, set data.columns={{chosen: {ours}}} "
+                "data.ignore=[rejected]"
             )
-        example = read_example(record, reader)
-        return ReadExample(Conversation([*example.messages]), id=example.id, terms=example.terms)
+        if {"message_id", "text", "role"} <= {*columns}:
+            return RowError(
+                f"{place}: are those of a message in a tree, but the source does not begin with "
+                "one; put messages and other rows into files of their own"
+            )
+        for theirs, ours in self._renamed.items():
+            if theirs not in columns and ours in columns:
+                return RowError(
+                    f"{place}: do not have {theirs}, which data.columns={{{theirs}: {ours}}} calls "
+                    f"{ours}; your name comes first: data.columns={{{ours}: {theirs}}}"
+                )
+        if not self.config.raw and (half := _half_of_a_pair(columns)):
+            return RowError(f"{place}: {half}")
+        known, option = (RAW_KNOWN, " for data.raw=true") if self.config.raw else (KNOWN, "")
+        example = next((name for name in columns if name not in METADATA), "YOURS")
+        return RowError(
+            f"{place}: match no known schema{option}; say what they mean with "
+            f"data.columns={{{example}: NAME, …}}, so that they become one of: {known} "
+            "(docs/data.md)"
+        )
 
 
-Reader = Callable[[Mapping[str, Any]], list[Message]]
-"""Turns a row into a conversation."""
-
-
-def reader_for(columns: Set[str]) -> Reader | None:
-    """Return the reader for rows with these columns; None if they match no known schema."""
-    for needed, reader in READERS.items():
-        if columns >= set(needed):
-            return reader
-    return None
-
-
-def read_example(record: Mapping[str, Any], reader: Reader) -> Example:
-    """Read one row.
-
-    Raises:
-        RowError: the row does not match the schema of its data set, or has nothing to learn.
-    """
-    messages = reader(record)
-    system = record.get("system")
-    if system and messages[0]["role"] != "system":
-        messages.insert(0, _message("system", system, "system"))
-    _check_order(messages)
-    lineage, identifier = record.get("lineage"), record.get("id")
-    return Example(
-        messages=messages,
-        id=None if identifier is None else str(identifier),
-        terms=lineage.get("terms") if isinstance(lineage, dict) else None,
+def _half_of_a_pair(columns: Sequence[str]) -> str | None:
+    """Return the problem of a row with a prompt, but no answer, or the reverse."""
+    has_question, has_answer = ({*names} & {*columns} for names in (QUESTIONS, ANSWERS))
+    if bool(has_question) == bool(has_answer):
+        return None
+    lacks, names = ("answer", ANSWERS) if has_question else ("prompt", QUESTIONS)
+    return (
+        f"have no {lacks} ({', '.join(names)}); write one, or, if it has another name, say so with "
+        f"data.columns={{YOURS: {names[0]}}}"
     )
-
-
-def _read_alpaca(record: Mapping[str, Any]) -> list[Message]:
-    # A table holds null where a row has no input.
-    record = {**record, "input": record.get("input") or ""}
-    problem = row_problem(record)
-    if problem is not None:
-        raise RowError(problem)
-    for column in ("instruction", "input", "output"):
-        _check_text(record[column], column)
-    return Row.from_json(record, "").messages()
-
-
-def _read_conversation(turns: Any, column: str) -> list[Message]:
-    if not isinstance(turns, list) or not turns:
-        raise RowError(f"{column} = {_shown(turns)}: must be a list of turns")
-    messages = []
-    for number, turn in enumerate(turns, start=1):
-        place = f"{column}: turn {number}"
-        if not isinstance(turn, dict):
-            raise RowError(f"{place} = {_shown(turn)}: must have a role and content")
-        # ShareGPT calls role and content "from" and "value".
-        role = turn.get("role", turn.get("from"))
-        if role not in ROLES:
-            known = ", ".join(ROLES)
-            raise RowError(f"{place}: role = {_shown(role)}: must be one of {known}")
-        content = turn.get("content", turn.get("value"))
-        # An empty system turn means none: tools write one for every conversation.
-        if ROLES[role] != "system" or content:
-            messages.append(_message(ROLES[role], content, f"{place}: content"))
-    while messages and messages[-1]["role"] != "assistant":
-        # An unanswered question at the end has nothing to learn, and no answer depends on it.
-        messages.pop()
-    if not messages:
-        raise RowError(f"{column}: no turn of the assistant, so nothing to learn")
-    return messages
-
-
-def _read_pair(record: Mapping[str, Any]) -> list[Message]:
-    prompt, completion = record.get("prompt"), record.get("completion")
-    # TRL's conversational form: two lists of turns.
-    if isinstance(prompt, list) and isinstance(completion, list):
-        return _read_conversation([*prompt, *completion], "prompt, completion")
-    return [
-        _message("user", prompt, "prompt"),
-        _message("assistant", completion, "completion"),
-    ]
-
-
-READERS: dict[tuple[str, ...], Reader] = {
-    ("messages",): lambda record: _read_conversation(record.get("messages"), "messages"),
-    ("conversations",): lambda record: _read_conversation(
-        record.get("conversations"), "conversations"
-    ),
-    ("instruction", "output"): _read_alpaca,
-    ("prompt", "completion"): _read_pair,
-}
-"""The reader for each set of columns. The first whose columns are all present is used."""
-
-
-def _message(role: str, content: Any, field: str) -> Message:
-    """Return one turn.
-
-    Args:
-        role: ours.
-        content: the text, unchecked.
-        field: its place in the row, for messages.
-
-    Raises:
-        RowError: the content is not a text, or an empty one.
-    """
-    if not isinstance(content, str) or not content.strip():
-        raise RowError(f"{field} = {_shown(content)}: must be a non-empty text")
-    _check_text(content, field)
-    return {"role": role, "content": content}
-
-
-def _check_text(text: str, field: str) -> None:
-    """Refuse lone surrogates, which a tokenizer cannot encode."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        half = f"\\u{ord(text[error.start]):04x}"
-        raise RowError(
-            f"{field} = {_shown(text)}: holds {half}, half of a character, as if a tool cut the "
-            "text inside an emoji; remove it"
-        ) from error
-
-
-def _check_order(messages: Sequence[Message]) -> None:
-    """Refuse turns in an order that not every prompt format can express."""
-    first = 1 if messages[0]["role"] == "system" else 0
-    for number, message in enumerate(messages[first:]):
-        expected = ("user", "assistant")[number % 2]
-        if message["role"] != expected:
-            raise RowError(
-                f"turn {first + number + 1} is the {message['role']}'s, but must be the "
-                f"{expected}'s: user and assistant alternate, after at most one system turn"
-            )
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 3]}…"

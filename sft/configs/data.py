@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from pacos.data.location import REMEDY, locate
 from pacos.data.source_config import SourceConfig, Tree
 from pacos.errors import Problem, UserError
+from sft.configs.source_options import mix_problems, option_problems
 
 
 class TooLong(Enum):
@@ -85,31 +86,34 @@ class DataConfig:
     context. A thought that is empty never has a loss."""
 
     def sources(self) -> list[SourceConfig]:
-        """Return every source with its own options: `path` first, the others alphabetically."""
-        shared = {key: getattr(self, key) for key in SourceConfig.OPTIONS}
-        sources = [SourceConfig(path=self.path, weight=self.weight, **shared)]
-        for path, value in sorted(self.mix.items()):
-            own = value if isinstance(value, Mapping) else {"weight": value}
-            own = {**own, "tree": Tree[own["tree"]]} if "tree" in own else own
-            sources.append(SourceConfig(path=path, **{"weight": 1.0, **shared, **own}))
-        return sources
+        """Return every source with its own options: `path` first, the others alphabetically.
+
+        Values of `mix` that `problems` refuses count as a weight of 1.
+        """
+        mix = {
+            path: 1.0 if mix_problems(path, value) else value for path, value in self.mix.items()
+        }
+        options = {key: getattr(self, key) for key in SourceConfig.OPTIONS}
+        return SourceConfig.all_of(
+            {"path": self.path, "weight": self.weight, "mix": mix, **options}
+        )
 
     def weights(self) -> dict[str, float]:
         """Return every path with its passes per epoch: `path` first, the others alphabetically."""
         return {source.path: source.weight for source in self.sources()}
 
     def problems(self) -> list[Problem]:
-        problems = [
-            Problem(f"data.{key}", value, "must be above 0", "give the passes per epoch")
-            for key, value in {
-                "weight": self.weight,
-                **{f"mix.{path}": weight for path, weight in self.mix.items()},
-            }.items()
-            if value <= 0
-        ]
-        if self.path in self.mix:
-            remedy = "set data.weight, and remove it from data.mix"
-            problems.append(Problem("data.mix", self.path, "is already data.path", remedy))
+        options = {key: getattr(self, key) for key in SourceConfig.OPTIONS}
+        problems = option_problems("data", {"weight": self.weight, **options})
+        paths = {os.path.normpath(self.path): "data.path"}
+        for path, value in self.mix.items():
+            problems += mix_problems(path, value)
+            same = paths.setdefault(os.path.normpath(path), f"data.mix.{path}")
+            if same == "data.path":
+                remedy = "set data.weight, and remove it from data.mix"
+                problems.append(Problem("data.mix", path, "is already data.path", remedy))
+            elif same != f"data.mix.{path}":
+                problems.append(Problem("data.mix", path, f"is already {same}", "remove one"))
         if self.max_length < 1:
             problems.append(
                 Problem("data.max_length", self.max_length, "must be at least 1", "raise it")

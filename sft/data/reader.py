@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from pacos.data.example import RowError
-from pacos.data.rows import READERS, Example, Reader, read_example, reader_for
+from pacos.data.example import Example, RowError
+from pacos.data.rows import RowReader
+from pacos.data.source_config import SourceConfig
 from pacos.data.sources import Source
 from pacos.errors import UserError
 from sft.configs.data import OnError
-
-HEAD = 100
-"""Rows whose columns together decide the schema, so that one bad row at the beginning does not."""
 
 
 class SourceReader:
@@ -22,6 +19,7 @@ class SourceReader:
     def __init__(self, source: Source, on_error: OnError) -> None:
         self._source = source
         self._on_error = on_error
+        self._reader = RowReader.of(SourceConfig(path=source.path))
         self.quarantined: list[dict[str, Any]] = []
         """Number, id and reason of each row that cannot be used."""
 
@@ -29,22 +27,15 @@ class SourceReader:
         """Yield each conversation with the number of its record in the source.
 
         Raises:
-            UserError: the source cannot be read, its columns match no known schema, or a row is
-                unusable and `on_error` is `refuse`.
+            UserError: the source cannot be read, or a row is unusable and `on_error` is `refuse`.
         """
-        records = self._source.records()
-        head = list(itertools.islice(records, HEAD))
-        readable = [record for _, record in head if isinstance(record, dict)]
-        reader = self._reader_of(readable) if readable else None
-        for number, record in itertools.chain(head, records):
+        for number, record in self._source.records():
             if not isinstance(record, dict):
                 reason = f"{type(record).__name__}, not an object with columns"
                 self.refuse(number, None, record if isinstance(record, RowError) else reason)
                 continue
-            # Without one readable row in the head, the first readable row decides.
-            reader = reader or self._reader_of([record])
             try:
-                example = read_example(record, reader)
+                example = self._reader.read(record, filled=self._source.table is not None)
             except RowError as error:
                 self.refuse(number, record.get("id"), error)
             else:
@@ -67,14 +58,3 @@ class SourceReader:
                 "data.on_error=quarantine to leave such rows out"
             )
         self.quarantined.append({"number": number, "id": row_id, "reason": str(reason)})
-
-    def _reader_of(self, records: Sequence[dict[str, Any]]) -> Reader:
-        columns = dict.fromkeys(str(column) for record in records for column in record)
-        reader = reader_for(columns.keys())
-        if reader is None:
-            known = "; or ".join(" and ".join(needed) for needed in READERS)
-            raise UserError(
-                f"{self._source.path}: has the columns {', '.join(columns) or 'none'}, which match "
-                f"no known schema; rename them to one of: {known}"
-            )
-        return reader

@@ -15,7 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pacos.data.rows import Example
+from pacos.data.example import Conversation as Dialog
+from pacos.data.example import Example
 from pacos.data.sources import Source
 from pacos.errors import UserError
 from pacos.files import read_json, write_json
@@ -162,7 +163,8 @@ def _tokenized(
     def conversations() -> Iterator[Conversation]:
         for number, example in reader.examples():
             pending.append((number, example))
-            yield example.messages
+            assert isinstance(example.content, Dialog)
+            yield example.content.turns
 
     for result in tokenize_all(tokenizer, conversations()):
         number, example = pending.popleft()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pacos.data.example import Conversation
 from pacos.data.sources import open_source
 from pacos.errors import UserError
 from pacos.model.protocols import Tokenizer
@@ -52,9 +53,13 @@ def read_first_rows(config: SFTConfig, tokenizer: Tokenizer) -> Iterator[FirstRo
         source = open_source(path)
         examples = SourceReader(source, config.data.on_error).examples()
         first = list(itertools.islice(examples, FIRST_ROWS))
-        rows = encoder.encode([example.messages for _, example in first])
-        for (number, example), row in zip(first, rows, strict=True):
-            yield FirstRow(source.place(number), example.messages, row)
+        turns = [
+            example.content.turns if isinstance(example.content, Conversation) else []
+            for _, example in first
+        ]
+        rows = encoder.encode(turns)
+        for (number, _), messages, row in zip(first, turns, rows, strict=True):
+            yield FirstRow(source.place(number), messages, row)
 
 
 class TokenChecks:

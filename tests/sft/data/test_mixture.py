@@ -169,8 +169,10 @@ def test_quarantine_leaves_bad_rows_out_and_lists_them(
 def test_unknown_columns_are_told_with_those_that_are_known(
     tokenizer: Any, config: SFTConfig, tmp_path: Path
 ) -> None:
-    config.data.path = write(tmp_path / "qa.jsonl", [{"question": "Q", "answer": "A"}])
-    with pytest.raises(UserError, match=r"qa.jsonl: has the columns question, answer, .*messages"):
+    config.data.path = write(tmp_path / "qa.jsonl", [{"frage": "Q", "antwort": "A"}])
+    with pytest.raises(
+        UserError, match=r"qa.jsonl:1: columns = frage, antwort: match no known schema; .*messages"
+    ):
         load_data(config, tokenizer, ALONE)
 
 

@@ -124,6 +124,6 @@ def test_a_template_that_marks_only_the_last_answer(
 def test_rows_that_cannot_be_used(config: SFTConfig) -> None:
     path = Path(config.data.path)
     path.write_text('{"instruction": "Sing."}\n' + path.read_text())
-    assert "rows.jsonl:1: output = None" in first_fault(config)
+    assert "rows.jsonl:1: columns = instruction: have no answer" in first_fault(config)
     config.data.on_error = OnError.quarantine
     assert {finding.outcome for finding in look(config).values()} == {Outcome.ok}
