@@ -19,8 +19,9 @@ from pacos.configs.judge import JudgeConfig
 from pacos.configs.stage import RunConfig
 from pacos.configs.suite import SuiteConfig
 from pacos.configs.tracking import TrackingConfig
-from pacos.data.location import REMEDY, locate
-from pacos.errors import Problem, UserError
+from pacos.data.layout import LocationError
+from pacos.data.location import locate
+from pacos.errors import Problem
 from pacos.files import sha256
 from pacos.identity import FREE
 from pacos.llm.config import EndpointConfig
@@ -181,8 +182,10 @@ class EvalConfig:
         if self.training_data is not None:
             try:
                 locate(self.training_data)
-            except UserError as error:
-                problems.append(Problem("training_data", self.training_data, str(error), REMEDY))
+            except LocationError as error:
+                problems.append(
+                    Problem("training_data", self.training_data, error.fault, error.remedy)
+                )
         if HUMANEVAL in self.suite.tasks:
             problems += self._missing_problems()
         own = self.suite.folder is not None and not self.suite.folder.startswith("shipped:")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pacos.configs.frozen import load_frozen
-from pacos.data.location import SourceKind, locate
+from pacos.data.location import locate
 from pacos.errors import EXIT_DONE, UserError, exit_with
 from sft.config import SFTConfig
 from sft.configs.compute import Attention
@@ -30,21 +30,20 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def fetch_data(config: SFTConfig) -> None:
-    """Load every hub data set once, which leaves it in the cache of the datasets library.
+    """Download every data set on the hub, which leaves its files in the cache of the hub.
 
     Raises:
         UserError: a data set cannot be loaded.
     """
     from pacos.data.sources import open_source
 
-    for path in config.data.weights():
+    for source in config.data.sources():
         try:
-            kind = locate(path).kind
+            on_hub = locate(source.path).on_hub
         except UserError:
             continue  # a file that does not exist yet
-        if kind is SourceKind.hub:
-            rows = len(open_source(path).table)
-            print(f"{path}: {rows:,} rows in split train", flush=True)
+        if on_hub:
+            print(f"{source.path}: {open_source(source.path).count():,} rows", flush=True)
 
 
 def fetch_kernels() -> None:

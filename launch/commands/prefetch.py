@@ -18,7 +18,7 @@ from launch.local import child_environment
 from pacos.configs.compose import compose_with_problems
 from pacos.configs.frozen import freeze, load_frozen
 from pacos.configs.model import Init
-from pacos.data.location import SourceKind, locate
+from pacos.data.location import locate
 from pacos.errors import EXIT_DONE, EXIT_USER_ERROR, ConfigError, UserError
 from pacos.files import read_json
 from pacos.model.hub import DATA_FILES, TOKENIZER_FILES, WEIGHT_FILES, Repository, fetch, files_of
@@ -46,7 +46,7 @@ OPTIONAL_KEYS = ("data.path", "target", "baseline")
 """Keys whose values may name something on the hub, or what another command will still create."""
 
 DATASET_COPIES = 2
-"""Copies of a data set on disk: the downloaded files, and Arrow files that `datasets` makes."""
+"""Copies of a data set on disk: the downloaded files, and Arrow files made from them."""
 
 
 def declare(parser: CommandParser) -> None:
@@ -147,7 +147,7 @@ def _hub_dataset(path: str) -> tuple[str, str | None] | None:
         location = locate(path)
     except UserError:
         return None
-    return (str(location.path), location.revision) if location.kind is SourceKind.hub else None
+    return (str(location.path), location.revision) if location.on_hub else None
 
 
 def _announce(wanted: Sequence[Repository], problems: list[str]) -> list[Repository]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from pacos.data.location import REMEDY, locate
+from pacos.data.layout import LocationError
+from pacos.data.location import locate
 from pacos.data.source_config import SourceConfig, Tree
-from pacos.errors import Problem, UserError
+from pacos.errors import Problem
 from sft.configs.source_options import mix_problems, option_problems
 
 
@@ -125,6 +126,6 @@ class DataConfig:
         for key, path in [("data.path", self.path), *(("data.mix", path) for path in self.mix)]:
             try:
                 locate(path)
-            except UserError as error:
-                problems.append(Problem(key, path, str(error), REMEDY))
+            except LocationError as error:
+                problems.append(Problem(key, path, error.fault, error.remedy))
         return problems

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacos.cache import cache_directory
-from pacos.data.location import Location, SourceKind, locate
+from pacos.data.compressed import is_compressed, open_bytes
+from pacos.data.location import Location, SourceKind, cut_bounds, locate
 from pacos.data.sources import Source
 from pacos.errors import UserError
 from pacos.files import read_json
@@ -28,6 +31,8 @@ TEMPLATE_TOKENS = 20
 SAMPLE_BYTES = 2**20
 """Bytes read at the beginning of a JSON file, from which the rest is estimated."""
 SAMPLE_ROWS = 1000
+COMPRESSION = 3.5
+"""Bytes of instruction data per byte after gzip or zstd at their default levels: 3 to 4."""
 DIGEST_BYTES = 200 * 2**20
 """Size up to which a file is read in full to look for its tokens in the cache; takes 0.2 s."""
 
@@ -65,7 +70,7 @@ def data_size(data: DataConfig, rows: int | None = None, tokens: int | None = No
         return DataSize(_log_normal(rows, tokens, data.max_length), source)
     try:
         parts = [(path, weight, *_lengths(path)) for path, weight in data.weights().items()]
-    except (UserError, OSError, ValueError):
+    except (UserError, OSError, ValueError, csv.Error):
         # The run itself refuses such data with a better message than a plan could.
         source = f"assumed: {ALPACA_ROWS:,} rows of {ALPACA_TOKENS} tokens, as in Alpaca's data"
         lengths = _log_normal(ALPACA_ROWS, ALPACA_TOKENS, data.max_length)
@@ -112,9 +117,12 @@ def _lengths(path: str) -> tuple[Ints, str]:
     cached = _cached_lengths(path, location)
     if cached is not None:
         return cached, "tokenized by an earlier run"
-    if location.kind is SourceKind.hub:
+    if location.on_hub:
         raise UserError(f"{path}: lies on the hub")
-    rows, sample = _SAMPLERS[location.kind](location.path)
+    rows, sample = _SAMPLERS[location.kind](location.files)
+    if location.cut is not None:
+        begin, end = cut_bounds(location.cut, rows)
+        rows = max(end - begin, 0)
     if not any(sample):
         raise UserError(f"{path}: has no text at its beginning to estimate the rest from")
     mean = float(np.mean(sample))
@@ -123,10 +131,11 @@ def _lengths(path: str) -> tuple[Ints, str]:
 
 
 def _cached_lengths(path: str, location: Location) -> Ints | None:
-    """Return the lengths in the newest token cache of a file; None for a file too large to hash."""
-    if not location.path.is_file() or location.path.stat().st_size > DIGEST_BYTES:
+    """Return the lengths in the newest token cache of a source; None for one too large to hash."""
+    source = Source(path, location)
+    if location.on_hub or _size(source.files) > DIGEST_BYTES:
         return None
-    digest = Source(path, location).digest()
+    digest = source.digest()
     # A cache's name also hashes tokenizer and template, which a plan does not load; any cache of
     # the same file is closer than an estimate.
     newest_first = sorted(
@@ -140,6 +149,15 @@ def _cached_lengths(path: str, location: Location) -> Ints | None:
     return None
 
 
+def _size(files: Iterable[Path]) -> int:
+    return sum(file.stat().st_size for file in files)
+
+
+def _text_size(files: Iterable[Path]) -> float:
+    """Return the bytes of text files, decompressed."""
+    return sum(file.stat().st_size * (COMPRESSION if is_compressed(file) else 1) for file in files)
+
+
 def _text_bytes(value: Any) -> int:
     """Return the UTF-8 bytes of all text in a row."""
     if isinstance(value, str):
@@ -151,18 +169,36 @@ def _text_bytes(value: Any) -> int:
     return sum(map(_text_bytes, value)) if isinstance(value, list) else 0
 
 
-def _sample_json(path: Path) -> tuple[int, list[int]]:
+def _head(file: Path) -> str:
+    with open_bytes(file) as content:
+        head = content.read(SAMPLE_BYTES)
+    return head.removeprefix(codecs.BOM_UTF8).decode(errors="ignore")
+
+
+def _sample_json(files: Sequence[Path]) -> tuple[int, list[int]]:
     """Return the number of rows and the text bytes of the first ones, for JSON and JSONL."""
-    with path.open("rb") as file:
-        head = file.read(SAMPLE_BYTES)
-    text = head.removeprefix(codecs.BOM_UTF8).decode(errors="ignore")
+    text = _head(files[0])
     sample, end = [], 0
     for row, end in _objects(text):  # noqa: B007  # the end of the last one is used below
         sample.append(_text_bytes(row))
+    return _scaled(files, sample, text[:end])
+
+
+def _scaled(files: Sequence[Path], sample: list[int], text: str) -> tuple[int, list[int]]:
+    """Return the number of rows in all files, whose first rows are written as this text."""
     if not sample:
         return 0, sample
-    bytes_per_row = len(text[:end].encode()) / len(sample)
-    return max(len(sample), round(path.stat().st_size / bytes_per_row)), sample
+    bytes_per_row = len(text.encode()) / len(sample)
+    return max(len(sample), round(_text_size(files) / bytes_per_row)), sample
+
+
+def _sample_csv(files: Sequence[Path], separator: str = ",") -> tuple[int, list[int]]:
+    text = _head(files[0])
+    lines = text.splitlines(keepends=True)
+    if len(text) >= SAMPLE_BYTES // 4 and len(lines) > 2:
+        lines.pop()  # cut off at the end of the sample
+    rows = list(csv.DictReader(lines, delimiter=separator))
+    return _scaled(files, [_text_bytes(row) for row in rows], "".join(lines))
 
 
 def _objects(text: str) -> Iterator[tuple[Any, int]]:
@@ -177,39 +213,47 @@ def _objects(text: str) -> Iterator[tuple[Any, int]]:
         at = text.find("{", end)
 
 
-def _sample_parquet(path: Path) -> tuple[int, list[int]]:
+def _sample_parquet(files: Sequence[Path]) -> tuple[int, list[int]]:
     from pyarrow import parquet
 
-    file = parquet.ParquetFile(path)
-    batch = next(file.iter_batches(SAMPLE_ROWS), None)
-    return file.metadata.num_rows, [] if batch is None else _sizes(batch.to_pylist())
+    batch = next(parquet.ParquetFile(files[0]).iter_batches(SAMPLE_ROWS), None)
+    rows = sum(parquet.read_metadata(file).num_rows for file in files)
+    return rows, [] if batch is None else _sizes(batch.to_pylist())
 
 
-def _sample_saved(path: Path) -> tuple[int, list[int]]:
+def _sample_saved(folders: Sequence[Path]) -> tuple[int, list[int]]:
     """Return the same for a folder written by `datasets.Dataset.save_to_disk`."""
-    from pyarrow import ipc
+    (folder,) = folders
+    names = [entry["filename"] for entry in read_json(folder / "state.json")["_data_files"]]
+    return _sample_arrow([folder / name for name in names])
 
-    # A saved DatasetDict has a folder per split; training reads `train`.
-    folder = path if (path / "state.json").is_file() else path / "train"
-    files = [
-        folder / entry["filename"] for entry in read_json(folder / "state.json")["_data_files"]
-    ]
+
+def _sample_arrow(files: Sequence[Path]) -> tuple[int, list[int]]:
+    from pyarrow import ArrowInvalid, ipc, memory_map
+
     if not files:
         return 0, []
-    with ipc.open_stream(files[0]) as stream:
-        batch = next(iter(stream), None)
-    sample = [] if batch is None else _sizes(batch.slice(0, SAMPLE_ROWS).to_pylist())
-    size = sum(file.stat().st_size for file in files)
+    with memory_map(str(files[0])) as content:
+        try:
+            with ipc.open_stream(content) as stream:
+                batch = next(iter(stream), None)
+        except ArrowInvalid:
+            with ipc.open_file(content) as file:
+                batch = file.get_batch(0) if file.num_record_batches else None
+        sample = [] if batch is None else _sizes(batch.slice(0, SAMPLE_ROWS).to_pylist())
     # An Arrow stream does not say how many rows it has; nearly all of its bytes are text.
-    return round(size / np.mean(sample)) if any(sample) else 0, sample
+    return round(_size(files) / np.mean(sample)) if any(sample) else 0, sample
 
 
 def _sizes(rows: Iterable[Any]) -> list[int]:
     return [_text_bytes(row) for row in islice(rows, SAMPLE_ROWS)]
 
 
-_SAMPLERS: dict[SourceKind, Callable[[Path], tuple[int, list[int]]]] = {
+_SAMPLERS: dict[SourceKind, Callable[[Sequence[Path]], tuple[int, list[int]]]] = {
     SourceKind.json: _sample_json,
+    SourceKind.csv: _sample_csv,
+    SourceKind.tsv: partial(_sample_csv, separator="\t"),
     SourceKind.parquet: _sample_parquet,
+    SourceKind.arrow: _sample_arrow,
     SourceKind.saved: _sample_saved,
 }

@@ -78,7 +78,7 @@ def test_what_is_downloaded_once_is_there_for_a_job_without_network(
     assert first.returncode == 0, first.stderr
     assert "owner/model (model.path):" in first.stdout
     assert "to download" in first.stdout
-    assert "owner/rows: 40 rows in split train" in first.stdout
+    assert "owner/rows: 40 rows" in first.stdout
     sent = hub.files_sent()
     assert "original/big.pth" not in sent
     assert "model.safetensors" not in sent, "weights are drawn, not read"
@@ -200,7 +200,7 @@ from pacos.model.loading import load_tokenizer, model_directory
 from pacos.data.sources import open_source
 for load in (
     lambda: len(load_tokenizer("owner/model", pad_token="<|endoftext|>")),
-    lambda: len(open_source("owner/rows").table),
+    lambda: open_source("owner/rows").count(),
     lambda: model_directory("owner/gated", key="target"),
 ):
     try:

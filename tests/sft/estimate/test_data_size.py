@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
 from pathlib import Path
 
@@ -37,6 +39,21 @@ def write(path: Path, rows: list[dict[str, str]] = ROWS) -> Path:
         Dataset.from_list(rows).to_parquet(str(path))
     elif path.suffix == ".jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif path.suffix in (".csv", ".tsv"):
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(
+                file, [*rows[0]], delimiter="," if path.suffix == ".csv" else "\t"
+            )
+            writer.writeheader()
+            writer.writerows(rows)
+    elif path.suffix == ".gz":
+        path.write_bytes(gzip.compress(write(path.with_suffix("")).read_bytes()))
+        path.with_suffix("").unlink()
+    elif path.name == "shards":
+        path.mkdir()
+        write(path / "train-1.jsonl", rows[: len(rows) // 2])
+        write(path / "train-2.jsonl", rows[len(rows) // 2 :])
+        write(path / "test.jsonl", rows)
     else:
         from datasets import Dataset
 
@@ -44,7 +61,10 @@ def write(path: Path, rows: list[dict[str, str]] = ROWS) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl", "rows.parquet", "saved"])
+@pytest.mark.parametrize(
+    "name",
+    ["rows.json", "rows.jsonl", "rows.parquet", "rows.csv", "rows.tsv", "shards", "saved"],
+)
 def test_files_are_estimated_by_their_text(name: str, tmp_path: Path) -> None:
     path = write(tmp_path / name)
     found = data_size(DataConfig(path=str(path)))
@@ -52,6 +72,18 @@ def test_files_are_estimated_by_their_text(name: str, tmp_path: Path) -> None:
     assert len(found.lengths) == pytest.approx(len(ROWS), rel=0.15 if name == "saved" else 0.01)
     assert found.lengths.mean() == pytest.approx(text / len(ROWS) / 4 + 20, rel=0.01)
     assert "estimated" in found.source
+
+
+def test_compressed_text_is_taken_for_three_times_its_size(tmp_path: Path) -> None:
+    found = data_size(DataConfig(path=str(write(tmp_path / "rows.jsonl.gz"))))
+    assert found.lengths.mean() > 50
+    assert len(found.lengths) >= len(ROWS)
+
+
+def test_a_slice_is_as_long_as_it_says(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl")
+    assert len(data_size(DataConfig(path=f"{path}:train[:70]")).lengths) == 70
+    assert len(data_size(DataConfig(path=f"{path}:train[50%:]")).lengths) == 150
 
 
 def test_a_large_file_is_known_by_its_beginning(
