@@ -29,13 +29,17 @@ class SourceReader:
         Raises:
             UserError: the source cannot be read, or a row is unusable and `on_error` is `refuse`.
         """
-        for number, record in self._source.records():
+        for number, record, filled in (
+            (*numbered, chunk.filled)
+            for chunk in self._source.chunks()
+            for numbered in chunk.records()
+        ):
             if not isinstance(record, dict):
                 reason = f"{type(record).__name__}, not an object with columns"
                 self.refuse(number, None, record if isinstance(record, RowError) else reason)
                 continue
             try:
-                example = self._reader.read(record, filled=self._source.table is not None)
+                example = self._reader.read(record, filled=filled)
             except RowError as error:
                 self.refuse(number, record.get("id"), error)
             else:
