@@ -28,7 +28,7 @@ from pacos.errors import UserError, exit_with
 from pacos.files import write_json
 from pacos.model.loading import load_tokenizer
 from pacos.model.shape import LlamaShape
-from pacos.prompts.encoder import Encoder
+from pacos.prompts.encoder import encode
 from pacos.prompts.formats import PromptFormat
 from pacos.schemas import Row
 from sft.configs.batch import BatchConfig, Layout
@@ -44,9 +44,10 @@ T = TypeVar("T")
 def drawn_lengths(rows: Path, model: str, count: int, max_length: int) -> Ints:
     """Return [count] lengths in tokens, drawn from those of the rows that fit."""
     records = [record for _, record in open_source(str(rows)).records()]
-    encoder = Encoder.of(load_tokenizer(model), PromptFormat.alpaca)
     turns = [Row.from_json(record, "").messages() for record in records if record["output"]]
-    lengths = np.array([len(row.ids) for row in encoder.encode(turns)])
+    lengths = np.array(
+        [len(row.ids) for row in encode(load_tokenizer(model), PromptFormat.alpaca, turns)]
+    )
     fitting = lengths[lengths <= max_length]
     return np.random.default_rng(0).choice(fitting, count)
 

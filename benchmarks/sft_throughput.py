@@ -31,7 +31,7 @@ from pacos.data.sources import open_source
 from pacos.errors import UserError, exit_with
 from pacos.files import read_jsonl, write_json, write_jsonl
 from pacos.model.loading import load_tokenizer, model_directory
-from pacos.prompts.encoder import Encoder
+from pacos.prompts.encoder import encode
 from pacos.prompts.formats import PromptFormat
 from pacos.run_paths import RunPaths
 from pacos.schemas import Row
@@ -48,11 +48,12 @@ SCRIPTS = Path(sys.executable).parent
 def drawn_rows(source: Path, count: int, folder: Path) -> int:
     """Write the rows as text and as tokens, and return the number of supervised tokens."""
     records = [record for _, record in open_source(str(source)).records() if record["output"]]
-    encoder = Encoder.of(load_tokenizer(MODEL), PromptFormat.chatml)
+    tokenizer = load_tokenizer(MODEL)
     # Twice as many as needed, because some exceed MAX_LENGTH.
     order = np.random.default_rng(0).permutation(len(records))[: 2 * count]
     drawn = [records[index] for index in order]
-    encoded = encoder.encode([Row.from_json(record, "").messages() for record in drawn])
+    turns = [Row.from_json(record, "").messages() for record in drawn]
+    encoded = encode(tokenizer, PromptFormat.chatml, turns)
     fitting = [at for at, row in enumerate(encoded) if len(row.ids) <= MAX_LENGTH][:count]
     write_jsonl(folder / "rows.jsonl", [drawn[at] for at in fitting])
     tokens = [

@@ -29,8 +29,7 @@ from pacos.distributed import World
 from pacos.errors import UserError, exit_with
 from pacos.files import write_json, write_jsonl
 from pacos.model.loading import load_tokenizer
-from pacos.prompts.encoder import FORMATS
-from pacos.prompts.formats import PromptFormat
+from pacos.prompts.formats import FORMATS, PromptFormat
 from pacos.schemas import Row
 from sft.config import SFTConfig
 from sft.configs.data import OnError

@@ -19,8 +19,7 @@ from eval.harness.suites import build_suite
 from pacos.configs.inloop import InLoopConfig
 from pacos.distributed import World
 from pacos.model.protocols import CausalLM, Tokenizer
-from pacos.prompts.encoder import FORMATS
-from pacos.prompts.formats import PromptFormat
+from pacos.prompts.formats import FORMATS, PromptFormat
 from pacos.run.stop import StopCheck
 
 

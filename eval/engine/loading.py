@@ -17,8 +17,8 @@ from pacos.errors import UserError, first_line
 from pacos.model.loading import model_directory
 from pacos.model.paths import exported_model
 from pacos.model.protocols import CausalLM, Tokenizer
-from pacos.prompts.encoder import FORMATS, stop_token_id
-from pacos.prompts.formats import PromptFormat
+from pacos.prompts.choice import stop_token_id
+from pacos.prompts.formats import FORMATS, PromptFormat
 
 DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16}
 

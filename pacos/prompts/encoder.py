@@ -1,311 +1,289 @@
-"""Prompt formats: one Jinja template each, for training, evaluation and export alike.
-
-Text between `{% generation %}` and `{% endgeneration %}` is supervised: the answer and the stop
-token after it. A user turn may have `input` beside `content` (Alpaca's third field): the alpaca
-format gives it a section of its own, the others append it after a blank line. Without a named
-format the tokenizer's own chat template is used, which must have the same marks.
-"""
+"""Training rows as tokens: what generation will see, with a loss where the assistant writes."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
+from pacos.data.example import Content, Conversation, RawText, RowError, TokenIds, Turn
 from pacos.errors import UserError
 from pacos.model.protocols import Tokenizer
-from pacos.prompts.formats import PromptFormat
-from pacos.prompts.tokens import IGNORE, TokenizedRow
-from pacos.schemas import Message
-
-_USER_TEXT = "{{ m['content'] }}{% if m.get('input') %}{{ '\\n\\n' + m['input'] }}{% endif %}"
-
-_CHATML = (
-    "{% for m in messages %}"
-    "{{ '<|im_start|>' + m['role'] + '\\n' }}"
-    "{% if m['role'] == 'assistant' %}"
-    "{% generation %}{{ m['content'] + '<|im_end|>' }}{% endgeneration %}"
-    "{% else %}" + _USER_TEXT + "{{ '<|im_end|>' }}{% endif %}"
-    "{{ '\\n' }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
-
-_LLAMA3 = (
-    "{{ bos_token }}"
-    "{% for m in messages %}"
-    "{{ '<|start_header_id|>' + m['role'] + '<|end_header_id|>\\n\\n' }}"
-    "{% if m['role'] == 'assistant' %}"
-    "{% generation %}{{ m['content'] + '<|eot_id|>' }}{% endgeneration %}"
-    "{% else %}" + _USER_TEXT + "{{ '<|eot_id|>' }}{% endif %}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}"
-    "{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}"
-)
-
-_LLAMA2 = (
-    "{% set ns = namespace(system='') %}"
-    "{% for m in messages %}"
-    "{% if m['role'] == 'system' %}"
-    "{% set ns.system = '<<SYS>>\\n' + m['content'] + '\\n<</SYS>>\\n\\n' %}"
-    "{% elif m['role'] == 'user' %}"
-    "{{ bos_token + '[INST] ' + ns.system }}" + _USER_TEXT + "{{ ' [/INST]' }}"
-    "{% set ns.system = '' %}"
-    "{% else %}"
-    "{% generation %}{{ ' ' + m['content'] + ' ' + eos_token }}{% endgeneration %}"
-    "{% endif %}"
-    "{% endfor %}"
-)
-
-_ALPACA = (
-    "{{ bos_token }}"
-    "{% for m in messages %}"
-    "{% if m['role'] == 'user' %}"
-    "{% if m.get('input') %}"
-    "{{ 'Below is an instruction that describes a task, paired with an input that provides further"
-    " context. Write a response that appropriately completes the request.\\n\\n' }}"
-    "{{ '### Instruction:\\n' + m['content'] + '\\n\\n### Input:\\n' + m['input'] }}"
-    "{% else %}"
-    "{{ 'Below is an instruction that describes a task. Write a response that appropriately"
-    " completes the request.\\n\\n' }}"
-    "{{ '### Instruction:\\n' + m['content'] }}"
-    "{% endif %}"
-    "{{ '\\n\\n### Response:' }}"
-    "{% elif m['role'] == 'assistant' %}"
-    "{% generation %}{{ m['content'] + eos_token }}{% endgeneration %}"
-    "{% else %}{{ m['content'] + '\\n\\n' }}{% endif %}"
-    "{% endfor %}"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """A chat template and its stop token."""
-
-    template: str
-    stop_token: str | None
-    """Token that ends an answer; None for the tokenizer's eos token."""
-
-    def exported(self) -> str:
-        """Return the template without marks, for engines that reject unknown Jinja tags."""
-        return self.template.replace("{% generation %}", "").replace("{% endgeneration %}", "")
-
-
-FORMATS: dict[PromptFormat, Format] = {
-    PromptFormat.chatml: Format(_CHATML, "<|im_end|>"),
-    PromptFormat.llama3: Format(_LLAMA3, "<|eot_id|>"),
-    PromptFormat.llama2: Format(_LLAMA2, None),
-    PromptFormat.alpaca: Format(_ALPACA, None),
-}
+from pacos.prompts.choice import check_template, format_of, stop_token_id
+from pacos.prompts.formats import FORMATS, PromptFormat
+from pacos.prompts.presence import left_out
+from pacos.prompts.rendering import ChatTemplate, Rendering, derived, marked
+from pacos.prompts.restrictions import check_only_text, control_tokens, texts_of
+from pacos.prompts.thoughts import empty_thought_end, split_content, thought_end
+from pacos.prompts.tokenization import MarkedText, Region, TextTokenizer
+from pacos.prompts.tokens import IGNORE, EncodedRow, Reason, TokenizedRow
+from pacos.prompts.traits import Traits
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """A prompt format with a tokenizer's Rust backend.
+    """A prompt format with a tokenizer.
 
     Worker processes get it by pickling: it is small, and they need neither torch nor the
     tokenizer's Python class.
     """
 
-    template: str
+    template: ChatTemplate
+    prompt_format: PromptFormat | None
+    """None for a template that is not pacos' own."""
     stop_id: int
-    special_tokens: Mapping[str, Any]
-    """`bos_token`, `eos_token` and others, by the names that templates use."""
-    backend: Any
-    """A `tokenizers.Tokenizer` that neither pads nor truncates."""
-    joins_input: bool
-    """Merge a turn's `input` into its content: a tokenizer's own template reads only content."""
+    """Token that ends an answer."""
+    tokens: TextTokenizer
+    vocabulary: int
+    """Number of tokens, added ones included."""
+    traits: Traits
+    only_last: bool = False
+    """Only the last answer of a conversation has a loss."""
+    train_on_reasoning: bool = True
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, prompt_format: PromptFormat | None) -> Encoder:
-        """Return the encoder of a format, or with None of the tokenizer's own chat template.
-
-        Raises:
-            UserError: the tokenizer lacks the format's stop token. With None: it has no chat
-                template, or one that does not mark answers with their stop tokens.
-        """
-        import tokenizers
-
-        # A copy: the caller's tokenizer keeps its own padding and truncation.
-        backend = tokenizers.Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-        backend.no_padding()
-        backend.no_truncation()
-        encoder = cls(
-            template=format_of(tokenizer, prompt_format).template,
-            stop_id=stop_token_id(tokenizer, prompt_format),
-            special_tokens=dict(tokenizer.special_tokens_map),
-            backend=backend,
-            joins_input=prompt_format is None,
-        )
-        if prompt_format is None:
-            _check_marks(encoder)
-        return encoder
-
-    def encode(self, conversations: Sequence[Sequence[Message]]) -> list[TokenizedRow]:
-        """Tokenize conversations and label the supervised tokens.
+    def of(
+        cls,
+        tokenizer: Tokenizer,
+        prompt_format: PromptFormat | None,
+        chat_template: str | None = None,
+        *,
+        only_last: bool = False,
+        train_on_reasoning: bool = True,
+    ) -> Encoder:
+        """Return the encoder of a format, or with None of a chat template.
 
         Args:
-            conversations: each a list of turns that ends with an assistant turn.
+            tokenizer: of the model.
+            prompt_format: the format; None for a chat template.
+            chat_template: text of the template; None for the tokenizer's own.
+            only_last: train the last answer of a conversation alone.
+            train_on_reasoning: train the thoughts of the assistant.
 
         Raises:
-            jinja2.TemplateError: the template refuses a conversation.
+            UserError: the tokenizer lacks the format's stop token. With None: there is no template,
+                or one whose answers or stop tokens cannot be found.
         """
-        texts, answers = self._rendered(conversations)
-        # Templates write special tokens such as bos themselves.
-        encodings = self.backend.encode_batch(texts, add_special_tokens=False)
-        return [
-            _labelled(encoding, spans) for encoding, spans in zip(encodings, answers, strict=True)
-        ]
-
-    def _rendered(
-        self, conversations: Sequence[Sequence[Message]]
-    ) -> tuple[list[str], list[list[tuple[int, int]]]]:
-        """Return each conversation as text, with the character spans of its answers."""
-        from transformers.utils import chat_template_utils
-
-        # Its annotation says that it returns a single text.
-        render: Any = chat_template_utils.render_jinja_template
-        texts, answers = render(
-            [_joined(turns) if self.joins_input else list(turns) for turns in conversations],
-            chat_template=self.template,
-            return_assistant_tokens_mask=True,
-            **self.special_tokens,
+        chosen = format_of(tokenizer, prompt_format, chat_template)
+        template = ChatTemplate(chosen.template, dict(tokenizer.special_tokens_map))
+        encoder = cls(
+            template=template,
+            prompt_format=prompt_format,
+            stop_id=stop_token_id(tokenizer, prompt_format, chat_template),
+            tokens=TextTokenizer.of(tokenizer.backend_tokenizer, tokenizer.eos_token_id),
+            vocabulary=len(tokenizer),
+            traits=Traits() if prompt_format is not None else Traits.of(template),
+            only_last=only_last,
+            train_on_reasoning=train_on_reasoning,
         )
-        return texts, answers
+        if prompt_format is None:
+            check_template(template, encoder.stop_token, chat_template)
+        return encoder
 
-    def control_token_in(self, turns: Sequence[Message]) -> str | None:
-        """Return a control token that the text of a turn contains, or None.
+    def fingerprint(self) -> str:
+        """Return a hash of everything that decides the tokens of a row."""
+        parts = (
+            self.template.text,
+            sorted((name, str(value)) for name, value in self.template.special_tokens.items()),
+            None if self.prompt_format is None else self.prompt_format.name,
+            self.stop_id,
+            # As a whole: a vocabulary of the same name may differ by one token.
+            self.tokens.backend.to_str(),
+            [*self.tokens.before],
+            [*self.tokens.after],
+            self.only_last,
+            self.train_on_reasoning,
+        )
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-        Tokenizers encode `</s>` in a text as the token itself, so it would end the turn there.
+    def encode(self, contents: Sequence[Content]) -> list[list[EncodedRow] | RowError]:
+        """Tokenize rows.
+
+        Returns:
+            For each, in order: its examples, of which there are several if the chat template
+            rewrites earlier turns; or the reason why it cannot be used.
         """
-        for turn in turns:
-            for text in (turn["content"], turn.get("input", "")):
-                match = self._control_tokens.search(text)
-                if match:
-                    return match.group()
+        drafts = [self._drafted(content) for content in contents]
+        texts = [
+            draft
+            for row in drafts
+            if not isinstance(row, RowError)
+            for draft in row
+            if isinstance(draft, MarkedText)
+        ]
+        encoded = iter(self.tokens.encode(texts) if texts else [])
+        return [row if isinstance(row, RowError) else _finished(row, encoded) for row in drafts]
+
+    def _drafted(self, content: Content) -> Sequence[MarkedText | EncodedRow] | RowError:
+        try:
+            if isinstance(content, TokenIds):
+                return [self._given(content)]
+            token = self.control_token_in(content)
+            if token is not None:
+                raise RowError(
+                    f"its text holds the control token {token}, which a tokenizer cannot tell from "
+                    "text; remove it, or write it otherwise"
+                )
+            if isinstance(content, RawText):
+                text = content.prompt + content.text
+                region = Region(len(content.prompt), len(text), Reason.trained)
+                return [MarkedText(text, [region], is_raw=True)]
+            renderings = self._rendered(content)
+            return [
+                MarkedText(rendering.text, self._regions(content, rendering))
+                for rendering in renderings
+            ]
+        except RowError as error:
+            return error
+
+    def _given(self, row: TokenIds) -> EncodedRow:
+        ids, labels = (np.array(part, dtype=np.int64) for part in (row.ids, row.labels))
+        if len(ids) != len(labels):
+            raise RowError(f"has {len(ids)} input_ids, but {len(labels)} labels")
+        wrong = np.flatnonzero((ids < 0) | (ids >= self.vocabulary))
+        if len(wrong):
+            raise RowError(
+                f"input_ids[{wrong[0]}] = {ids[wrong[0]]} is not in the tokenizer's vocabulary of "
+                f"{self.vocabulary} tokens"
+            )
+        wrong = np.flatnonzero((labels != ids) & (labels != IGNORE))
+        if len(wrong):
+            raise RowError(
+                f"labels[{wrong[0]}] = {labels[wrong[0]]} is neither the id at its place, "
+                f"{ids[wrong[0]]}, nor {IGNORE}"
+            )
+        reasons = np.where(labels == IGNORE, Reason.given, Reason.trained).astype(np.uint8)
+        if len(reasons) and reasons[0] == Reason.trained:
+            reasons[0] = Reason.first
+        return EncodedRow(ids.astype(np.int32), reasons)
+
+    def _rendered(self, content: Conversation) -> list[Rendering]:
+        """Return the texts of a conversation.
+
+        Raises:
+            RowError: the template cannot write the conversation, or not all of it.
+        """
+        wanted = self._wanted(content)
+        turns, tools = content.turns, content.tools or None
+        if tools is not None and not all(isinstance(tool, dict) for tool in tools):
+            raise RowError("tools: each must be an object with the name of a function")
+        if self.prompt_format is not None:
+            if FORMATS[self.prompt_format].only_text:
+                check_only_text(content, self.prompt_format)
+            return marked(self.template, turns, tools, wanted)
+        lacking = self.traits.lacking(content)
+        if lacking is not None:
+            raise RowError(f"the chat template does not write {lacking}; {_REMEDY}")
+        turns = [self.traits.prepared(turn) for turn in turns]
+        if self.template.has_marks:
+            renderings = marked(self.template, turns, tools, wanted)
+        else:
+            renderings = derived(self.template, turns, tools, wanted, self.stop_token)
+        missing = left_out(content.turns, tools, renderings)
+        if missing is not None:
+            raise RowError(f"the chat template leaves out {missing}; {_REMEDY}")
+        return renderings
+
+    def _wanted(self, content: Conversation) -> list[int]:
+        """Return the turns with a loss."""
+        answers = [
+            number for number, turn in enumerate(content.turns) if turn["role"] == "assistant"
+        ]
+        if not answers:
+            raise RowError("no turn of the assistant, so nothing to learn")
+        wanted = [
+            number
+            for number in (answers[-1:] if self.only_last else answers)
+            if number not in content.untrained
+        ]
+        if not wanted:
+            which = "the last turn" if self.only_last else "no turn"
+            has = "has no" if self.only_last else "has a"
+            raise RowError(f"{which} of the assistant {has} loss, so nothing to learn")
+        return wanted
+
+    def _regions(self, content: Conversation, rendering: Rendering) -> list[Region]:
+        regions = []
+        for answer in rendering.answers:
+            begin, end = answer.begin, answer.end
+            if answer.turn not in rendering.trained:
+                is_turn = answer.turn in content.untrained
+                regions.append(Region(begin, end, Reason.turn if is_turn else Reason.earlier))
+                continue
+            thoughts, _ = split_content(content.turns[answer.turn])
+            if not thoughts:
+                cut, reason = empty_thought_end(rendering.text, begin, end), Reason.empty_thought
+            elif self.train_on_reasoning:
+                cut, reason = begin, Reason.thought
+            else:
+                cut = thought_end(rendering.text, begin, end, thoughts[-1])
+                reason = Reason.thought
+            if cut > begin:
+                regions.append(Region(begin, cut, reason))
+            regions.append(Region(cut, end, Reason.trained))
+        return regions
+
+    @property
+    def stop_token(self) -> str:
+        token: str = self.tokens.backend.id_to_token(self.stop_id)
+        return token
+
+    def control_token_in(self, content: Content) -> str | None:
+        """Return a control token that the text of a row contains, or None."""
+        for text in texts_of(content):
+            match = self._control_tokens.search(text)
+            if match:
+                return match.group()
         return None
 
     @cached_property
     def _control_tokens(self) -> re.Pattern[str]:
-        named = {self.special_tokens.get("bos_token"), self.special_tokens.get("eos_token")}
-        added = {token.content for token in self.backend.get_added_tokens_decoder().values()}
-        control = sorted(token for token in added if token in named or token in self.template)
-        # An empty alternative would match everywhere; (?!) matches nowhere.
-        return re.compile("|".join(map(re.escape, control)) or "(?!)")
+        return control_tokens(self.tokens.backend, self.template)
 
 
-def _labelled(encoding: Any, answers: Sequence[tuple[int, int]]) -> TokenizedRow:
-    """Return the ids of one text, with labels on the tokens that overlap an answer."""
-    ids = np.array(encoding.ids, dtype=np.int32)
-    offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
-    labels = np.full(len(ids), IGNORE, dtype=np.int32)
-    for begin, end in answers:
-        first = np.searchsorted(offsets[:, 1], begin, side="right")
-        last = np.searchsorted(offsets[:, 0], end, side="left")
-        labels[first:last] = ids[first:last]
-    # In a pack, the first token would be predicted from the row before.
-    labels[:1] = IGNORE
-    return TokenizedRow(ids=ids, labels=labels)
+_REMEDY = "choose model.prompt_format=llama3 or chatml, or set model.chat_template to one that does"
 
 
-PROBE: Sequence[Message] = (
-    {"role": "user", "content": "How many legs has an alpaca?"},
-    {"role": "assistant", "content": "Four."},
-    {"role": "user", "content": "And a goose?"},
-    {"role": "assistant", "content": "Two."},
-)
-"""A conversation with two answers, to check that a template marks each with its stop token."""
-
-
-def _check_marks(encoder: Encoder) -> None:
-    _, (answers,) = encoder._rendered([PROBE])
-    if len(answers) != 2:
-        raise _own_template_error(
-            f"marks {len(answers)} of 2 answers; put {{% generation %}} before each answer and "
-            "{% endgeneration %} behind the token that ends it"
-        )
-    (row,) = encoder.encode([PROBE])
-    spans = np.split(row.labels, np.flatnonzero(np.diff(row.labels != IGNORE)) + 1)
-    for answer in (span for span in spans if span[0] != IGNORE):
-        if encoder.stop_id not in answer:
-            stop = encoder.backend.id_to_token(encoder.stop_id)
-            raise _own_template_error(
-                f"does not mark the stop token {stop} after an answer, so the model would never "
-                "learn to stop; put {% endgeneration %} behind it, or, if the template ends an "
-                "answer with another token, make that the tokenizer's eos_token"
-            )
-
-
-def _own_template_error(fault: str) -> UserError:
-    formats = ", ".join(PromptFormat.__members__)
-    return UserError(
-        f"model.prompt_format = null: the tokenizer's own chat template {fault}; "
-        f"or choose one of: {formats}"
-    )
-
-
-def _joined(turns: Sequence[Message]) -> list[Message]:
-    """Return turns with their `input` appended to their content, after a blank line."""
-    return [
-        {
-            "role": turn["role"],
-            "content": "\n\n".join(filter(None, (turn["content"], turn.get("input")))),
-        }
-        for turn in turns
-    ]
-
-
-def format_of(tokenizer: Tokenizer, prompt_format: PromptFormat | None) -> Format:
-    """Return a format, or with None the tokenizer's own chat template with its eos token.
-
-    Raises:
-        UserError: the format is None and the tokenizer has no chat template.
-    """
-    if prompt_format is not None:
-        return FORMATS[prompt_format]
-    if not tokenizer.chat_template:
-        raise _own_template_error("is missing; give it one")
-    return Format(tokenizer.get_chat_template(), None)
+def _finished(
+    row: Sequence[MarkedText | EncodedRow], encoded: Iterator[EncodedRow | RowError]
+) -> list[EncodedRow] | RowError:
+    """Return the examples of a row, or its first error."""
+    results = [next(encoded) if isinstance(draft, MarkedText) else draft for draft in row]
+    examples = []
+    for result in results:
+        if isinstance(result, RowError):
+            return result
+        examples.append(result)
+    return examples
 
 
 def encode(
     tokenizer: Tokenizer,
     prompt_format: PromptFormat | None,
-    conversations: Sequence[Sequence[Message]],
+    conversations: Sequence[Sequence[Turn]],
+    chat_template: str | None = None,
 ) -> list[TokenizedRow]:
-    """Tokenize a few conversations and label the supervised tokens; see `Encoder`."""
-    return Encoder.of(tokenizer, prompt_format).encode(conversations)
-
-
-def prompt_text(
-    tokenizer: Tokenizer, prompt_format: PromptFormat | None, turns: Sequence[Message]
-) -> str:
-    """Return the prompt for the next assistant turn."""
-    text: str = tokenizer.apply_chat_template(
-        _joined(turns) if prompt_format is None else list(turns),
-        chat_template=format_of(tokenizer, prompt_format).template,
-        tokenize=False,
-        add_generation_prompt=True,
-    )
-    return text
-
-
-def stop_token_id(tokenizer: Tokenizer, prompt_format: PromptFormat | None) -> int:
-    """Return the id of the token that ends an answer.
+    """Tokenize a few conversations with all answers in one text; see `Encoder`.
 
     Raises:
-        UserError: the tokenizer's vocabulary lacks the token.
+        UserError: the format or template cannot be used, or cannot write a conversation.
     """
-    name = format_of(tokenizer, prompt_format).stop_token or tokenizer.eos_token
-    number = None if name is None else tokenizer.get_vocab().get(name)
-    if number is None:
-        shown = "null" if prompt_format is None else prompt_format.name
-        raise UserError(
-            f"model.prompt_format = {shown}: its stop token {name} is not in the "
-            "tokenizer's vocabulary; choose a format that the model's tokenizer has"
-        )
-    return int(number)
+    encoder = Encoder.of(tokenizer, prompt_format, chat_template)
+    rows = []
+    for number, result in enumerate(
+        encoder.encode([Conversation([*turns]) for turns in conversations]), start=1
+    ):
+        if isinstance(result, RowError):
+            raise UserError(f"conversation {number}: {result}") from result
+        if len(result) != 1:
+            raise UserError(
+                f"conversation {number}: the chat template rewrites earlier turns, so that one "
+                "text cannot hold all answers; choose a prompt format"
+            )
+        rows.append(TokenizedRow(result[0].ids, result[0].labels))
+    return rows

@@ -11,7 +11,7 @@ from pacos.errors import UserError
 from pacos.llm.request import Reply, Request
 from pacos.model.loading import load_tokenizer, model_directory
 from pacos.model.protocols import CausalLM, Tokenizer
-from pacos.prompts.encoder import FORMATS
+from pacos.prompts.formats import FORMATS
 from selfinstruct.configs.generator import GeneratorConfig
 
 GATHER_SECONDS = 0.1

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pacos.model.protocols import Tokenizer
-from pacos.prompts.encoder import FORMATS
-from pacos.prompts.formats import PromptFormat
+from pacos.prompts.formats import FORMATS, PromptFormat
 from pacos.schemas import Message
 from selfinstruct.pool.pool import PoolTask
 from selfinstruct.requests.shots import Shots

@@ -20,13 +20,13 @@ from pacos.data.sources import open_source
 from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.model.protocols import Tokenizer
-from pacos.prompts.encoder import Encoder
 from pacos.prompts.tokens import TokenizedRow
 from pacos.run.stop import NEVER_STOP, StopCheck
 from pacos.seeds import derived_seed
 from sft.config import SFTConfig
 from sft.data.build_once import build_once
 from sft.data.token_cache import TokenCache, cache_key, read_cache, write_cache
+from sft.data.tokenizer import build_encoder
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +188,7 @@ def load_data(
         UserError: a source cannot be read, or a row is unusable under `data.on_error=refuse`.
     """
     data = config.data
-    encoder = Encoder.of(tokenizer, config.model.prompt_format)
+    encoder = build_encoder(config, tokenizer)
     parts = []
     for path in data.weights():
         source = open_source(path)

@@ -15,8 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pacos.data.example import Conversation as Dialog
-from pacos.data.example import Example
+from pacos.data.example import Content, Example
 from pacos.data.sources import Source
 from pacos.errors import UserError
 from pacos.files import read_json, write_json
@@ -25,7 +24,7 @@ from pacos.prompts.tokens import IGNORE, TokenizedRow
 from pacos.run.stop import StopCheck
 from sft.configs.data import DataConfig
 from sft.data.reader import SourceReader
-from sft.data.tokenize import Conversation, RowTokenizer, TokenizeResult, tokenize_all
+from sft.data.tokenize import RowTokenizer, TokenizeResult, tokenize_all
 
 VERSION = 1
 """Version of the cache's layout and of the mapping from rows to tokens. Raise it when either
@@ -83,13 +82,10 @@ def cache_key(digest: str, encoder: Encoder, config: DataConfig) -> str:
         encoder: chat template and tokenizer.
         config: the maximum length, and the policies for long and for unusable rows.
     """
-    # The tokenizer is hashed as a whole: a vocabulary of the same name may differ by one token.
     parts = (
         VERSION,
         digest,
-        encoder.template,
-        encoder.backend.to_str(),
-        sorted((name, str(value)) for name, value in encoder.special_tokens.items()),
+        encoder.fingerprint(),
         config.max_length,
         config.too_long.name,
         config.on_error.name,
@@ -160,11 +156,10 @@ def _tokenized(
     # Results come back in order, but many rows after their conversation was read.
     pending: deque[tuple[int, Example]] = deque()
 
-    def conversations() -> Iterator[Conversation]:
+    def conversations() -> Iterator[Content]:
         for number, example in reader.examples():
             pending.append((number, example))
-            assert isinstance(example.content, Dialog)
-            yield example.content.turns
+            yield example.content
 
     for result in tokenize_all(tokenizer, conversations()):
         number, example = pending.popleft()

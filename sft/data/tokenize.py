@@ -9,15 +9,14 @@ import signal
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from pacos.data.example import RowError
+from pacos.data.example import Content, Conversation, RowError
 from pacos.prompts.encoder import Encoder
 from pacos.prompts.tokens import TokenizedRow
 from pacos.rank import end_with_parent
 from pacos.run.stop import SIGNALS
-from pacos.schemas import Message
 from sft.configs.data import TooLong
 
 CHUNK = 500
@@ -27,7 +26,6 @@ SERIAL_CHUNKS = 4
 """Chunks up to which this process works alone: starting a worker takes 1.5 s, longer than the work
 itself."""
 
-Conversation = list[Message]
 T = TypeVar("T")
 
 
@@ -52,44 +50,42 @@ class RowTokenizer:
     """Tokens of the longest row allowed."""
     policy: TooLong
 
-    def tokenize(self, conversations: Sequence[Conversation]) -> list[TokenizeResult]:
+    def tokenize(self, conversations: Sequence[Content]) -> list[TokenizeResult]:
         """Tokenize each conversation; an unusable one becomes an error in its place."""
         return [
-            self._result(turns, row)
-            for turns, row in zip(conversations, self._encode(conversations), strict=True)
+            self._result(content, row)
+            for content, row in zip(conversations, self._encode(conversations), strict=True)
         ]
 
-    def _encode(self, conversations: Sequence[Conversation]) -> list[TokenizedRow | RowError]:
-        from jinja2 import TemplateError
+    def _encode(self, conversations: Sequence[Content]) -> list[TokenizedRow | RowError]:
+        results = self.encoder.encode(conversations)
+        rows: list[TokenizedRow | RowError] = []
+        for result in results:
+            if isinstance(result, RowError):
+                rows.append(result)
+            elif len(result) > 1:
+                rows.append(RowError("the chat template rewrites earlier turns"))
+            else:
+                rows.append(TokenizedRow(result[0].ids, result[0].labels))
+        return rows
 
-        try:
-            return [*self.encoder.encode(conversations)]
-        except TemplateError as error:
-            if len(conversations) == 1:
-                return [RowError(f"the chat template refuses it: {error}")]
-            # A template error does not say which conversation caused it: retry one by one.
-            return [row for turns in conversations for row in self._encode([turns])]
-
-    def _result(self, turns: Conversation, row: TokenizedRow | RowError) -> TokenizeResult:
+    def _result(self, content: Content, row: TokenizedRow | RowError) -> TokenizeResult:
         if isinstance(row, RowError):
             return TokenizeResult(None, error=str(row))
-        control = self.encoder.control_token_in(turns)
-        if control is not None:
-            reason = f"its text holds the control token {control}, which would end or begin a turn"
-            return TokenizeResult(None, error=reason)
         if row.num_supervised == 0:
             return TokenizeResult(None, error="it has no supervised token")
         if len(row.ids) <= self.max_length:
             return TokenizeResult(row)
-        return self._shorten(turns, len(row.ids))
+        return self._shorten(content, len(row.ids))
 
-    def _shorten(self, turns: Conversation, tokens: int) -> TokenizeResult:
-        exchanges = sum(turn["role"] == "assistant" for turn in turns)
-        if self.policy is TooLong.cut_turns:
+    def _shorten(self, content: Content, tokens: int) -> TokenizeResult:
+        if self.policy is TooLong.cut_turns and isinstance(content, Conversation):
+            turns = content.turns
+            exchanges = sum(turn["role"] == "assistant" for turn in turns)
             for left_out in range(1, exchanges):
                 # An exchange is a user turn and the answer to it: two turns.
-                (row,) = self.encoder.encode([turns[: -2 * left_out]])
-                if len(row.ids) <= self.max_length:
+                (row,) = self._encode([replace(content, turns=turns[: -2 * left_out])])
+                if not isinstance(row, RowError) and len(row.ids) <= self.max_length:
                     reason = (
                         f"{tokens} tokens: the last {left_out} of {exchanges} exchanges left out"
                     )
@@ -98,7 +94,7 @@ class RowTokenizer:
 
 
 def tokenize_all(
-    tokenizer: RowTokenizer, conversations: Iterable[Conversation]
+    tokenizer: RowTokenizer, conversations: Iterable[Content]
 ) -> Iterator[TokenizeResult]:
     """Yield one result per conversation, in order; use one process per core if there are many."""
     chunks = _chunks(conversations)
@@ -149,5 +145,5 @@ def _start_worker(tokenizer: RowTokenizer) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _tokenize_chunk(chunk: Sequence[Conversation]) -> list[TokenizeResult]:
+def _tokenize_chunk(chunk: Sequence[Content]) -> list[TokenizeResult]:
     return _worker_tokenizer.tokenize(chunk)

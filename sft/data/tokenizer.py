@@ -6,8 +6,10 @@ from pacos.configs.model import Init, ModelConfig
 from pacos.errors import UserError
 from pacos.model.loading import load_tokenizer
 from pacos.model.protocols import CausalLM, Tokenizer
-from pacos.prompts.encoder import stop_token_id
+from pacos.prompts.choice import stop_token_id
+from pacos.prompts.encoder import Encoder
 from sft.config import SFTConfig
+from sft.configs.data import TrainOn
 
 
 def build_tokenizer(model: ModelConfig) -> Tokenizer:
@@ -27,6 +29,20 @@ def build_tokenizer(model: ModelConfig) -> Tokenizer:
             "as an unused one"
         )
     return tokenizer
+
+
+def build_encoder(config: SFTConfig, tokenizer: Tokenizer) -> Encoder:
+    """Return the encoder of a run's rows.
+
+    Raises:
+        UserError: the prompt format or chat template cannot be used.
+    """
+    return Encoder.of(
+        tokenizer,
+        config.model.prompt_format,
+        only_last=config.data.train_on is TrainOn.last,
+        train_on_reasoning=config.data.train_on_reasoning,
+    )
 
 
 def stop_ids(config: SFTConfig, tokenizer: Tokenizer, model: CausalLM) -> list[int]:

@@ -125,7 +125,11 @@ def fingerprints(config: SFTConfig, path: Path) -> dict[str, str]:
     """Return what must be the same on every rank, by name; long contents as digests."""
     model = config.model
     tokenizer = load_tokenizer(model.path, model.revision, model.pad_token)
-    rows = [first.row.ids.tobytes() for first in read_first_rows(config, tokenizer)]
+    rows = [
+        example.ids.tobytes()
+        for first in read_first_rows(config, tokenizer)
+        for example in first.examples
+    ]
     versions = package_versions().items()
     return {
         "versions": ", ".join(f"{name} {version}" for name, version in versions),

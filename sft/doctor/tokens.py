@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pacos.data.example import Conversation
+from pacos.data.example import Content, Conversation, RawText, RowError, TokenIds
 from pacos.data.sources import open_source
 from pacos.errors import UserError
 from pacos.model.protocols import Tokenizer
-from pacos.prompts.encoder import Encoder, format_of, stop_token_id
-from pacos.prompts.tokens import IGNORE, TokenizedRow
-from pacos.schemas import Message
+from pacos.prompts.choice import format_of, stop_token_id
+from pacos.prompts.thoughts import split_content
+from pacos.prompts.tokens import EncodedRow, Reason
 from sft.config import SFTConfig
+from sft.configs.data import OnError, TrainOn
 from sft.data.reader import SourceReader
-from sft.data.tokenizer import build_tokenizer
+from sft.data.tokenizer import build_encoder, build_tokenizer
 
 FIRST_ROWS = 64
 """Rows read of each data set: enough to see a template at work, in less than a second."""
@@ -28,18 +29,29 @@ class FirstRow:
     """A row as it was read, and as the model sees it."""
 
     place: str
-    messages: list[Message]
-    row: TokenizedRow
+    content: Content
+    examples: list[EncodedRow]
 
     def supervised_spans(self) -> list[list[int]]:
         """Return the token ids of each contiguous run of supervised tokens."""
-        supervised = np.asarray(self.row.labels) != IGNORE
-        ids = np.asarray(self.row.ids)
-        edges = np.flatnonzero(np.diff(supervised, prepend=False, append=False))
-        return [ids[begin:end].tolist() for begin, end in edges.reshape(-1, 2)]
+        spans = []
+        for example in self.examples:
+            supervised = example.reasons == Reason.trained
+            edges = np.flatnonzero(np.diff(supervised, prepend=False, append=False))
+            spans += [example.ids[begin:end].tolist() for begin, end in edges.reshape(-1, 2)]
+        return spans
 
-    def answers(self) -> list[str]:
-        return [turn["content"] for turn in self.messages if turn["role"] == "assistant"]
+    def answers(self, *, only_last: bool) -> list[str]:
+        """Return the texts that have a loss."""
+        if not isinstance(self.content, Conversation):
+            return [self.content.text] if isinstance(self.content, RawText) else []
+        turns = self.content.turns
+        numbers = [number for number, turn in enumerate(turns) if turn["role"] == "assistant"]
+        return [
+            split_content(turns[number])[1]
+            for number in (numbers[-1:] if only_last else numbers)
+            if number not in self.content.untrained
+        ]
 
 
 def read_first_rows(config: SFTConfig, tokenizer: Tokenizer) -> Iterator[FirstRow]:
@@ -48,18 +60,17 @@ def read_first_rows(config: SFTConfig, tokenizer: Tokenizer) -> Iterator[FirstRo
     Raises:
         UserError: a data set or one of its first rows cannot be used.
     """
-    encoder = Encoder.of(tokenizer, config.model.prompt_format)
+    encoder = build_encoder(config, tokenizer)
     for path in config.data.weights():
         source = open_source(path)
         examples = SourceReader(source, config.data.on_error).examples()
         first = list(itertools.islice(examples, FIRST_ROWS))
-        turns = [
-            example.content.turns if isinstance(example.content, Conversation) else []
-            for _, example in first
-        ]
-        rows = encoder.encode(turns)
-        for (number, _), messages, row in zip(first, turns, rows, strict=True):
-            yield FirstRow(source.place(number), messages, row)
+        results = encoder.encode([example.content for _, example in first])
+        for (number, example), result in zip(first, results, strict=True):
+            if not isinstance(result, RowError):
+                yield FirstRow(source.place(number), example.content, result)
+            elif config.data.on_error is OnError.refuse:
+                raise UserError(f"{source.place(number)}: {result}") from result
 
 
 class TokenChecks:
@@ -90,7 +101,9 @@ class TokenChecks:
         self._rows = list(read_first_rows(self._config, self._tokenizer))
         for row in self._rows:
             spans = [self._tokenizer.decode(span) for span in row.supervised_spans()]
-            answers = row.answers()
+            if isinstance(row.content, TokenIds):
+                continue
+            answers = row.answers(only_last=self._config.data.train_on is TrainOn.last)
             if not spans:
                 raise self._format_error(row, "has no supervised token: the mask is empty")
             if len(spans) != len(answers):
@@ -100,8 +113,9 @@ class TokenChecks:
                 # Tokenizers add and drop spaces at the edges of a text.
                 if "".join(answer.split()) not in "".join(span.split()):
                     raise self._format_error(row, f"supervises {span!r} instead of {answer!r}")
-        total = sum(len(row.row.ids) for row in self._rows)
-        supervised = sum(row.row.num_supervised for row in self._rows)
+        examples = [example for row in self._rows for example in row.examples]
+        total = sum(len(example.ids) for example in examples)
+        supervised = sum(example.num_supervised for example in examples)
         return f"{supervised / total:.0%} of {total} tokens in {len(self._rows)} rows supervised"
 
     def stop_token(self) -> str:
@@ -110,6 +124,8 @@ class TokenChecks:
         name = self._tokenizer.convert_ids_to_tokens(stop)
         answers = 0
         for row in self._rows:
+            if isinstance(row.content, TokenIds):
+                continue
             for span in row.supervised_spans():
                 if span.count(stop) != 1:
                     problem = f"supervises {name} {span.count(stop)} times per answer, not once"

@@ -16,7 +16,7 @@ from transformers import GenerationConfig
 from pacos.distributed import World
 from pacos.files import atomic_folder, atomic_write, write_json
 from pacos.model.protocols import CausalLM, Tokenizer
-from pacos.prompts.encoder import format_of
+from pacos.prompts.choice import format_of
 from pacos.run.stop import NEVER_STOP, StopCheck
 from sft.config import SFTConfig
 from sft.data.tokenizer import stop_ids

@@ -18,8 +18,7 @@ import torch
 
 from pacos.errors import UserError
 from pacos.files import write_json
-from pacos.prompts.encoder import FORMATS
-from pacos.prompts.formats import PromptFormat
+from pacos.prompts.formats import FORMATS, PromptFormat
 from sft import chat
 from sft.chat import Chat, answer_lines, find_model, main, talk
 from tests.conftest import Pacos

@@ -3,9 +3,11 @@ from typing import Any
 
 import pytest
 
+from pacos.data.example import Conversation
 from pacos.errors import UserError
-from pacos.prompts.encoder import FORMATS, Encoder, encode, prompt_text, stop_token_id
-from pacos.prompts.formats import PromptFormat
+from pacos.prompts.choice import prompt_text, stop_token_id
+from pacos.prompts.encoder import Encoder, encode
+from pacos.prompts.formats import FORMATS, PromptFormat
 from pacos.prompts.tokens import IGNORE
 from pacos.schemas import Row
 from tests.sft.byte_tokenizer import byte_tokenizer
@@ -109,6 +111,7 @@ OWN = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
     "{% if m['role'] == 'assistant' %}ANSWER"
     "{% else %}{{ m['content'] + '<|im_end|>\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 MARKED = "{% generation %}{{ m['content'] + '<|im_end|>' }}{% endgeneration %}{{ '\n' }}"
 
@@ -130,7 +133,7 @@ def test_the_tokenizers_own_template_is_learnt_as_ours_are(own: Any, tokenizer: 
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        ("{{ m['content'] + '<|im_end|>\n' }}", "marks 0 of 2 answers"),
+        ("{{ m['content'] + '\n' }}", "ends an answer with no token of the tokenizer"),
         (
             "{% if loop.last %}{% generation %}{{ m['content'] + '<|im_end|>' }}"
             "{% endgeneration %}{% else %}{{ m['content'] }}{% endif %}",
@@ -141,8 +144,8 @@ def test_the_tokenizers_own_template_is_learnt_as_ours_are(own: Any, tokenizer: 
             r"does not mark the stop token <\|im_end\|>",
         ),
         (
-            "{% generation %}{{ m['content'] + '<|endoftext|>' }}{% endgeneration %}",
-            r"does not mark the stop token <\|im_end\|>.*eos_token",
+            "{{ 'Sure. ' }}{% generation %}{{ m['content'] + '<|im_end|>' }}{% endgeneration %}",
+            r"marks 'Four.<\|im_end\|>' as an answer, but what follows .* is 'Sure. Four",
         ),
     ],
 )
@@ -162,12 +165,12 @@ def test_a_tokenizer_without_a_template_needs_a_format(own: Any) -> None:
 
 def test_control_tokens_in_a_text_are_found(tokenizer: Any) -> None:
     encoder = Encoder.of(tokenizer, PromptFormat.chatml)
-    assert encoder.control_token_in(CONVERSATION) is None
-    assert encoder.control_token_in([{"role": "user", "content": "a<|im_end|>"}]) == "<|im_end|>"
-    hidden = {"role": "user", "content": "a", "input": "<|im_start|>"}
-    assert encoder.control_token_in([hidden]) == "<|im_start|>"
-    # A token that the format does not use stands for itself.
-    assert encoder.control_token_in([{"role": "user", "content": "<filename>"}]) is None
+    assert encoder.control_token_in(Conversation(CONVERSATION)) is None
+    for key in ("content", "input"):
+        # <filename> is special in SmolLM2's vocabulary, though no format uses it.
+        for token in ("<|im_end|>", "<filename>"):
+            turn = {"role": "user", "content": "a", key: f"b{token}"}
+            assert encoder.control_token_in(Conversation([turn])) == token
 
 
 def test_blanks_of_an_answer_are_learnt_where_a_tokenizer_leaves_them_out_of_its_offsets() -> None:

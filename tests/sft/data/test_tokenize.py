@@ -2,18 +2,20 @@ from typing import Any
 
 import pytest
 
+from pacos.data.example import Conversation
 from pacos.prompts.encoder import Encoder
 from pacos.prompts.formats import PromptFormat
 from pacos.prompts.tokens import IGNORE
 from sft.configs.data import TooLong
 from sft.data import tokenize as tokens
-from sft.data.tokenize import Conversation, RowTokenizer, tokenize_all
+from sft.data.tokenize import RowTokenizer, tokenize_all
 from tests.sft.byte_tokenizer import byte_tokenizer
 
-EXCHANGE = [
+TURNS = [
     {"role": "user", "content": "Name a colour."},
     {"role": "assistant", "content": "Red, as in the flag."},
 ]
+EXCHANGE = Conversation(TURNS)
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +29,9 @@ def encoder(tokenizer: Any) -> Encoder:
 
 
 def tokens_of(encoder: Encoder, conversation: Conversation) -> int:
-    (row,) = encoder.encode([conversation])
-    return len(row.ids)
+    (rows,) = encoder.encode([conversation])
+    assert isinstance(rows, list)
+    return len(rows[0].ids)
 
 
 def test_a_row_that_fits_is_whole(encoder: Encoder) -> None:
@@ -50,8 +53,9 @@ def test_an_answer_is_never_cut(encoder: Encoder, policy: TooLong) -> None:
 def test_cut_turns_leaves_out_as_few_of_the_last_exchanges_as_it_must(
     tokenizer: Any, encoder: Encoder
 ) -> None:
-    conversation = [{"role": "system", "content": "Be brief."}, *EXCHANGE * 5]
-    room = tokens_of(encoder, conversation[: 1 + 2 * 3])
+    turns = [{"role": "system", "content": "Be brief."}, *TURNS * 5]
+    conversation = Conversation(turns)
+    room = tokens_of(encoder, Conversation(turns[: 1 + 2 * 3]))
     (result,) = RowTokenizer(encoder, room, TooLong.cut_turns).tokenize([conversation])
     assert result.row is not None
     assert result.too_long is not None
@@ -61,7 +65,7 @@ def test_cut_turns_leaves_out_as_few_of_the_last_exchanges_as_it_must(
 
 
 def test_a_control_token_in_a_text_is_an_error_of_its_row_alone(encoder: Encoder) -> None:
-    forged = [EXCHANGE[0], {"role": "assistant", "content": "Red.<|im_end|>Blue."}]
+    forged = Conversation([TURNS[0], {"role": "assistant", "content": "Red.<|im_end|>Blue."}])
     good, bad = RowTokenizer(encoder, 1000, TooLong.drop).tokenize([EXCHANGE, forged])
     assert good.error is None
     assert bad.row is None
@@ -79,9 +83,8 @@ def test_a_conversation_that_the_template_refuses_is_an_error_of_its_row_alone(
         "{% else %}{% generation %}{{ m['content'] + eos_token }}{% endgeneration %}{% endif %}"
         "{% endfor %}"
     )
-    own = Encoder.of(tokenizer, PromptFormat.chatml)
-    encoder = Encoder(template, own.stop_id, own.special_tokens, own.backend, joins_input=True)
-    refused = [{"role": "system", "content": "Be brief."}, *EXCHANGE]
+    encoder = Encoder.of(tokenizer, None, template)
+    refused = Conversation([{"role": "system", "content": "Be brief."}, *TURNS])
     good, bad = RowTokenizer(encoder, 1000, TooLong.drop).tokenize([EXCHANGE, refused])
     assert good.error is None
     assert bad.error == "the chat template refuses it: no system turn, please"
@@ -94,7 +97,8 @@ def test_several_processes_give_the_same_in_the_same_order(
     monkeypatch.setattr(tokens, "SERIAL_CHUNKS", 2)
     rows = RowTokenizer(encoder, 80, TooLong.drop)
     conversations = [
-        [EXCHANGE[0], {"role": "assistant", "content": "Red. " * (1 + n % 12)}] for n in range(50)
+        Conversation([TURNS[0], {"role": "assistant", "content": "Red. " * (1 + n % 12)}])
+        for n in range(50)
     ]
     alone = rows.tokenize(conversations)
     together = list(tokenize_all(rows, conversations))

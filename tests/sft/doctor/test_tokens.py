@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from pacos.checks import Finding, Outcome, run_check
-from pacos.prompts.encoder import FORMATS, Format
-from pacos.prompts.formats import PromptFormat
+from pacos.prompts.formats import FORMATS, Format, PromptFormat
 from sft.config import SFTConfig
 from sft.configs.data import OnError
 from sft.doctor import tokens
@@ -66,15 +65,20 @@ def test_a_format_whose_stop_token_the_tokenizer_lacks(config: SFTConfig) -> Non
     assert "its stop token <|eot_id|> is not in the tokenizer's vocabulary" in first_fault(config)
 
 
+PLAIN = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
+    "{% if m['role'] == 'assistant' %}ANSWER{% else %}{{ m['content'] + '<|im_end|>' }}{% endif %}"
+    "{{ '\n' }}{% endfor %}"
+)
 MARKS = "{% generation %}{{ m['content'] + '<|im_end|>' }}{% endgeneration %}"
 
 
 @pytest.mark.parametrize(
     ("instead", "said"),
     [
-        ("{{ m['content'] + '<|im_end|>' }}", "mask: model.prompt_format = chatml:"),
+        ("{{ m['content'] + '<|im_end|>' }}", "rows.jsonl:1: the chat template marks 0 of 1"),
         (
-            "{{ m['content'] + '<|im_end|>' }}",
+            "{% generation %}{% endgeneration %}{{ m['content'] + '<|im_end|>' }}",
             "rows.jsonl:1 has no supervised token: the mask is empty",
         ),
         (
@@ -95,9 +99,7 @@ MARKS = "{% generation %}{{ m['content'] + '<|im_end|>' }}{% endgeneration %}"
 def test_a_template_that_marks_answers_wrongly(
     config: SFTConfig, monkeypatch: pytest.MonkeyPatch, instead: str, said: str
 ) -> None:
-    plain = FORMATS[PromptFormat.chatml]
-    assert MARKS in plain.template
-    wrong = Format(plain.template.replace(MARKS, instead), plain.stop_token)
+    wrong = Format(PLAIN.replace("ANSWER", instead), "<|im_end|>")
     monkeypatch.setitem(FORMATS, PromptFormat.chatml, wrong)
     lines = write_rows(Path(config.data.path)).read_text().splitlines(keepends=True)
     # The first answer is one letter, "0".
@@ -109,16 +111,15 @@ def test_a_template_that_marks_answers_wrongly(
 def test_a_template_that_marks_only_the_last_answer(
     config: SFTConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = FORMATS[PromptFormat.chatml]
     last = "{% if loop.last %}" + MARKS + "{% else %}{{ m['content'] + '<|im_end|>' }}{% endif %}"
     monkeypatch.setitem(
         FORMATS,
         PromptFormat.chatml,
-        Format(plain.template.replace(MARKS, last), plain.stop_token),
+        Format(PLAIN.replace("ANSWER", last), "<|im_end|>"),
     )
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}] * 2
     Path(config.data.path).write_text(json.dumps({"messages": turns}) + "\n")
-    assert "rows.jsonl:1 has 2 answers, of which 1 are supervised" in first_fault(config)
+    assert "rows.jsonl:1: the chat template marks 1 of 2 answers" in first_fault(config)
 
 
 def test_rows_that_cannot_be_used(config: SFTConfig) -> None:

@@ -16,8 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from pacos.configs.model import Init
 from pacos.distributed import World
 from pacos.model.shape import LlamaShape
-from pacos.prompts.encoder import FORMATS, prompt_text
-from pacos.prompts.formats import PromptFormat
+from pacos.prompts.choice import prompt_text
+from pacos.prompts.formats import FORMATS, PromptFormat
 from sft.config import SFTConfig
 from sft.configs.compute import Precision
 from sft.configs.deepspeed import DeepSpeedConfig

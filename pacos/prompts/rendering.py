@@ -1,0 +1,215 @@
+"""Conversations as text, with the place of each answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pacos.data.example import RowError, Turn
+from pacos.prompts.formats import MARK
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The text of an assistant turn up to its stop token."""
+
+    turn: int
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """A conversation as text, to train on some of its answers."""
+
+    text: str
+    answers: list[Answer]
+    """In the order of the text."""
+    trained: Collection[int]
+    """Turns that are trained in this text."""
+
+    def answer(self, turn: int) -> Answer | None:
+        return next((answer for answer in self.answers if answer.turn == turn), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTemplate:
+    """A Jinja template with the special tokens that it may write."""
+
+    text: str
+    special_tokens: Mapping[str, Any]
+    """`bos_token`, `eos_token` and others, by the names that templates use."""
+
+    @property
+    def has_marks(self) -> bool:
+        return MARK.search(self.text) is not None
+
+    def render(
+        self,
+        turns: Sequence[Turn],
+        tools: Sequence[Any] | None = None,
+        *,
+        add_generation_prompt: bool = False,
+    ) -> str:
+        """Return turns as text.
+
+        Raises:
+            RowError: the template refuses them.
+        """
+        return self._render(turns, tools, add_generation_prompt=add_generation_prompt)[0]
+
+    def render_marked(
+        self, turns: Sequence[Turn], tools: Sequence[Any] | None = None
+    ) -> tuple[str, list[tuple[int, int]]]:
+        """Return turns as text, and the begin and end of each marked part.
+
+        Raises:
+            RowError: the template refuses them.
+        """
+        return self._render(turns, tools, return_assistant_tokens_mask=True)
+
+    def _render(
+        self, turns: Sequence[Turn], tools: Sequence[Any] | None, **options: bool
+    ) -> tuple[str, list[tuple[int, int]]]:
+        from transformers.utils import chat_template_utils
+
+        # Its annotation says that it returns a single text.
+        render: Any = chat_template_utils.render_jinja_template
+        try:
+            texts, spans = render(
+                [turns], tools=tools, chat_template=self.text, **options, **self.special_tokens
+            )
+        except Exception as error:  # a template may fail in any way on turns it does not expect
+            raise RowError(f"the chat template refuses it: {error}") from error
+        return texts[0], spans[0] if spans else []
+
+
+def marked(
+    template: ChatTemplate,
+    turns: Sequence[Turn],
+    tools: Sequence[Any] | None,
+    wanted: Sequence[int],
+) -> list[Rendering]:
+    """Return the one text of a template that marks its answers.
+
+    Args:
+        template: with generation marks.
+        turns: the conversation.
+        tools: the functions that the assistant may call.
+        wanted: turns to train.
+
+    Raises:
+        RowError: the template refuses the conversation, or does not mark each answer once.
+    """
+    text, spans = template.render_marked(turns, tools)
+    assistants = [number for number, turn in enumerate(turns) if turn["role"] == "assistant"]
+    if len(spans) != len(assistants):
+        raise RowError(f"the chat template marks {len(spans)} of {len(assistants)} answers")
+    answers = [Answer(turn, *span) for turn, span in zip(assistants, spans, strict=True)]
+    return [Rendering(text, answers, frozenset(wanted))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Derived:
+    """One answer in the text that ends with it."""
+
+    text: str
+    begin: int
+    end: int
+
+    def is_in(self, text: str) -> bool:
+        """Return True if a text begins as this one does, up to the end of the answer."""
+        return text.startswith(self.text[: self.end])
+
+
+def derived(
+    template: ChatTemplate,
+    turns: Sequence[Turn],
+    tools: Sequence[Any] | None,
+    wanted: Sequence[int],
+    stop: str,
+) -> list[Rendering]:
+    """Find the answers of a template without marks by the difference between renderings.
+
+    An answer is what a rendering that ends with it has beyond the prompt for it. Templates that
+    rewrite earlier turns (Qwen3 drops old thoughts) give one text per answer, each as the model
+    sees it when it writes that answer; the others give one text for all.
+
+    Args:
+        template: the template.
+        turns: the conversation.
+        tools: the functions that the assistant may call.
+        wanted: turns to train, in ascending order.
+        stop: token that ends an answer.
+
+    Raises:
+        RowError: the template refuses the conversation, or an answer cannot be told from the
+            prompt for it.
+    """
+    found: dict[int, _Derived] = {}
+    for number, turn in enumerate(turns):
+        if turn["role"] == "assistant":
+            try:
+                found[number] = _derive(template, turns, tools, number, stop)
+            except RowError:
+                # An answer without a loss is context, wherever it begins.
+                if number in wanted:
+                    raise
+    whole = template.render(turns, tools)
+    # From the last: what agrees with a later text needs none of its own.
+    texts: dict[str, list[int]] = {}
+    for number in reversed(wanted):
+        answer = found[number]
+        text = next((text for text in texts if answer.is_in(text)), None)
+        if text is None:
+            text = whole if answer.is_in(whole) else answer.text
+        texts.setdefault(text, []).append(number)
+    return [
+        Rendering(text, _located(text, found, trained, stop), frozenset(trained))
+        for text, trained in reversed(texts.items())
+    ]
+
+
+def _derive(
+    template: ChatTemplate,
+    turns: Sequence[Turn],
+    tools: Sequence[Any] | None,
+    number: int,
+    stop: str,
+) -> _Derived:
+    prompt = template.render(turns[:number], tools, add_generation_prompt=True)
+    text = template.render(turns[: number + 1], tools)
+    if not text.startswith(prompt):
+        same = next(n for n in range(len(prompt)) if text[n : n + 1] != prompt[n])
+        raise RowError(
+            f"the chat template writes turn {number + 1} otherwise than its generation prompt "
+            f"begins: {text[same : same + 20]!r} instead of {prompt[same : same + 20]!r}"
+        )
+    end = text.rfind(stop, len(prompt))
+    if end < 0:
+        raise RowError(f"the chat template writes no {stop} after turn {number + 1}")
+    return _Derived(text, len(prompt), end + len(stop))
+
+
+def _located(
+    text: str, found: Mapping[int, _Derived], trained: Collection[int], stop: str
+) -> list[Answer]:
+    """Return the answers in a text, also those that are written otherwise there."""
+    answers = []
+    for number, answer in found.items():
+        if number in trained or answer.is_in(text):
+            answers.append(Answer(number, answer.begin, answer.end))
+        elif text.startswith(answer.text[: answer.begin]):
+            end = text.find(stop, answer.begin)
+            if end >= 0:
+                answers.append(Answer(number, answer.begin, end + len(stop)))
+    return answers
+
+
+def stop_token_in(rest: str, added: Collection[str]) -> str | None:
+    """Return the first of the tokens in the text that follows an answer's content."""
+    longest_first = sorted((token for token in added if token.strip()), key=len, reverse=True)
+    match = re.search("|".join(map(re.escape, longest_first)) or "(?!)", rest)
+    return match.group() if match else None

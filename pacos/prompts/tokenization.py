@@ -1,0 +1,181 @@
+"""Text as tokens, each with the reason why it has a loss or none."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pacos.data.example import RowError
+from pacos.prompts.tokens import EncodedRow, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Characters of a text with the reason of their tokens."""
+
+    begin: int
+    end: int
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedText:
+    """A text to tokenize. Outside of the regions the reason is `prompt`."""
+
+    text: str
+    regions: Sequence[Region]
+    is_raw: bool = False
+    """The tokenizer adds its own special tokens and eos; else the text has all of them."""
+
+
+@dataclass(frozen=True)
+class TextTokenizer:
+    """A tokenizer's Rust backend; pickled, it is small."""
+
+    backend: Any
+    """A `tokenizers.Tokenizer` that neither pads nor truncates nor trims offsets."""
+    before: Sequence[int]
+    """Special tokens that the tokenizer writes before a text."""
+    after: Sequence[int]
+    """Special tokens that end a raw text, eos included."""
+
+    @classmethod
+    def of(cls, backend: Any, eos_id: int | None) -> TextTokenizer:
+        """Copy a backend: the caller's keeps its padding, truncation and post-processor."""
+        import tokenizers
+
+        own = tokenizers.Tokenizer.from_str(backend.to_str())
+        own.no_padding()
+        own.no_truncation()
+        with_special, bare = (
+            own.encode("a", add_special_tokens=flag).ids for flag in (True, False)
+        )
+        start = next(
+            (n for n in range(len(with_special)) if with_special[n : n + len(bare)] == bare), 0
+        )
+        after = with_special[start + len(bare) :]
+        if eos_id is not None and eos_id not in after:
+            after = [*after, eos_id]
+        # Llama 3's would cut blanks off the offsets. Templates write special tokens themselves.
+        own.post_processor = None
+        return cls(own, tuple(with_special[:start]), tuple(after))
+
+    def encode(self, texts: Sequence[MarkedText]) -> list[EncodedRow | RowError]:
+        """Tokenize texts; one that cannot be becomes an error in its place."""
+        try:
+            encodings = self.backend.encode_batch(
+                [marked.text for marked in texts], add_special_tokens=False
+            )
+        except TypeError:
+            # Half of a surrogate pair, perhaps in the arguments of a call. It does not say where.
+            if len(texts) == 1:
+                return [RowError("its text holds half of a character, as if cut inside an emoji")]
+            return [row for marked in texts for row in self.encode([marked])]
+        return [
+            self._row(marked, encoding) for marked, encoding in zip(texts, encodings, strict=True)
+        ]
+
+    def _row(self, marked: MarkedText, encoding: Any) -> EncodedRow:
+        ids, offsets = encoding.ids, np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        cuts = [
+            region.begin
+            for region in marked.regions
+            if region.reason is Reason.trained and _straddles(offsets, region.begin)
+        ]
+        if cuts:
+            ids, offsets = self._piecewise(marked.text, cuts)
+        reasons = np.zeros(len(ids), dtype=np.uint8)
+        for region in marked.regions:
+            first = np.searchsorted(offsets[:, 1], region.begin, side="right")
+            last = np.searchsorted(offsets[:, 0], region.end, side="left")
+            reasons[first:last] = region.reason
+        if marked.is_raw:
+            ids = [*self.before, *ids, *self.after]
+            reasons = np.concatenate(
+                [
+                    np.full(len(self.before), Reason.prompt, np.uint8),
+                    reasons,
+                    np.full(len(self.after), Reason.trained, np.uint8),
+                ]
+            )
+        if len(reasons) and reasons[0] == Reason.trained:
+            # In a pack, the first token would be predicted from the row before.
+            reasons[0] = Reason.first
+        return EncodedRow(np.array(ids, dtype=np.int32), reasons)
+
+    def _piecewise(self, text: str, cuts: Sequence[int]) -> tuple[list[int], NDArray[np.int64]]:
+        """Tokenize the parts of a text apart.
+
+        A token across the beginning of an answer is one that generation never sees: the prompt ends
+        before it.
+        """
+        ids: list[int] = []
+        offsets = [np.zeros((0, 2), dtype=np.int64)]
+        for begin, end in itertools.pairwise((0, *cuts, len(text))):
+            piece_ids, piece = self._continued(text[begin:end]) if begin else self._bare(text[:end])
+            ids += piece_ids
+            offsets.append(piece + begin)
+        return ids, np.concatenate(offsets)
+
+    def _bare(self, text: str) -> tuple[list[int], NDArray[np.int64]]:
+        encoding = self.backend.encode(text, add_special_tokens=False)
+        return encoding.ids, np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+
+    def _continued(self, text: str) -> tuple[list[int], NDArray[np.int64]]:
+        """Tokenize a text that continues another."""
+        if self._continuing is None:
+            return self._bare(text)
+        encoding = self._continuing.encode(text, add_special_tokens=False)
+        ids, offsets = encoding.ids, np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        number = next((n for n, token in enumerate(ids) if token in self._added), None)
+        if number is None:
+            return ids, offsets
+        # After an added token, such as the next <s>, the tokenizer begins anew.
+        begin = int(offsets[number, 0])
+        rest_ids, rest = self._bare(text[begin:])
+        return ids[:number] + rest_ids, np.concatenate([offsets[:number], rest + begin])
+
+    @cached_property
+    def _added(self) -> frozenset[int]:
+        return frozenset(self.backend.get_added_tokens_decoder())
+
+    @cached_property
+    def _continuing(self) -> Any:
+        """The backend without SentencePiece's blank before a text; None if it writes none."""
+        import tokenizers
+
+        plain = json.loads(self.backend.to_str())
+        normalizer = _without_prefix(plain["normalizer"])
+        pre_tokenizer = _without_prefix(plain["pre_tokenizer"])
+        if normalizer == plain["normalizer"] and pre_tokenizer == plain["pre_tokenizer"]:
+            return None
+        changed = {**plain, "normalizer": normalizer, "pre_tokenizer": pre_tokenizer}
+        return tokenizers.Tokenizer.from_str(json.dumps(changed))
+
+
+def _without_prefix(step: Any) -> Any:
+    """Return a step of a tokenizer, as in tokenizer.json, without the blank before a text."""
+    if step is None or step["type"] == "Prepend":
+        return None
+    if step["type"] == "Sequence":
+        (key,) = step.keys() - {"type"}
+        parts = [part for part in map(_without_prefix, step[key]) if part is not None]
+        return {**step, key: parts}
+    if step["type"] == "Metaspace":
+        return {**step, "prepend_scheme": "never"}
+    if step["type"] == "ByteLevel":
+        return {**step, "add_prefix_space": False}
+    return step
+
+
+def _straddles(offsets: NDArray[np.int64], begin: int) -> bool:
+    """Return True if a token has characters on both sides of a position."""
+    first = int(np.searchsorted(offsets[:, 1], begin, side="right"))
+    return first < len(offsets) and bool(offsets[first, 0] < begin)
