@@ -15,9 +15,9 @@ Turn = dict[str, Any]
 
 `role` (system, user, assistant or tool) and `content` (text) are always there. A user turn may have
 `input` (Alpaca's third field). An assistant turn may have `reasoning_content` (text) and
-`tool_calls`, a list of `{"type": "function", "function": {"name", "arguments"}}` whose arguments
-are JSON text or an object, as the row has them. A tool turn may have `name` and `tool_call_id`.
-Absent keys are missing, never null.
+`tool_calls`, a list of `{"type": "function", "function": {"name", "arguments"}}`, with an `id` if
+the row has one; the arguments are JSON text or an object, as the row has them. A tool turn may have
+`name` and `tool_call_id`. Absent keys are missing, never null.
 """
 
 
@@ -26,8 +26,11 @@ class Conversation:
     """Turns to render with a prompt format."""
 
     turns: list[Turn]
+    """At least one is the assistant's, and so is the last. Roles may follow each other in any
+    order, except that results of tools come after a turn of the assistant."""
     tools: list[Any] | None = None
-    """Descriptions of the functions that the assistant may call, as the row has them."""
+    """Descriptions of the functions that the assistant may call, each as OpenAI's
+    `{"type": "function", "function": {…}}`; None if there are none."""
     untrained: frozenset[int] = frozenset()
     """Indices of assistant turns without a loss: weight 0, or trained in another example."""
 

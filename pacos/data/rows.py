@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from pacos.data.example import Example, RowError
 from pacos.data.reading.fields import Fields, Meanings
 from pacos.data.reading.schemas import (
     ANSWERS,
+    CONTEXTS,
     KNOWN,
     METADATA,
     QUESTIONS,
@@ -38,6 +39,8 @@ class Plan:
     columns: Mapping[str, str] | None
     """The row's name of each column by pacos's name; None if they are the same."""
     unread: tuple[str, ...]
+    is_plain: bool
+    """See `Fields`."""
 
 
 @dataclass(slots=True)
@@ -85,7 +88,7 @@ class RowReader:
         columns = record
         if plan.columns is not None:
             columns = {ours: record[theirs] for ours, theirs in plan.columns.items()}
-        fields = Fields(columns, self._meanings, plan.names, filled)
+        fields = Fields(columns, self._meanings, plan.names, filled, plan.is_plain)
         content = plan.schema.read(fields)
         identifier = columns.get("id", columns.get("prompt_id"))
         lineage = columns.get("lineage")
@@ -117,8 +120,11 @@ class RowReader:
                 break
         else:
             return None
-        if schema.needed == ("text",) and {"message_id", "role"} <= {*by_name}:
-            # A message of a tree, which would lose what it answers.
+        if (
+            schema.needed == ("text",)
+            and not self.config.raw
+            and _loses_text_beside(by_name.keys())
+        ):
             return None
         read = {*schema.needed, *schema.optional, *METADATA}
         return Plan(
@@ -126,6 +132,7 @@ class RowReader:
             names={ours: theirs for ours, theirs in by_name.items() if ours != theirs},
             columns=None if by_name == dict(zip(columns, columns, strict=True)) else by_name,
             unread=tuple(theirs for ours, theirs in by_name.items() if ours not in read),
+            is_plain=by_name.keys().isdisjoint({*schema.optional} - {*schema.needed, *CONTEXTS}),
         )
 
     def _by_name(self, columns: tuple[str, ...]) -> dict[str, str]:
@@ -177,13 +184,22 @@ class RowReader:
         )
 
 
+def _loses_text_beside(columns: Set[str]) -> bool:
+    """Return True if `text` is only a part of a row: of a message in a tree, or of a pair."""
+    return columns >= {"message_id", "role"} or not columns.isdisjoint({*QUESTIONS, *ANSWERS})
+
+
 def _half_of_a_pair(columns: Sequence[str]) -> str | None:
     """Return the problem of a row with a prompt, but no answer, or the reverse."""
     has_question, has_answer = ({*names} & {*columns} for names in (QUESTIONS, ANSWERS))
     if bool(has_question) == bool(has_answer):
         return None
     lacks, names = ("answer", ANSWERS) if has_question else ("prompt", QUESTIONS)
-    return (
+    problem = (
         f"have no {lacks} ({', '.join(names)}); write one, or, if it has another name, say so with "
         f"data.columns={{YOURS: {names[0]}}}"
     )
+    if "text" in columns:
+        others = ",".join(has_question or has_answer)
+        problem += f"; to train on text alone, set data.ignore=[{others}]"
+    return problem

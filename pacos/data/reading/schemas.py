@@ -8,13 +8,17 @@ from functools import partial
 from typing import Any
 
 from pacos.data.example import Content, RawText, RowError, TokenIds, Turn
+from pacos.data.reading.conversation import conversation
 from pacos.data.reading.fields import Fields, refusal, shown, text_of
-from pacos.data.reading.turns import Turns, conversation, read_turns
+from pacos.data.reading.turns import Turns, read_turns
 
 QUESTIONS = ("instruction", "prompt", "question", "query")
 """Columns that hold a prompt. Any of them goes with any of ANSWERS."""
 
 ANSWERS = ("output", "completion", "response", "answer")
+
+CONTEXTS = ("input", "context")
+"""Columns that hold a text that belongs to a prompt: Alpaca's and Dolly's."""
 
 DIALOGS = ("messages", "conversations", "conversation")
 """Columns that hold turns."""
@@ -66,14 +70,16 @@ def _read_tree(fields: Fields) -> Content:
 
 
 def _read_pair(question: str, answer: str, fields: Fields) -> Content:
-    _refuse_rivals(question, QUESTIONS, fields)
-    _refuse_rivals(answer, ANSWERS, fields)
+    if not fields.is_plain:
+        _refuse_rivals(question, QUESTIONS, fields)
+        _refuse_rivals(answer, ANSWERS, fields)
     prompt = fields.get(question)
     # TRL's conversational form.
     if isinstance(prompt, list) and question == "prompt":
         return _read_turn_pair(prompt, answer, fields)
     turns = Turns([], [])
-    _add_history(turns, fields)
+    if not fields.is_plain:
+        _add_history(turns, fields)
     user: Turn = {"role": "user", "content": fields.text(question)}
     if context := _context(question, fields):
         user["input"] = context
@@ -108,7 +114,7 @@ def _read_turn_pair(prompt: list[Any], answer: str, fields: Fields) -> Content:
 
 
 def _context(question: str, fields: Fields) -> str:
-    """Return the text that belongs to a prompt: Alpaca's `input`, Dolly's `context`."""
+    """Return the text that belongs to a prompt."""
     if question not in ("instruction", "question", "input"):
         return ""
     text = "" if question == "input" else fields.optional_text("input")
@@ -184,18 +190,18 @@ def _read_ids(fields: Fields) -> Content:
             "remove the padding from input_ids and labels",
         )
     labels = masks.pop("labels", ids)
-    for index, (label, token) in enumerate(zip(labels, ids, strict=True)):
-        if label not in (token, UNSUPERVISED):
-            raise refusal(
-                f"{fields.place('labels')}[{index}]",
-                label,
-                f"must be {token}, the id of its token, or {UNSUPERVISED}",
-                "do not shift labels: the loss does that",
-            )
+    pairs = enumerate(zip(labels, ids, strict=True))
+    wrong = [index for index, (label, token) in pairs if label not in (token, UNSUPERVISED)]
+    if wrong:
+        raise refusal(
+            f"{fields.place('labels')}[{wrong[0]}]",
+            labels[wrong[0]],
+            f"must be {ids[wrong[0]]}, the id of its token, or {UNSUPERVISED}",
+            "do not shift labels: the loss does that",
+        )
     for mask in masks.values():
-        pairs = zip(labels, mask, strict=True)
-        labels = [label if kept else UNSUPERVISED for label, kept in pairs]
-    if set(labels[1:]) <= {UNSUPERVISED}:
+        labels = [label if kept else UNSUPERVISED for label, kept in zip(labels, mask, strict=True)]
+    if all(label == UNSUPERVISED for label in labels[1:]):
         raise RowError(
             f"labels = {shown(labels)}: no token after the first has a loss, so nothing to learn; "
             "remove the row"
@@ -215,7 +221,7 @@ def _integers(fields: Fields, column: str) -> list[int]:
 
 
 def _pair(question: str, answer: str) -> Schema:
-    context = ("input", "context") if question in ("instruction", "question") else ()
+    context = CONTEXTS if question in ("instruction", "question") else ()
     optional = (*QUESTIONS, *ANSWERS, *context, "history", *_COMMON)
     return Schema((question, answer), optional, partial(_read_pair, question, answer))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pacos.data.example import RowError
+from pacos.data.reading.conversation import UNANSWERED
 from pacos.data.reading.fields import refusal, text_of
 from pacos.data.reading.schemas import TREE
 from pacos.data.reading.turns import ROLES
@@ -14,6 +15,8 @@ from pacos.data.source_config import Tree
 
 NEEDED = frozenset({"message_id", "parent_id", "text", "role"})
 """Columns by which a message of a tree is known."""
+
+OTHER_PATHS = "is the best path of its tree; data.tree=all takes the others too"
 
 READ = NEEDED | {"message_tree_id", "rank", "deleted"}
 
@@ -86,9 +89,12 @@ def conversations(records: Iterator[tuple[int, Any]], tree: Tree) -> Iterator[tu
     notes = [*_remove(deleted, roots, messages), *_unanswered(roots)]
     for root in roots:
         for path in _paths(root, tree):
-            note = _other_answers(root, path) if tree is Tree.best else ()
-            # What concerns the whole source goes with its first conversation.
-            yield path[-1].message.number, _record(path, [*notes, *note])
+            if path[-1].message.replies:
+                notes.append(UNANSWERED)
+            if tree is Tree.best and _has_other_answers(root, path):
+                notes.append(OTHER_PATHS)
+            yield path[-1].message.number, _record(path, notes)
+            # Notes about the whole source have gone with its first conversation.
             notes = []
 
 
@@ -157,12 +163,12 @@ def _remove(
             messages[message.parent].replies.remove(message)
     if not cut:
         return []
-    return [f"{len(cut)} messages are deleted, or replies to deleted ones, and left out"]
+    return [f"messages left out because they, or one before them, are deleted: {len(cut):,}"]
 
 
 def _unanswered(roots: list[Message]) -> list[str]:
     count = sum(not any(message.is_answer for message in _subtree(root)) for root in roots)
-    return [f"{count} trees have no answer and are left out"] if count else []
+    return [f"trees left out because they have no answer: {count:,}"] if count else []
 
 
 def _paths(root: Message, tree: Tree) -> Iterator[list[Step]]:
@@ -190,11 +196,9 @@ def _leading_to_answers(root: Message) -> set[str]:
     return answered
 
 
-def _other_answers(root: Message, path: list[Step]) -> tuple[str, ...]:
+def _has_other_answers(root: Message, path: list[Step]) -> bool:
     answers = sum(message.is_answer for message in _subtree(root))
-    if answers == sum(step.message.is_answer for step in path):
-        return ()
-    return ("is the best path of its tree; data.tree=all takes the others too",)
+    return answers > sum(step.message.is_answer for step in path)
 
 
 def _record(path: list[Step], notes: list[str]) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pacos.data.example import Conversation, RowError, Turn
+from pacos.data.example import RowError, Turn
 from pacos.data.reading.fields import Fields, is_number, refusal, shown, text_of
-from pacos.data.reading.tools import read_call, read_call_texts, read_calls, read_tools
+from pacos.data.reading.tools import read_call, read_call_texts, read_calls
 
 CALL = "function_call"
 """Role of a ShareGPT turn whose text is the JSON of a call."""
@@ -54,8 +54,6 @@ TURN_KEYS = (
     "name",
 )
 """All keys of a turn that have a meaning."""
-
-UNANSWERED = "ends with an unanswered turn, which is left out"
 
 
 @dataclass(slots=True)
@@ -338,63 +336,3 @@ def _add_call_turn(
         turn["tool_calls"] = [*turn.get("tool_calls", ()), *calls]
         return
     turns.add({"role": "assistant", "content": "", **thought, "tool_calls": calls}, trained)
-
-
-def conversation(turns: Turns, column: str, fields: Fields) -> Conversation:
-    """Return the conversation of these turns, with the row's system prompt and tools.
-
-    Args:
-        turns: of the row, in order.
-        column: the column or columns that they come from, for messages.
-        fields: of the row; gets the notes.
-
-    Raises:
-        RowError: no turn has a loss, or two system prompts differ.
-    """
-    _add_system(turns, fields)
-    last = len(turns.turns)
-    while last and turns.turns[last - 1]["role"] != "assistant":
-        last -= 1
-    if not last:
-        raise RowError(
-            f"{column} = {shown(turns.turns)}: has no turn of the assistant, so nothing to learn; "
-            "remove the row"
-        )
-    if last < len(turns.turns):
-        # No answer depends on it.
-        fields.notes.append(UNANSWERED)
-        del turns.turns[last:], turns.trained[last:]
-    roles = [turn["role"] for turn in turns.turns]
-    untrained = frozenset(
-        index
-        for index, trained in enumerate(turns.trained)
-        if trained is False and roles[index] == "assistant"
-    )
-    if len(untrained) == roles.count("assistant"):
-        raise RowError(
-            f"{column} = {shown(turns.turns)}: no turn of the assistant has a loss (weight, train, "
-            "training), so nothing to learn; remove the row"
-        )
-    return Conversation(turns.turns, read_tools(fields), untrained)
-
-
-def _add_system(turns: Turns, fields: Fields) -> None:
-    """Put the system prompt of a column first."""
-    system, used = "", ""
-    for column in ("system", "system_prompt"):
-        text = fields.optional_text(column)
-        if not text or text.isspace():
-            continue
-        if system and text != system:
-            fault = f"differs from {fields.place(used)}, which is {shown(system)}"
-            raise refusal(fields.place(column), text, fault, "keep one of them")
-        system, used = text, column
-    if not system:
-        return
-    if turns.turns and turns.turns[0]["role"] == "system":
-        if (own := turns.turns[0]["content"]) != system:
-            fault = f"differs from the system turn, which is {shown(own)}"
-            raise refusal(fields.place(used), system, fault, "keep one of them")
-        return
-    turns.turns.insert(0, {"role": "system", "content": system})
-    turns.trained.insert(0, None)

@@ -99,6 +99,36 @@ def test_the_rows_of_a_run_are_those_that_its_config_names(tmp_path: Path) -> No
     assert training_sources("meta-llama/Llama-2-7b-hf", None) == []
 
 
+def test_the_rows_of_a_run_are_read_with_the_options_of_its_config(tmp_path: Path) -> None:
+    call = {"function": {"name": "f", "arguments": '{"x": 1}'}}
+    thought = {"from": "bot", "value": "A", "thinking": "T", "tool_calls": [call]}
+    dialog = [{"from": "human", "value": "U"}, thought]
+    write_jsonl(tmp_path / "a.jsonl", [{"dialog": dialog}, {"text": "Once."}])
+    tree = [
+        {"message_id": "1", "parent_id": None, "text": "Q", "role": "prompter"},
+        {"message_id": "2", "parent_id": "1", "text": "A1", "role": "assistant"},
+        {"message_id": "3", "parent_id": "1", "text": "A2", "role": "assistant"},
+    ]
+    write_jsonl(tmp_path / "b.jsonl", tree)
+    write_jsonl(tmp_path / "c.jsonl", [{"input_ids": [1, 2]}])
+    run = tmp_path / "run"
+    run.mkdir()
+    data = {
+        "path": "a.jsonl",
+        "columns": {"dialog": "messages"},
+        "roles": {"bot": "assistant"},
+        "mix": {"b.jsonl": {"tree": "all"}, "c.jsonl": 1.0},
+    }
+    (run / "config.yaml").write_text(json.dumps({"data": data}))
+    write_json(run / "manifest.json", {"folder": str(tmp_path)})
+    rows = [
+        (each.instruction, each.output)
+        for one in training_sources(str(run), None)
+        for each in training_rows(one)
+    ]
+    assert rows == [("U", 'T\nA\n{"x": 1}'), ("", "Once."), ("Q", "A1"), ("Q", "A2")]
+
+
 @pytest.mark.usefixtures("own_process")
 def test_a_planted_leak_is_reported_with_the_scores(
     config: EvalConfig,

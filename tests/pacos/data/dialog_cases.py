@@ -1,0 +1,306 @@
+"""Rows of turns, and turns without a loss."""
+
+from __future__ import annotations
+
+import json
+
+from tests.pacos.data.cases import (
+    HI,
+    TALK,
+    UNANSWERED,
+    Case,
+    Read,
+    Refused,
+    assistant,
+    messages,
+    sharegpt,
+    system,
+    talk,
+    user,
+)
+
+DIALOGS = [
+    Case("messages", messages(*HI), TALK),
+    Case("messages as JSON", {"messages": json.dumps(HI)}, TALK),
+    Case(
+        "messages as broken JSON",
+        {"messages": "[{"},
+        Refused('messages = "[{": is not JSON', "write valid JSON"),
+    ),
+    Case(
+        "messages as lists",
+        {"messages": {"role": ["user", "assistant"], "content": ["Hello", "Hi"]}},
+        TALK,
+    ),
+    Case("messages empty", {"messages": []}, Refused("messages = []: must be a list of turns", "")),
+    Case(
+        "messages of texts",
+        {"messages": ["Hello", "Hi"]},
+        Refused('messages[0] = "Hello": is no turn', 'write {"role"'),
+    ),
+    Case("sharegpt", sharegpt(("human", "Hello"), ("gpt", "Hi")), TALK),
+    Case("sharegpt upper case", sharegpt(("Human", "Hello"), ("GPT", "Hi")), TALK),
+    Case("sharegpt chatgpt", sharegpt(("user", "Hello"), ("chatgpt", "Hi")), TALK),
+    Case("sharegpt bing", sharegpt(("user", "Hello"), ("bing", "Hi")), TALK),
+    Case("sharegpt bard", sharegpt(("user", "Hello"), ("bard", "Hi")), TALK),
+    Case(
+        "sharegpt empty system", sharegpt(("system", ""), ("human", "Hello"), ("gpt", "Hi")), TALK
+    ),
+    Case("conversations of messages", {"conversations": list(HI)}, TALK),
+    Case(
+        "conversation",
+        {"conversation": [{"from": "human", "value": "Hello"}, {"from": "gpt", "value": "Hi"}]},
+        TALK,
+    ),
+    Case(
+        "assistant first",
+        sharegpt(("gpt", "Welcome"), ("human", "Hello"), ("gpt", "Hi")),
+        talk(assistant("Welcome"), *HI),
+    ),
+    Case(
+        "two answers in a row",
+        sharegpt(("human", "Hello"), ("gpt", "Hi"), ("gpt", "Anything else?")),
+        talk(*HI, assistant("Anything else?")),
+    ),
+    Case(
+        "two questions in a row",
+        messages(user("Hello"), user("Anyone?"), assistant("Hi")),
+        talk(user("Hello"), user("Anyone?"), assistant("Hi")),
+    ),
+    Case(
+        "system in the middle",
+        messages(*HI, system("Be rude."), user("Hello"), assistant("Go.")),
+        talk(*HI, system("Be rude."), user("Hello"), assistant("Go.")),
+    ),
+    Case("developer", messages({"role": "developer", "content": "S"}, *HI), talk(system("S"), *HI)),
+    Case("model", messages(HI[0], {"role": "model", "content": "Hi"}), TALK),
+    Case(
+        "unknown role",
+        messages(HI[0], {"role": "bot", "content": "Hi"}),
+        Refused('messages[1].role = "bot": is no known role', "data.roles={bot: ROLE}"),
+    ),
+    Case(
+        "renamed role",
+        messages(HI[0], {"role": "Bot", "content": "Hi"}),
+        TALK,
+        {"roles": {"bot": "assistant"}},
+    ),
+    Case(
+        "no role",
+        messages(HI[0], {"content": "Hi"}),
+        Refused("messages[1].from = null: is missing", "name it role or from"),
+    ),
+    Case(
+        "role and from differ",
+        messages(HI[0], {"role": "assistant", "from": "human", "content": "Hi"}),
+        Refused('messages[1].from = "human": differs from role, which is "assistant"', "keep one"),
+    ),
+    Case(
+        "unanswered",
+        messages(*HI, user("Bye")),
+        Read(TALK.content, notes=UNANSWERED),
+    ),
+    Case(
+        "no answer",
+        messages(user("Hello")),
+        Refused("has no turn of the assistant, so nothing to learn", "remove the row"),
+    ),
+    Case(
+        "answer null",
+        messages(HI[0], assistant("x") | {"content": None}),
+        Refused("messages[1].content = null: must be a non-empty text", "fill it in"),
+    ),
+    Case(
+        "answer empty",
+        messages(HI[0], assistant("")),
+        Refused('messages[1].content = "": must be a non-empty text', "fill it in"),
+    ),
+    Case(
+        "answer a number", messages(user("1+1?"), assistant(2)), talk(user("1+1?"), assistant("2"))
+    ),  # type: ignore[arg-type]
+    Case(
+        "parts of text",
+        messages(
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}],
+            },
+            {"role": "assistant", "content": [{"type": "text", "text": "Hi", "cache": {}}]},
+        ),
+        Read(TALK.content, ("messages[].content[].cache",)),
+    ),
+    Case(
+        "part of an image",
+        messages({"role": "user", "content": [{"type": "image", "url": "a"}]}, HI[1]),
+        Refused(
+            'messages[0].content[0] = {"type": "image", "url": "a"}: is of type image',
+            "pacos trains on text only",
+        ),
+    ),
+    Case(
+        "unread keys of turns",
+        messages(user("Hello", id=1), assistant("Hi", model="m", name="Bo", refusal=None)),
+        Read(TALK.content, ("messages[].id", "messages[].model", "messages[].name")),
+    ),
+    Case(
+        "ignored keys of turns",
+        messages(user("Hello", id=1), assistant("Hi", model="m")),
+        Read(TALK.content, ("messages[].id",)),
+        {"ignore": ["messages[].model"]},
+    ),
+    Case(
+        "renamed keys of turns",
+        {"dialog": [{"who": "user", "says": "Hello"}, {"who": "assistant", "says": "Hi", "x": 1}]},
+        Read(TALK.content, ("dialog[].x",)),
+        {"columns": {"dialog": "messages", "who": "role", "says": "content"}},
+    ),
+    Case("system column", messages(*HI, system="Be brief."), talk(system("Be brief."), *HI)),
+    Case("blank system column", messages(*HI, system=" "), TALK),
+    Case(
+        "the same system twice",
+        messages(system("Be brief."), *HI, system="Be brief."),
+        talk(system("Be brief."), *HI),
+    ),
+    Case(
+        "two systems",
+        messages(system("Be brief."), *HI, system="Be long."),
+        Refused(
+            'system = "Be long.": differs from the system turn, which is "Be brief."', "keep one"
+        ),
+    ),
+    Case("ultrachat 200k", messages(*HI, prompt="Hello", prompt_id="f0"), TALK),
+    Case(
+        "another prompt beside messages",
+        messages(*HI, prompt="Welcome"),
+        Read(TALK.content, ("prompt",)),
+    ),
+    Case("ultrachat raw", {"id": "0", "data": ["Hello", "Hi"]}, TALK),
+    Case(
+        "ultrachat raw unanswered",
+        {"id": "0", "data": ["Hello", "Hi", "Bye"]},
+        Read(TALK.content, notes=UNANSWERED),
+    ),
+    Case(
+        "data of rows",
+        {"data": [{"instruction": "Hello", "output": "Hi"}]},
+        Refused(
+            "must be a list of texts, of the user and the assistant in turn", "make them the list"
+        ),
+    ),
+    Case(
+        "TRL's turns",
+        {"prompt": [*HI, user("Bye")], "completion": [assistant("See you")]},
+        talk(*HI, user("Bye"), assistant("See you"), untrained=[1]),
+    ),
+    Case(
+        "turns and a text",
+        {"prompt": [user("Hello")], "response": "Hi"},
+        TALK,
+    ),
+    Case(
+        "a text and turns",
+        {"prompt": "Hello", "completion": [assistant("Hi")]},
+        Refused("completion = [", "join its items"),
+    ),
+    Case(
+        "a table of mixed schemas",
+        {"instruction": None, "output": None, "messages": list(HI), "text": None},
+        TALK,
+        filled=True,
+    ),
+]
+
+LOSSES = (
+    [
+        Case(
+            f"loss {key} {no}",
+            messages(
+                user("A?"), assistant("bad", **{key: no}), user("B?"), assistant("b", **{key: yes})
+            ),
+            talk(user("A?"), assistant("bad"), user("B?"), assistant("b"), untrained=[1]),
+        )
+        for key, no, yes in [
+            ("weight", 0, 1),
+            ("weight", 0.0, 1.0),
+            ("train", False, True),
+            ("training", False, None),
+            ("train", 0, 1),
+        ]
+    ]
+    + [
+        Case(
+            f"loss {key} = {value!r}",
+            messages(HI[0], assistant("Hi", **{key: value})),
+            Refused(f"messages[1].{key} = {json.dumps(value)}: must be {allowed}", "for no loss"),
+        )
+        for key, value, allowed in [
+            ("weight", 0.5, "0 or 1"),
+            ("weight", 2, "0 or 1"),
+            ("weight", "0", "0 or 1"),
+            ("weight", True, "0 or 1"),
+            ("train", "false", "true or false"),
+            ("training", 0.5, "true or false"),
+        ]
+    ]
+    + [
+        Case(
+            "losses that contradict",
+            messages(HI[0], assistant("Hi", weight=1, train=False)),
+            Refused("messages[1].weight, train = 1, false: contradict each other", "keep one"),
+        ),
+        Case(
+            "losses that agree",
+            messages(HI[0], assistant("Hi", weight=1, train=True)),
+            TALK,
+        ),
+        Case(
+            "loss on a user turn",
+            messages(user("Hello", train=True), HI[1]),
+            Refused(
+                "messages[0].train = true: asks for a loss on a turn of the user",
+                "'data.ignore=[\"messages[].train\"]'",
+            ),
+        ),
+        Case("no loss on a user turn", messages(user("Hello", weight=0), HI[1]), TALK),
+        Case(
+            "no loss at all",
+            messages(HI[0], assistant("Hi", weight=0)),
+            Refused("no turn of the assistant has a loss", "remove the row"),
+        ),
+        Case(
+            "weights of a table",
+            messages(user("Hello", weight=None), assistant("Hi", weight=1.0)),
+            TALK,
+            filled=True,
+        ),
+        Case(
+            "ignored weights",
+            messages(HI[0], assistant("Hi", weight=0)),
+            TALK,
+            {"ignore": ["messages[].weight"]},
+        ),
+        Case(
+            "renamed loss",
+            messages(HI[0], assistant("Hi", loss=False), user("B?"), assistant("b")),
+            talk(*HI, user("B?"), assistant("b"), untrained=[1]),
+            {"columns": {"loss": "train"}},
+        ),
+        Case(
+            "no loss, with a system column",
+            messages(HI[0], assistant("Hi", weight=0), user("B?"), assistant("b"), system="S"),
+            talk(system("S"), *HI, user("B?"), assistant("b"), untrained=[2]),
+        ),
+        Case(
+            "sharegpt weight",
+            {
+                "conversations": [
+                    {"from": "human", "value": "Hello"},
+                    {"from": "gpt", "value": "Hi", "weight": 0},
+                    {"from": "human", "value": "B?"},
+                    {"from": "gpt", "value": "b"},
+                ]
+            },
+            talk(*HI, user("B?"), assistant("b"), untrained=[1]),
+        ),
+    ]
+)
