@@ -159,7 +159,7 @@ class RowReader:
             ours = "completion" if "prompt" in columns else "messages"
             return RowError(
                 f"{place}: are preference data, which supervised fine-tuning cannot use; to train "
-                f"on the chosen answers alone, set data.columns={{chosen: {ours}}} "
+                f"on the chosen answers alone, set '+data.columns={{chosen: {ours}}}' "
                 "data.ignore=[rejected]"
             )
         if {"message_id", "text", "role"} <= {*columns}:
@@ -171,7 +171,7 @@ class RowReader:
             if theirs not in columns and ours in columns:
                 return RowError(
                     f"{place}: do not have {theirs}, which data.columns={{{theirs}: {ours}}} calls "
-                    f"{ours}; your name comes first: data.columns={{{ours}: {theirs}}}"
+                    f"{ours}; your name comes first: '+data.columns={{{ours}: {theirs}}}'"
                 )
         if not self.config.raw and (half := _half_of_a_pair(columns)):
             return RowError(f"{place}: {half}")
@@ -179,7 +179,7 @@ class RowReader:
         example = next((name for name in columns if name not in METADATA), "YOURS")
         return RowError(
             f"{place}: match no known schema{option}; say what they mean with "
-            f"data.columns={{{example}: NAME, …}}, so that they become one of: {known} "
+            f"'+data.columns={{{example}: NAME, …}}', so that they become one of: {known} "
             "(docs/data.md)"
         )
 
@@ -197,7 +197,7 @@ def _half_of_a_pair(columns: Sequence[str]) -> str | None:
     lacks, names = ("answer", ANSWERS) if has_question else ("prompt", QUESTIONS)
     problem = (
         f"have no {lacks} ({', '.join(names)}); write one, or, if it has another name, say so with "
-        f"data.columns={{YOURS: {names[0]}}}"
+        f"'+data.columns={{YOURS: {names[0]}}}'"
     )
     if "text" in columns:
         others = ",".join(has_question or has_answer)

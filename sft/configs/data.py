@@ -51,12 +51,14 @@ class DataConfig:
     takes each row twice."""
     columns: dict[str, str] = field(default_factory=dict)
     """Your columns by name, each with the name that docs/data.md gives it:
-    data.columns={frage: question, antwort: answer}."""
+    '+data.columns={frage: question, antwort: answer}'. Keys of turns are renamed in the same way:
+    '+data.columns={speaker: role}'."""
     roles: dict[str, str] = field(default_factory=dict)
-    """Your roles by name, each as system, user, assistant or tool: data.roles={bot: assistant}."""
+    """Your roles by name, each as system, user, assistant or tool:
+    '+data.roles={bot: assistant}'."""
     ignore: list[str] = field(default_factory=list)
     """Columns and keys that have no meaning for training, so that they are not named at the start:
-    data.ignore=[category,"messages[].model"]."""
+    'data.ignore=[category,"messages[].model"]'. Those that have a meaning are not read either."""
     raw: bool = False
     """Train on the columns prompt and completion as they are, without a prompt format, as TRL does:
     a loss on the completion and the eos token after it."""

@@ -128,7 +128,8 @@ def _keys_of(raw: Any, place: str, index: int, fields: Fields) -> dict[str, Any]
                 if ours in keys and keys[ours] != keys[theirs]:
                     raise RowError(
                         f"{place}[{index}] = {shown(raw)}: has both {theirs} and {ours}, which "
-                        f"data.columns takes {theirs} for; put {place}[].{ours} into data.ignore"
+                        f"data.columns takes {theirs} for; leave the key out with "
+                        f"'data.ignore=[\"{place}[].{ours}\"]'"
                     )
                 keys[ours] = keys.pop(theirs)
     return keys
@@ -151,7 +152,7 @@ def _role(keys: dict[str, Any], place: str, index: int, fields: Fields) -> str:
             place,
             theirs,
             "is no known role",
-            f"say what it is with data.roles={{{theirs}: ROLE}}, where ROLE is one of "
+            f"say what it is with '+data.roles={{{theirs}: ROLE}}', where ROLE is one of "
             f"{', '.join(OUR_ROLES)}",
         )
     if "from" in keys:

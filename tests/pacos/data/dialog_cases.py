@@ -77,7 +77,7 @@ DIALOGS = [
     Case(
         "unknown role",
         messages(HI[0], {"role": "bot", "content": "Hi"}),
-        Refused('messages[1].role = "bot": is no known role', "data.roles={bot: ROLE}"),
+        Refused('messages[1].role = "bot": is no known role', "'+data.roles={bot: ROLE}'"),
     ),
     Case(
         "renamed role",

@@ -135,13 +135,15 @@ OTHERS = [
     Case(
         "renamed the wrong way round",
         {"prompt": "Hello", "text": "Hi"},
-        Refused("columns = prompt, text: do not have output, which", "data.columns={text: output}"),
+        Refused(
+            "columns = prompt, text: do not have output, which", "'+data.columns={text: output}'"
+        ),
         {"columns": {"output": "text"}},
     ),
     Case(
         "unknown columns",
         {"frage": "Hello", "antwort": "Hi"},
-        Refused("columns = frage, antwort: match no known schema", "data.columns={frage: NAME"),
+        Refused("columns = frage, antwort: match no known schema", "'+data.columns={frage: NAME"),
     ),
     Case("no columns", {}, Refused("columns = none: match no known schema", "docs/data.md")),
     Case(

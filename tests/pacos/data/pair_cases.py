@@ -171,7 +171,7 @@ PAIRS = [
     Case(
         "answer alone",
         {"frage": "Hello", "answer": "Hi"},
-        Refused("columns = frage, answer: have no prompt", "data.columns={YOURS: instruction}"),
+        Refused("columns = frage, answer: have no prompt", "'+data.columns={YOURS: instruction}'"),
     ),
     Case(
         "tools of a pair",
