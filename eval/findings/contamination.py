@@ -135,9 +135,10 @@ def find_leaks(result: SuiteResult, rows: Iterable[TrainingRow]) -> tuple[Leaks,
 
 
 def item_of(task: str, doc_id: str, doc: Mapping[str, Any]) -> Item | None:
-    """Read a document as an item of the search. Return None if its form is unknown.
+    """Read a document as an item of the search. Return None if it has no text.
 
-    lm_eval has no common schema: every task names its columns as its data set does.
+    lm_eval has no common schema: every task names its columns as its data set does. Where no column
+    has a known name, the longest text is the question, so that no task goes unsearched.
     """
     facts = {"benchmark": task, "id": doc_id}
     if "sent_more" in doc and "sent_less" in doc:
@@ -150,10 +151,12 @@ def item_of(task: str, doc_id: str, doc: Mapping[str, Any]) -> Item | None:
             tests=str(doc.get("test", "")),
             entry_point=str(doc.get("entry_point", "")),
         )
-    question = next((doc[name] for name in QUESTIONS if isinstance(doc.get(name), str)), None)
+    texts = {name: text for name, text in doc.items() if isinstance(text, str)}
+    question = next((texts[name] for name in QUESTIONS if name in texts), "")
+    question = question or max(texts.values(), key=len, default="")
     if not question:
         return None
-    passage = next((doc[name] for name in PASSAGES if isinstance(doc.get(name), str)), "")
+    passage = next((texts[name] for name in PASSAGES if name in texts), "")
     choices = tuple(_choices(doc))
     if choices:
         return MultipleChoice(
