@@ -12,6 +12,7 @@ import torch
 from pacos.distributed import World
 from sft.configs.compute import Precision
 from sft.configs.deepspeed import Offload
+from sft.configs.optimizer import OptimizerConfig
 from sft.engine import deepspeed as engine
 from sft.estimate.model_states import model_states
 from sft.model.loss import nll_sum
@@ -84,7 +85,7 @@ def master(made: Any) -> list[torch.Tensor]:
 
 def moments(made: Any) -> list[torch.Tensor]:
     states = made.basic_optimizer.state.values()
-    return [state[name] for state in states for name in ("exp_avg", "exp_avg_sq")]
+    return [state[name] for state in states for name in OptimizerConfig().STATES]
 
 
 def what_engines_hold(cases: Sequence[Case]) -> list[dict[str, int]]:
