@@ -80,6 +80,18 @@ def test_help_shows_keys_with_their_meaning(pacos: Pacos) -> None:
     assert "smollm2_135m (default)" in text
 
 
+@pytest.mark.parametrize("stage", ["selfinstruct", "sft", "eval", "pipeline"])
+def test_help_shows_types_as_values_are_written(pacos: Pacos, stage: str) -> None:
+    text = pacos(stage, "--help").stdout
+    key = r"^  ([\w.]+) = .*  \((.*)\)$"
+    types = dict(re.findall(key, text, flags=re.M))
+    assert len(types) > 50
+    plain = re.compile(r"(?:list|dict)\[\w+(?:, \w+)?\]|null, or keys of its own|\w+(?: \| \w+)*")
+    assert [name for name, kind in types.items() if not plain.fullmatch(kind)] == []
+    if stage == "selfinstruct":
+        assert types["generator.prompt_format"] == "alpaca | llama2 | llama3 | chatml | null"
+
+
 def test_every_config_problem_is_reported_and_nothing_is_left(pacos: Pacos, tmp_path: Path) -> None:
     done = pacos("sft", "optimzer.lr=1", "epochs=many", "data.max_length=100000")
     assert done.returncode == 2
