@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.findings.compare import item_docs, item_values
-from eval.findings.significance import Floats, paired
-from eval.findings.standard_error import PASSAGES, clusters_of
+from eval.findings.significance import Floats, bootstrap_interval
+from eval.findings.standard_error import PASSAGES, clusters_of, sums
 from eval.findings.training_rows import TrainingRow, identity, training_rows
 from eval.harness.results import SuiteResult, is_score, metric_name
 from pacos.benchmarks.items import CodeProblem, Item, MultipleChoice, OpenQuestion, SentencePair
 from pacos.contamination.index import ContaminationIndex
 from pacos.data.sources import Source
+from pacos.seeds import derived_seed
 
 BATCH_ROWS = 2000
 """Training rows searched at once: bounds memory on data sets of millions of rows."""
@@ -229,14 +230,11 @@ def _interval(
     if clean.all() or not clean.any():
         return None
     # Σ clean·value / Σ clean - mean(values) is the mean over items of
-    # (value - mean) * (clean / mean(clean) - 1): a mean, which `paired` can resample.
-    share = clean / clean.mean() - 1
-    line = paired(
-        f"{task}/{key}/clean",
-        np.zeros_like(values),
-        (values - values.mean()) * share,
-        higher_is_better=True,
-        seed=seed,
-        clusters=clusters_of(item_docs(result, task, key)),
+    # (value - mean) * (clean / mean(clean) - 1): a mean, which can be resampled.
+    terms = (values - values.mean()) * (clean / clean.mean() - 1)
+    # Items of one passage are not independent: whole clusters are resampled.
+    clusters = clusters_of(item_docs(result, task, key))
+    random = np.random.default_rng(derived_seed(seed, "compare", f"{task}/{key}/clean"))
+    return list(
+        bootstrap_interval(sums(terms, clusters), sums(np.ones_like(terms), clusters), random)
     )
-    return list(line.interval)
