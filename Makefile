@@ -62,8 +62,11 @@ setup-slurm:
 demo: setup
 	$(BIN)/pacos pipeline experiment=demo
 
+# Three workers for two cores: many tests wait for processes that they started.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
 test: setup-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not external"
+	$(PYTEST) -m "not slow and not external"
 
 test-slow: setup-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not external"

@@ -7,8 +7,9 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,30 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def build_folder_once(folder: Path, build: Callable[[Path], None]) -> None:
+    """Build a folder of the cache if it is missing; other processes of this machine wait.
+
+    Args:
+        folder: the folder to ensure.
+        build: fills the empty folder that it is given.
+    """
+    # Machines may share the cache on a disk whose locks hold on one machine only (NFS and Lustre
+    # can be mounted so). Each therefore locks and writes under a name of its own: in a common
+    # partial folder one would delete what the other is writing.
+    host = platform.node()
+    with locked(folder.with_name(f"{folder.name}.{host}.lock")):
+        if folder.is_dir():
+            return
+        try:
+            partial = folder.with_name(f"{folder.name}.{host}.tmp")
+            with atomic_folder(folder, partial=partial):
+                build(partial)
+        except OSError:
+            # Another machine may have been faster; its folder is as good.
+            if not folder.is_dir():
+                raise
 
 
 def fsync_folder(folder: Path) -> None:

@@ -136,6 +136,7 @@ class Bootstrap:
 
     def _send_requests(self) -> None:
         """Send requests, but no more than are still needed: every reply is paid for."""
+        # Always one in flight, even if the estimate says that none is needed: `fill` waits for it.
         while self._unsent and (not self._sent or len(self._sent) < self._requests_left()):
             source = self._unsent.popleft()
             self._sent.append((source, asyncio.create_task(self._service.ask(source.request))))
@@ -146,6 +147,7 @@ class Bootstrap:
         left = self._config.rows_wanted() - expected
         if self.requests == 0:
             return left / self._config.method.tasks_per_request
+        # No row yet says nothing about the yield: fill the window.
         return math.inf if expected == 0 else left * self.requests / expected
 
     def _use_reply(self, source: TaskRequest, reply: Reply) -> None:
@@ -158,6 +160,8 @@ class Bootstrap:
                 rejection = Rejection(place, source.request.key, candidate, verdict)
                 self._rejections.append(rejection)
                 continue
+            # From the request, not from a counter: a resumed run gives the same ids. 48 bits: the
+            # chance that any two of 52,000 requests collide is 5 in a million.
             task_id = f"{source.request.key[:12]}_{index}"
             self._pool.accept(PoolTask(task_id, *candidate.texts), source.lang)
             completion = asyncio.create_task(self._complete(candidate, source.lang))
@@ -187,6 +191,8 @@ class Bootstrap:
             self._add_rows(task, completion)
 
     def _add_rows(self, task: AcceptedTask, completion: Completion) -> None:
+        # A rejected instance names the request that wrote it, which is the last one made for its
+        # task.
         last_request = (task.source.request.key, *completion.requests)[-1]
         instances = zip(completion.candidates, completion.verdicts, strict=True)
         for index, (candidate, verdict) in enumerate(instances):

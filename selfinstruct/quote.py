@@ -80,6 +80,7 @@ def estimate(config: SelfInstructConfig, pool: Pool, method: Method, price: Pric
         later = method.further_prompt_tokens(pool.seeds[0].instruction, langs[0])
         prompts += config.target_rows * later
         replies += config.target_rows * _mean_tokens(pool.seeds, whole=True)
+        # One question about classification and one for instances, for each row.
         requests += 2 * config.target_rows
     return Quote(
         rows=config.target_rows,
@@ -112,6 +113,7 @@ def extrapolate(
         spent: tokens and cost of the part.
         seconds: wall time of the part; None if it took several lives.
     """
+    # In proportion: too low for a long run, whose later candidates find a fuller pool.
     times = config.target_rows / max(rows, 1)
     tokens = spent.prompt_tokens + spent.completion_tokens
     return Quote(

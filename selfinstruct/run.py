@@ -168,6 +168,7 @@ async def open_generator(config: GeneratorConfig, folder: Path) -> AsyncIterator
             yield service
         return
     async with Ledger(folder / LEDGER) as ledger:
+        # A price of 0, not None, which would mean that the price is unknown.
         service = Service(LocalGenerator(config), ledger, price=Price(0.0, 0.0))
         try:
             yield service

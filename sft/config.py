@@ -64,7 +64,7 @@ class SFTConfig:
     )
     """`none` keeps every activation. `selective` keeps matrix products and attention, and
     recomputes the cheap rest (6 % more compute). `full` keeps one activation per layer: least
-    memory, a quarter more time."""
+    memory, one more forward pass (a third more compute)."""
     compile: bool = field(default=False, metadata=FREE)
     """Compile the parts of each layer with torch.compile, for ZeRO 0 to 2. Costs minutes at the
     start and saves kernel launches in every step."""

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from launch.cli import parse
+from launch.cli import COMMANDS, parse
 from launch.config import SCHEMA_OF, SCHEMAS, AnyConfig
 from launch.sweeps.search import sample_point
 from pacos.configs.compose import compose_checked
 from pacos.errors import ConfigError
 from tests.conftest import ROOT
 
-DOCUMENTS = ["README.md", "docs/cluster.md", "docs/sweeps.md", "docs/week.md"]
+PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 STAGE_OF_OVERRIDES = {"plan": "sft", "doctor": "sft", "prefetch": "sft"}
 """Stage whose overrides a command takes, if its first word names no other."""
 
@@ -55,11 +55,17 @@ def problems(
     return []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_commands_in_the_documents_are_right(document: str) -> None:
-    found = commands(ROOT / document)
-    assert found
-    for words in found:
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_is_in_a_block_of_its_language(page: str) -> None:
+    """The test below reads these only. A line after `$ ` shows a command with its output."""
+    pattern = re.compile(rf"(?:pacos (?:{'|'.join(COMMANDS)})|sbatch) ")
+    written = [line for line in (ROOT / page).read_text().splitlines() if pattern.match(line)]
+    assert len(written) == sum(bool(pattern.match(line)) for line in lines(ROOT / page))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_in_the_documents_are_right(page: str) -> None:
+    for words in commands(ROOT / page):
         if "--help" in words:
             with pytest.raises(SystemExit) as ended:
                 parse(words)

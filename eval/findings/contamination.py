@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.findings.compare import item_docs, item_values
-from eval.findings.significance import Floats, paired
-from eval.findings.standard_error import PASSAGES, clusters_of
+from eval.findings.significance import Floats, bootstrap_interval
+from eval.findings.standard_error import PASSAGES, clusters_of, sums
 from eval.findings.training_rows import TrainingData, TrainingRow, identity, training_rows
 from eval.harness.results import SuiteResult, is_score, metric_name
 from pacos.benchmarks.items import CodeProblem, Item, MultipleChoice, OpenQuestion, SentencePair
 from pacos.contamination.index import ContaminationIndex
+from pacos.seeds import derived_seed
 
 BATCH_ROWS = 2000
 """Training rows searched at once: bounds memory on data sets of millions of rows."""
@@ -134,9 +135,10 @@ def find_leaks(result: SuiteResult, rows: Iterable[TrainingRow]) -> tuple[Leaks,
 
 
 def item_of(task: str, doc_id: str, doc: Mapping[str, Any]) -> Item | None:
-    """Read a document as an item of the search. Return None if its form is unknown.
+    """Read a document as an item of the search. Return None if it has no text.
 
-    lm_eval has no common schema: every task names its columns as its data set does.
+    lm_eval has no common schema: every task names its columns as its data set does. Where no column
+    has a known name, the longest text is the question, so that no task goes unsearched.
     """
     facts = {"benchmark": task, "id": doc_id}
     if "sent_more" in doc and "sent_less" in doc:
@@ -149,10 +151,12 @@ def item_of(task: str, doc_id: str, doc: Mapping[str, Any]) -> Item | None:
             tests=str(doc.get("test", "")),
             entry_point=str(doc.get("entry_point", "")),
         )
-    question = next((doc[name] for name in QUESTIONS if isinstance(doc.get(name), str)), None)
+    texts = {name: text for name, text in doc.items() if isinstance(text, str)}
+    question = next((texts[name] for name in QUESTIONS if name in texts), "")
+    question = question or max(texts.values(), key=len, default="")
     if not question:
         return None
-    passage = next((doc[name] for name in PASSAGES if isinstance(doc.get(name), str)), "")
+    passage = next((texts[name] for name in PASSAGES if name in texts), "")
     choices = tuple(_choices(doc))
     if choices:
         return MultipleChoice(
@@ -225,14 +229,11 @@ def _interval(
     if clean.all() or not clean.any():
         return None
     # Σ clean·value / Σ clean - mean(values) is the mean over items of
-    # (value - mean) * (clean / mean(clean) - 1): a mean, which `paired` can resample.
-    share = clean / clean.mean() - 1
-    line = paired(
-        f"{task}/{key}/clean",
-        np.zeros_like(values),
-        (values - values.mean()) * share,
-        higher_is_better=True,
-        seed=seed,
-        clusters=clusters_of(item_docs(result, task, key)),
+    # (value - mean) * (clean / mean(clean) - 1): a mean, which can be resampled.
+    terms = (values - values.mean()) * (clean / clean.mean() - 1)
+    # Items of one passage are not independent: whole clusters are resampled.
+    clusters = clusters_of(item_docs(result, task, key))
+    random = np.random.default_rng(derived_seed(seed, "compare", f"{task}/{key}/clean"))
+    return list(
+        bootstrap_interval(sums(terms, clusters), sums(np.ones_like(terms), clusters), random)
     )
-    return list(line.interval)

@@ -15,6 +15,7 @@ from eval.findings.standard_error import sums
 from pacos.seeds import derived_seed
 
 CONFIDENCE = 0.95
+"""Coverage of every interval that an evaluation reports; tables and reports name it in words."""
 RESAMPLES = 10_000
 """Resamples of the bootstrap and of the sign-flip test. The smallest p is then 1e-4."""
 BATCH_CELLS = 4_000_000

@@ -81,6 +81,8 @@ def curve_chart(curve: Curve, restarts: Sequence[int] = ()) -> Markup:
             axes.axvline(step, color=MUTED, linewidth=0.8, linestyle=(0, (3, 3)))
         axes.margins(x=0.02)
         if curve.from_zero:
+            # 8 % of air above. The 1 stands for a curve of zeros: matplotlib warns if both ends are
+            # equal.
             axes.set_ylim(bottom=0, top=max(values, default=0) * 1.08 or 1)
         axes.locator_params(axis="x", integer=True, nbins=6)
         axes.locator_params(axis="y", nbins=5)
@@ -125,11 +127,13 @@ def _histogram(
 
 def smoothing_width(count: int) -> int:
     """Return the window of a curve's running mean, an odd number of points; 1 for a short curve."""
+    # 8 % of the points, and odd, so that the window has a middle.
     return 1 if count < MIN_SMOOTHED_POINTS else count // 25 * 2 + 1
 
 
 def running_mean(values: Sequence[float], width: int) -> list[float]:
     """Return the mean of the values within `width // 2` of each point, fewer at both ends."""
+    # Prefix sums: one pass, however wide the window of a long run is.
     sums = [0.0]
     for value in values:
         sums.append(sums[-1] + value)
@@ -161,6 +165,7 @@ def _svg(description: str, draw: Callable[[Axes], None]) -> Markup:
     from matplotlib.figure import Figure
 
     style: dict[Any, Any] = {
+        # Letters stay text: they can be searched and take the page's font.
         "svg.fonttype": "none",
         # Fixes the ids of paths and clips, so that the same run gives the same page.
         "svg.hashsalt": description,

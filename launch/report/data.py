@@ -127,6 +127,7 @@ def read_data(stage: StageFacts) -> DataSection | None:
     ledgers = {"generator": files.ledger, "judge": files.judge_ledger}
     existing = [_cost(role, path) for role, path in ledgers.items() if path.is_file()]
     costs = [cost for cost in existing if cost.replies]
+    # The export writes data.jsonl last: measures without it belong to an export that was cut off.
     if not all(path.is_file() for path in (files.rows, files.measures)):
         if not last:
             return None

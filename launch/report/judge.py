@@ -98,6 +98,7 @@ def read_scores(suite: Path) -> defaultdict[tuple[str, str, str], dict[str, floa
 
 def _agreement(record: Mapping[str, Any]) -> JudgeAgreement | None:
     for level in record["levels"]:
+        # The one level that needs neither several systems nor several texts of a document.
         if level["level"] == "dataset":
             return JudgeAgreement(
                 f"{record['rubric']}/{record['criterion']}",

@@ -122,6 +122,7 @@ def load_template(name: str, *filters: Callable[..., str]) -> Template:
     environment = Environment(
         loader=FunctionLoader(_template_text),
         autoescape=True,
+        # A field that was renamed fails here, instead of leaving a gap in the page.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -170,6 +171,7 @@ def signed(value: float) -> str:
 
 def breakable(name: str) -> Markup:
     """Return a name that may break across lines after each `/` and `_`."""
+    # Escaped first: the name comes from a config, and only the <wbr> may be markup.
     return Markup(re.sub(r"([/_])", r"\1<wbr>", str(escape(name))))
 
 

@@ -14,7 +14,7 @@ from pacos.files import read_json, read_jsonl
 from pacos.run_paths import GEVAL_ANSWERS, EvalPaths
 
 NLL = f"{HELDOUT}/nll"
-"""File with a model's answers to the prompts of a suite's rubrics."""
+"""Line of comparison.json with the mean loss on held-out rows."""
 ANSWERS_SHOWN = 6
 
 
@@ -173,6 +173,7 @@ def _answer_pairs(suite: Path) -> Iterator[AnswerPair]:
         task, _ = item
         yield AnswerPair(
             task=task,
+            # The harness's layout of samples: first argument of the item's first request.
             prompt=line["arguments"]["gen_args_0"]["arg_0"],
             expected=str(line["target"]),
             before=_answer(before[item]) if item in before else None,

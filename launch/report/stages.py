@@ -107,6 +107,7 @@ def read_stage(name: str, path: Path) -> StageFacts:
         run=run,
         state=Lives(run).state() if exists else None,
         lives=_lives(run),
+        # The newest: free fields may differ from those of the first life.
         config=configs[max(configs)] if configs else {},
         changes=_changes(configs),
         manifest=read_json(run.manifest) if exists else {},

@@ -80,6 +80,7 @@ class TrainingSection:
 def read_training(stage: StageFacts) -> TrainingSection | None:
     """Read the records of a training run; return None if it has made no step yet."""
     records = list(read_jsonl(stage.run.metrics))
+    # The measurement before the first step has a line of its own, without a training loss.
     steps = [record for record in records if metrics.LOSS in record]
     if not steps:
         return None
@@ -92,6 +93,7 @@ def read_training(stage: StageFacts) -> TrainingSection | None:
         tokens=sum(_values(steps, metrics.TOKENS)),
         supervised_tokens=sum(_values(steps, metrics.SUPERVISED_TOKENS)),
         step_seconds=sum(_values(steps, metrics.STEP_SECONDS)),
+        # The median: a life's first steps compile kernels and fill caches, and would drag the mean.
         tokens_per_second=statistics.median(_values(steps, metrics.TOKENS_PER_SECOND)),
         first_loss=steps[0][metrics.LOSS],
         last_loss=steps[-1][metrics.LOSS],

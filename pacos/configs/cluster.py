@@ -10,6 +10,7 @@ from enum import Enum
 from pacos.errors import Problem
 from pacos.gpus import GPUS, find_gpu
 
+# Fewer forms than Slurm takes: there 90 and 90:00 both mean 90 minutes, which people misread.
 TIME_LIMIT = re.compile(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)")
 """Days, hours, minutes and seconds of a Slurm time limit."""
 
@@ -116,6 +117,8 @@ class ClusterConfig:
             return [Problem(key, limit, "is not a time limit", "write HH:MM:SS or D-HH:MM:SS")]
         days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
         allowed = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+        # Slurm sends its signal that long before the limit: a shorter job would be asked to save
+        # before its first step.
         if self.launcher is Launcher.slurm and allowed <= self.grace_seconds:
             fault = f"leaves no time to work before cluster.grace_seconds = {self.grace_seconds}"
             return [Problem(key, limit, fault, "raise it, or lower cluster.grace_seconds")]

@@ -33,6 +33,8 @@ def register(schemas: Schemas) -> None:
     store = ConfigStore.instance()
     for name, schema in schemas.items():
         group, _, leaf = name.rpartition("/")
+        # The store is one per process, and storing a name again replaces it: repeated calls are
+        # safe.
         store.store(name=leaf, node=schema, group=group or None, provider="pacos")
 
 
@@ -94,11 +96,13 @@ def _hydra() -> Iterator[None]:
     if GlobalHydra.instance().is_initialized():
         yield
         return
+    # Without version_base Hydra 1.3 warns, and takes the defaults of 1.1.
     with initialize_config_module("conf", version_base="1.3"):
         yield
 
 
 def _value_problems(composed: DictConfig, schema: type[StageConfig]) -> list[Problem]:
+    # Mandatory values are missing and others may be wrong: name both at once, not one per attempt.
     config, missing = _filled(composed, schema)
     problems = [Problem(key, "???", "is required", f"add {key}=…") for key in missing]
     of_values = [*config.run.problems(), *config.problems(), *config.missing_files()]
@@ -108,6 +112,7 @@ def _value_problems(composed: DictConfig, schema: type[StageConfig]) -> list[Pro
 
 def _filled(composed: DictConfig, schema: type[C]) -> tuple[C, list[str]]:
     """Return the config with empty strings for missing values, and their keys."""
+    # Every mandatory field (`???`) is a text, so an empty one has the right type.
     missing = sorted(missing_keys(OmegaConf.to_container(composed)))
     filled = composed.copy()
     for key in missing:
@@ -197,6 +202,7 @@ def _explain(
     tree = key if key in known else key.rpartition(".")[0]
     parent = OmegaConf.select(base, tree)
     if isinstance(parent, DictConfig) and OmegaConf.get_type(parent) is dict:
+        # Hydra adds a key to a free mapping (data.mix, suite.num_fewshot) only if `+` asks for it.
         return Problem(key, value, f"is not in {tree} yet", f"write +{tree}.NAME=VALUE")
     if key in known:
         return Problem(key, value, first_line(error.__cause__ or error), usage)

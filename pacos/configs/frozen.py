@@ -58,6 +58,8 @@ def load_frozen(path: Path, schema: type[C]) -> C:
     if not path.is_file():
         raise UserError(f"{path}: no such file; give the config.yaml of a run")
     try:
+        # On top of the schema: fields that a newer pacos has added take their defaults, so that it
+        # can continue old runs, while keys that it no longer knows are refused.
         merged = OmegaConf.merge(OmegaConf.structured(schema), OmegaConf.load(path))
         assert isinstance(merged, DictConfig)
         return to_typed(merged, schema)

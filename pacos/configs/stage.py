@@ -63,5 +63,7 @@ def run_name(config: StageConfig) -> str:
     """Return the run's name: the one given, or one derived from the config's identity."""
     if config.run.name is not None:
         return config.run.name
+    # Cut to 100 characters: with stage and digest the name stays a PLAIN_NAME. 8 hex digits are
+    # enough: `find_run` compares the fields themselves and refuses a run that only shares the name.
     subject = re.sub(r"[^\w.+=-]+", "-", config.subject())[:100]
     return f"{config.STAGE}-{subject}-{identity(config)[:8]}"

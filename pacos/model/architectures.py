@@ -57,6 +57,7 @@ NO_DROPOUT = Requirement(
 
 WINDOW = "tokens would see beyond their window"
 FULL_ATTENTION = (
+    # The switches, not the size: published Qwen2 configs name a `sliding_window` that is off.
     Requirement("use_sliding_window", (False, None), False, WINDOW),
     Requirement("layer_types", ("full_attention", None), None, WINDOW),
 )

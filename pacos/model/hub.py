@@ -60,6 +60,8 @@ def fetch(repository: Repository) -> Path:
         UserError: the files cannot be obtained; the message names the remedy.
     """
     folder = Path(_snapshot(repository))
+    # Old weights only where there are no others: many repositories have both, and asking for both
+    # would double the download.
     if _lacks_weights(repository, [path.name for path in folder.iterdir()]):
         return Path(_snapshot(_with_old_weights(repository)))
     return folder
@@ -103,6 +105,7 @@ def _snapshot(repository: Repository, **options: Any) -> Any:
             allow_patterns=list(repository.patterns),
             **options,
         )
+    # Every HTTP error of the hub is an OSError; a name that no repository can have, a ValueError.
     except (OSError, ValueError) as error:
         raise UserError(explain(repository, error)) from error
 

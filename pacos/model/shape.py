@@ -28,6 +28,8 @@ class LlamaShape:
 
     def num_parameters(self) -> int:
         """Return the number of trainable parameters, a tied embedding counted once."""
+        # Query and output projection have hidden², keys and values hidden · kv_width each; the MLP
+        # has gate, up and down. Each layer has two norms, and the model one more at its end.
         attention = 2 * self.hidden_size * (self.hidden_size + self.kv_width())
         mlp = 3 * self.hidden_size * self.intermediate_size
         layer = attention + mlp + 2 * self.hidden_size
@@ -56,4 +58,6 @@ class LlamaShape:
         look_up = 0 if self.tie_word_embeddings else self.embedding()
         products = self.num_parameters() - look_up
         attention = 12 * self.num_hidden_layers * self.hidden_size * squared_lengths
+        # 6: two FLOPs (multiply, add) forward; backward twice that, for activations and for
+        # weights.
         return 6.0 * products * tokens + attention

@@ -126,6 +126,7 @@ class Lives:
 
     def _record_begin(self, fruitless_lives: int | None) -> int:
         run = self.run
+        # This process holds the lock, so a life that still says `running` was killed.
         self._record_kill("killed: it recorded no reason")
         settings = sha256(self.next_config())
         if fruitless_lives is not None:
@@ -218,6 +219,8 @@ class Lives:
             return
         files = (self.run.status, self.run.metrics)
         signs = [path.stat().st_mtime for path in files if path.is_file()]
+        # Nobody saw the end: the newest write is the last moment at which the life was certainly
+        # there.
         facts: dict[str, Any] = {"state": State.failed.value, "end": max(signs)}
         last = last_record(self.run.metrics)
         # Without a first step, or before it, the last line is of an earlier life.
@@ -246,6 +249,7 @@ def job_of_this_process() -> dict[str, str | None]:
     get = os.environ.get
     array, task = get("SLURM_ARRAY_JOB_ID"), get("SLURM_ARRAY_TASK_ID")
     return {
+        # squeue names the task of an array JOB_TASK; its SLURM_JOB_ID is another number.
         "job": get("SLURM_JOB_ID") if array is None else f"{array}_{task}",
         "restart": get("SLURM_RESTART_COUNT"),
         "nodes": get("SLURM_JOB_NODELIST"),

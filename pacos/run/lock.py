@@ -36,6 +36,8 @@ class Lock:
     def take(self) -> bool:
         """Take the lock, or return False if another process has it."""
         if self._file is None:
+            # A write lock needs a descriptor that can write. Appending creates the file, and cuts
+            # nothing.
             file = self._path.open("ab")
             try:
                 fcntl.fcntl(file, fcntl.F_OFD_SETLK, _request(fcntl.F_WRLCK))

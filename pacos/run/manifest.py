@@ -31,6 +31,8 @@ def new_manifest(config: StageConfig) -> dict[str, Any]:
         "identity": identity(config),
         "created": time.time(),
         "folder": os.getcwd(),
+        # Drawn, not derived from the identity: the same config under another root is another W&B
+        # run.
         "wandb_id": os.environ.get("WANDB_RUN_ID") or secrets.token_hex(6),
         "git_commit": git_commit(),
         "versions": package_versions(),
@@ -66,6 +68,7 @@ def package_versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """Return the commit of the checkout that pacos runs from, or None for an installed wheel."""
+    # Not the working directory, which may be a checkout of something else.
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         done = subprocess.run(

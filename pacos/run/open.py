@@ -92,6 +92,7 @@ def config_path(run: RunPaths, config: StageConfig) -> Path:
 
 def _check_identity(run: RunPaths, config: StageConfig) -> None:
     old, new = identity_fields(load_frozen(run.config, type(config))), identity_fields(config)
+    # Fields compared, not digests: the message can then name what differs.
     differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     if differing:
         lines = [f"  {key}: {old.get(key)} there, {new.get(key)} now" for key in differing]

@@ -78,6 +78,8 @@ class StopRequest:
         self._looked = -math.inf
         for number in SIGNALS:
             signal.signal(number, self._receive)
+        # After the handlers: a signal that was held back arrives in this call and would end the
+        # process.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
@@ -86,6 +88,8 @@ class StopRequest:
         The file reaches ranks that are in no collective. On a full disk they learn it later, in the
         next one.
         """
+        # A handler runs between any two instructions, so it only records the request. `_look` acts
+        # on it.
         self._signal = signal.Signals(number).name
         with contextlib.suppress(OSError):
             self._file.write_text(f"signal {self._signal}\n")

@@ -69,6 +69,7 @@ def instances(instruction: str, text: str, *, cut: bool, output: str) -> list[Ca
 def _items(text: str, key: str) -> list[Any]:
     """Return the items of the list at `key`; of a cut object, those before the cut."""
     try:
+        # From the first to the last brace: drops a Markdown fence, and sentences around the object.
         value = json.loads(text[text.find("{") : text.rfind("}") + 1])
     except ValueError:
         return list(_items_before_cut(text))

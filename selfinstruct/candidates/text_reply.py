@@ -103,6 +103,8 @@ _NO = ("아니", *(wording.no.casefold() for wording in WORDINGS.values()))
 
 def says_yes(text: str) -> bool:
     """Return True if the reply starts with yes; anything else counts as no."""
+    # An unclear answer counts as no: prompts for other tasks also work for a classification, while
+    # labels first makes no sense for an open task.
     word = text.strip().strip("*\"'").casefold()
     return word.startswith(_YES) and not word.startswith(_NO)
 

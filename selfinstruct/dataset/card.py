@@ -98,6 +98,7 @@ def _metadata(config: SelfInstructConfig, measures: Measures) -> str:
         "pretty_name": f"Instruction data by {config.generator.name}",
         "language": list(measures.languages),
         "license": whole or "other",
+        # The Hub shows name and link in place of the licence `other`.
         **({} if whole else {"license_name": "see-terms", "license_link": "README.md"}),
         "size_categories": [next((name for end, name in SIZES.items() if rows < end), "n>1M")],
         "task_categories": ["text-generation"],

@@ -49,6 +49,7 @@ class PersonalDatum:
 
 def find_personal_data(text: str) -> Iterator[PersonalDatum]:
     """Yield every number and address that could be real, kind by kind."""
+    # Korean texts often have full-width digits and signs, which the patterns know as ASCII only.
     text = unicodedata.normalize("NFKC", text)
     for kind, pattern, may_be_real in RULES:
         for match in pattern.finditer(text):

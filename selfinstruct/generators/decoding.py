@@ -29,6 +29,8 @@ class PartialReply:
         self._sampling = request.sampling
         self._prompt_tokens = prompt_tokens
         self._tokenizer = tokenizer
+        # Python seeds by the SHA-512 of a text: the same numbers in every process, unlike with
+        # hash().
         self._random = random.Random(f"{request.sampling.seed}/{request.sample}")
         self._tokens: list[int] = []
         self._text: str | None = None

@@ -85,6 +85,8 @@ async def _answers(url: str) -> bool:
 
 def _start(command: str, log_file: Path) -> subprocess.Popen[bytes]:
     """Start the server, with the environment of `make setup-vllm` on its PATH."""
+    # Last on the PATH: the user's own vllm wins. That one has a virtual environment of its own,
+    # because it pins another torch.
     path = f"{os.environ.get('PATH', '')}{os.pathsep}{sys.prefix}-vllm/bin"
     log_file.parent.mkdir(parents=True, exist_ok=True)
     args = shlex.split(command)

@@ -61,6 +61,7 @@ class Alpaca:
         # A server may ignore the schema and answer in text.
         if source.request.schema is not None and json_reply.looks_like_json(reply.text):
             return json_reply.tasks(text, cut=cut)
+        # The prompt numbers its examples from 1, and the reply continues.
         first = len(source.examples.tasks) + 1 if self.config.strict_numbers else None
         return drop_if_cut(text_reply.tasks(text, cut=cut, first=first), reply, self.config)
 

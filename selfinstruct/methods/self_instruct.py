@@ -106,6 +106,7 @@ class SelfInstruct:
 
     def _request(self, prompt: Prompt, step: StepConfig | None, instruction: str) -> Request:
         assert step is not None, "validation: a method has all later steps or none"
+        # By the instruction, not by a counter: later steps of different tasks end in any order.
         seed = derived_seed(self.seed, "selfinstruct", "instances", instruction)
         return make_step_request(prompt, step, seed, self.make_request)
 

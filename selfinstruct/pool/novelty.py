@@ -196,6 +196,8 @@ class NoveltyIndex:
         size = max(0, _signature(query.length, self._floor) - query.unknown)
         lists = [self._holders[number].by_signature for number in query.known]
         lists += [self._holders[number].all for number in query.known[:size]]
+        # Views without a copy. An array cannot grow while a view of it exists; `concatenate`
+        # copies, and all views are gone before the next `add`.
         parts = [np.frombuffer(entries, dtype=np.int32) for entries in lists if entries]
         return np.concatenate(parts, dtype=np.int64) if parts else np.empty(0, dtype=np.int64)
 
@@ -205,6 +207,8 @@ class NoveltyIndex:
         # Most words that one of the two may lack. Words can share a bit, so the count of differing
         # bits is a lower bound of the words that differ: no entry above the floor is lost.
         room = query.length - query.unknown + np.arange(least.size) - 2 * least
+        # Entries of LONG words and more share one place: allow what the most tolerant of them
+        # allows.
         room[LONG] = room[LONG:].max()
         digests = np.frombuffer(self._digests, dtype=np.uint64).take(entries)
         allowed = room[: LONG + 1].astype(np.int32).take((digests & LONG).view(np.int64))
@@ -301,6 +305,7 @@ def _digest(numbers: Sequence[int]) -> int:
     """
     bits = 0
     for number in numbers:
+        # 256 is bit 8: the low byte is left to the length.
         bits |= 256 << number % 56
     return bits
 

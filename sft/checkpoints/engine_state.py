@@ -122,9 +122,10 @@ class EngineState:
         """Return the optimizer's states of a tensor, created here before the first step."""
         state: dict[str, torch.Tensor] = self._optimizer.state[values]
         if not state:
-            state["step"] = torch.zeros((), dtype=torch.float32, device=values.device)
             for name in self.kinds[1:]:
                 state[name] = torch.zeros_like(values.data)
+        # Some optimizers of torch, such as SGD, count no steps. They ignore the number.
+        state.setdefault("step", torch.zeros((), dtype=torch.float32, device=values.device))
         return state
 
     def _spans(self, fragment: Fragment) -> Iterator[Span]:

@@ -9,13 +9,13 @@ from sft.configs.compute import Precision
 from sft.configs.optimizer import OptimizerConfig
 
 
-def state_bytes(precision: Precision) -> int:
+def state_bytes(precision: Precision, optimizer: OptimizerConfig) -> int:
     """Return the bytes per parameter in a checkpoint.
 
     A checkpoint has the optimizer's copy of each parameter and the optimizer's states, in fp32 or
     bf16. The working weights are not saved: they are that copy, rounded.
     """
-    return (2 if precision is Precision.bf16_states else 4) * (1 + len(OptimizerConfig.STATES))
+    return (2 if precision is Precision.bf16_states else 4) * (1 + len(optimizer.STATES))
 
 
 @dataclass(kw_only=True, slots=True)

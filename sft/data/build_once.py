@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pacos.distributed import World
 from pacos.errors import UserError
-from pacos.files import atomic_folder, atomic_write, locked
+from pacos.files import atomic_write, build_folder_once
 from pacos.run.stop import NEVER_STOP, StopCheck, Stopped
 
 POLL_SECONDS = 0.1
@@ -40,33 +40,20 @@ def build_once(
         UserError: on the waiting ranks, if `build` raised.
         Stopped: on the ranks that have seen a stop request.
     """
-    # Node names are part of every name here: the cache may lie on a disk that machines share.
-    host = platform.node()
-    failure = folder.with_name(f"{folder.name}.{host}.{os.getppid()}.failed")
+    # Named after the node, too: the cache may lie on a disk that machines share.
+    failure = folder.with_name(f"{folder.name}.{platform.node()}.{os.getppid()}.failed")
     if world.local_rank != 0:
         _wait(folder, failure, stop)
         return
     failure.unlink(missing_ok=True)
-    with locked(folder.with_name(f"{folder.name}.{host}.lock")):
-        if not folder.is_dir():
-            try:
-                _build(folder, build, folder.with_name(f"{folder.name}.{host}.tmp"))
-            except Stopped:
-                raise
-            except BaseException as error:
-                if world.size > 1:
-                    atomic_write(failure, str(error))
-                raise
-
-
-def _build(folder: Path, build: Callable[[Path], None], partial: Path) -> None:
     try:
-        with atomic_folder(folder, partial=partial):
-            build(partial)
-    except OSError:
-        # Another machine that shares the disk may have been faster; its folder is as good.
-        if not folder.is_dir():
-            raise
+        build_folder_once(folder, build)
+    except Stopped:
+        raise
+    except BaseException as error:
+        if world.size > 1:
+            atomic_write(failure, str(error))
+        raise
 
 
 def _wait(folder: Path, failure: Path, stop: StopCheck) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -156,12 +157,14 @@ def _reference_gradient(
 ) -> torch.Tensor:
     """Return the gradient of Σ NLL by transformers' own model, loss and attention, row by row."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM
 
+    architecture = copy.deepcopy(model.config)
     # Given a pad token, nn.Embedding leaves that token's gradient out.
-    architecture: Any = LlamaConfig(**{**model.config.to_dict(), "pad_token_id": None})
-    architecture._attn_implementation = "sdpa"
-    reference: Any = LlamaForCausalLM(architecture)
+    architecture.pad_token_id = None
+    reference: Any = AutoModelForCausalLM.from_config(
+        architecture, dtype=torch.float32, attn_implementation="sdpa"
+    )
     reference.to(device)
     reference.load_state_dict(model.state_dict())
     for row in rows:

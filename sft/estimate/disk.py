@@ -38,7 +38,7 @@ class DiskEstimate:
         if steps is not None:
             checkpoints = min(checkpoints, ceil_div(steps, config.checkpoint.every_steps))
         return cls(
-            checkpoint=state_bytes(config.precision) * parameters,
+            checkpoint=state_bytes(config.precision, config.optimizer) * parameters,
             checkpoints=checkpoints,
             model=2 * parameters,
         )

@@ -76,7 +76,8 @@ def rank_memory(config: SFTConfig, work: Workload, *, gpu: bool) -> RankMemory:
     """Estimate the memory of one rank, on a GPU or on the CPU."""
     shape, kernels = config.model.shape, kernels_of(config, gpu=gpu)
     tokens, checkpointing = work.pass_tokens, config.activation_checkpointing
-    snapshot = state_bytes(config.precision) * shape.num_parameters() / config.cluster.world_size()
+    saved = state_bytes(config.precision, config.optimizer) * shape.num_parameters()
+    snapshot = saved / config.cluster.world_size()
     layer = layer_transient(shape, checkpointing, kernels) * tokens
     memory = RankMemory(
         states=model_states(config),

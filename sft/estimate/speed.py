@@ -40,10 +40,7 @@ LINK_EFFICIENCY = 0.75
 PCIE = 25e9
 """Bytes per second between a GPU and host memory, each way (PCIe 4.0 x16)."""
 HOST = 150e9
-"""Bytes per second that a node's cores read and write in an AdamW update."""
-UPDATE_BYTES = 28
-"""Bytes that an AdamW update in fp32 moves per parameter: it reads weight, gradient and two moments
-and writes three of them back."""
+"""Bytes per second that a node's cores read and write in an optimizer update."""
 NVME = 5e9
 """Bytes per second from and to a node's local disk."""
 
@@ -122,15 +119,16 @@ def _offloaded_update(config: SFTConfig, work: Workload) -> float:
     parameters = config.model.shape.num_parameters()
     # Each rank has its own PCIe link; cores and disk are shared by the ranks of a node.
     per_rank, per_node = parameters / cluster.world_size(), parameters / cluster.nodes
-    size, seconds = ElementSizes.of(config), 0.0
+    size, kept, seconds = ElementSizes.of(config), len(config.optimizer.STATES), 0.0
     if zero.offload_optimizer is not Offload.none:
         # Stage 3 accumulates on the host: every pass but the first also reads the sum back.
         trips = 2 * work.passes - 1 if zero.stage == 3 else 1
         moved = (trips * size.gradient_sum + size.weight) * per_rank / PCIE
-        seconds += moved + UPDATE_BYTES * per_node / HOST
+        # In fp32 it reads weight, gradient and states, and writes all but the gradient back.
+        seconds += moved + 4 * (3 + 2 * kept) * per_node / HOST
     if zero.offload_optimizer is Offload.nvme:
-        # Four tensors per parameter, read and written.
-        seconds += 2 * 4 * size.optimizer * per_node / NVME
+        # Weight, gradient and states, read and written.
+        seconds += 2 * (2 + kept) * size.optimizer * per_node / NVME
     if zero.offload_parameters is not Offload.none:
         # Parameters come to the device for forward and again for backward.
         seconds += work.passes * 2 * size.weight * per_rank / PCIE

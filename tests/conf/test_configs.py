@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from eval.config import EvalConfig
 from launch.config import SCHEMAS, PipelineConfig
@@ -54,8 +55,10 @@ OPTIONS = [
 
 @pytest.fixture(autouse=True)
 def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY"):
-        monkeypatch.setenv(name, "none")
+    for endpoint in (CONF / "endpoint").glob("*.yaml"):
+        variable = yaml.safe_load(endpoint.read_text()).get("api_key_env")
+        if variable is not None:
+            monkeypatch.setenv(variable, "none")
 
 
 @pytest.fixture

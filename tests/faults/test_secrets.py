@@ -47,7 +47,7 @@ def test_no_stage_writes_prints_or_sends_a_secret(tmp_path: Path) -> None:
     subprocess.run([*git, "init", "-q"], check=True)
     remote = f"https://me:{SECRETS['HF_TOKEN']}@example.com/repo.git"
     subprocess.run([*git, "remote", "add", "origin", remote], check=True)
-    with GeneratorServer() as teacher, WandbDouble() as wandb:
+    with GeneratorServer() as generator, WandbDouble() as wandb:
         environment = {**os.environ, **wandb.environment(), **SECRETS}
         common = [f"run.root={tmp_path / 'runs'}"]
         said = run_pacos(
@@ -56,7 +56,7 @@ def test_no_stage_writes_prints_or_sends_a_secret(tmp_path: Path) -> None:
             "selfinstruct",
             *("generator=server", "generator.terms=none", "target_rows=12", "window=4"),
             *("generator.endpoint.api_key_env=OPENAI_API_KEY", "generator.endpoint.model=scripted"),
-            *(f"generator.endpoint.url={teacher.url}", "seeds.heldout=4", "tracking=wandb"),
+            *(f"generator.endpoint.url={generator.url}", "seeds.heldout=4", "tracking=wandb"),
             *common,
             "run.name=data",
         )
@@ -81,7 +81,7 @@ def test_no_stage_writes_prints_or_sends_a_secret(tmp_path: Path) -> None:
             assert Lives(RunPaths(tmp_path / "runs" / name)).state() is State.done, said
         said += run_pacos(checkout, environment, "report", str(tmp_path / "runs" / "model"))
         assert len(wandb.runs) == 3
-        assert teacher.headers["Authorization"] == f"Bearer {SECRETS['OPENAI_API_KEY']}"
+        assert generator.headers["Authorization"] == f"Bearer {SECRETS['OPENAI_API_KEY']}"
         assert_clean("what was printed", said.encode())
         for request in wandb.received:
             assert_clean("what W&B got", request)

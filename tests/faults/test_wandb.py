@@ -43,13 +43,18 @@ def live(
     mode: str = "online",
     end: str = "finish",
     meanwhile: Callable[[], None] = nothing,
-    **environment: str,
+    init_seconds: int = 120,
+    finish_seconds: int = 120,
 ) -> str:
-    """One life that makes some steps; returns what it said. `meanwhile` is done before its end."""
-    words = [str(run.path), mode, *map(str, steps), end]
+    """One life that makes some steps; returns what it said. `meanwhile` is done before its end.
+
+    The timeouts are long, so that a server that answers is reached on a busy machine, too. A test
+    whose server fails shortens the one that it waits for: a busy machine cannot make it pass.
+    """
+    args = [str(run.path), mode, *map(str, steps), end, str(init_seconds), str(finish_seconds)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.tracked_life", *words],
-        env={**os.environ, **server.environment(), **environment},
+        [sys.executable, "-m", "tests.faults.tracked_life", *args],
+        env={**os.environ, **server.environment()},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -58,7 +63,7 @@ def live(
     assert process.stdout
     assert process.stdout.readline() == "logged\n"
     meanwhile()
-    _, said = process.communicate("\n", timeout=120)
+    _, said = process.communicate("\n", timeout=300)
     assert process.returncode == (-9 if end == "kill" else 0), said
     return said
 
@@ -133,7 +138,7 @@ def test_a_life_without_the_server_is_kept_for_later(
     run: RunPaths, server: WandbDouble, fault: str
 ) -> None:
     server.status = 503 if fault == "down" else 401
-    said = live(run, server, (1, 3))
+    said = live(run, server, (1, 3), init_seconds=8)
     assert said.count("W&B") == 1
     assert "cannot be reached" in said
     assert steps_in_file(run) == [1, 2, 3]
@@ -153,7 +158,7 @@ def test_a_slow_server_delays_the_beginning_by_no_more_than_its_time(
     run: RunPaths, server: WandbDouble
 ) -> None:
     server.delay = 60
-    said = live(run, server, (1, 3))
+    said = live(run, server, (1, 3), init_seconds=8)
     assert said.count("W&B") == 1
     assert "cannot be reached" in said
 
@@ -163,7 +168,7 @@ def test_a_server_that_fails_half_way_costs_one_warning(run: RunPaths, server: W
     def fail() -> None:
         server.status = 500
 
-    said = live(run, server, (1, 3), meanwhile=fail)
+    said = live(run, server, (1, 3), meanwhile=fail, finish_seconds=4)
     assert said.count("W&B") == 1, said
     assert "off for the rest of this life" in said
     assert steps_in_file(run) == [1, 2, 3]

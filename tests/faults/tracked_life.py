@@ -1,4 +1,7 @@
-"""A life of a run that only tracks: python -m tests.faults.tracked_life RUN MODE FIRST LAST END."""
+"""A life of a run that only tracks.
+
+python -m tests.faults.tracked_life RUN MODE FIRST LAST END INIT_SECONDS FINISH_SECONDS
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,14 @@ from pacos.tracking.history import cut_after
 from pacos.tracking.open import open_tracker
 
 
-def main(folder: str, mode: str, first: str, last: str, end: str) -> None:
+def main(
+    folder: str, mode: str, first: str, last: str, end: str, init_seconds: str, finish_seconds: str
+) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     import pacos.tracking.wandb
 
-    pacos.tracking.wandb.INIT_TIMEOUT_SECONDS = 8
-    pacos.tracking.wandb.FINISH_TIMEOUT_SECONDS = 4
+    pacos.tracking.wandb.INIT_TIMEOUT_SECONDS = int(init_seconds)
+    pacos.tracking.wandb.FINISH_TIMEOUT_SECONDS = int(finish_seconds)
     run = RunPaths(Path(folder))
     config = TrackingConfig(service=TrackingService.wandb, mode=TrackingMode[mode])
     cut_after(run.metrics, int(first) - 1)

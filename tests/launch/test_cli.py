@@ -12,7 +12,7 @@ from pacos.errors import UserError
 from tests.conftest import Pacos
 
 TAKES_OVERRIDES = ["selfinstruct", "sft", "eval", "pipeline", "plan", "doctor", "prefetch"]
-TAKES_PATH = [command for command in COMMANDS if command not in TAKES_OVERRIDES]
+TAKES_PATH = ["status", "resubmit", "report", "review", "chat", "sync"]
 
 
 def test_the_overview_lists_every_command(pacos: Pacos) -> None:
@@ -78,6 +78,18 @@ def test_help_shows_keys_with_their_meaning(pacos: Pacos) -> None:
     assert "optimizer.lr = 2e-05  (float)\n      Peak learning rate." in text
     assert "llama2_70b" in text
     assert "smollm2_135m (default)" in text
+
+
+@pytest.mark.parametrize("stage", ["selfinstruct", "sft", "eval", "pipeline"])
+def test_help_shows_types_as_values_are_written(pacos: Pacos, stage: str) -> None:
+    text = pacos(stage, "--help").stdout
+    key = r"^  ([\w.]+) = .*  \((.*)\)$"
+    types = dict(re.findall(key, text, flags=re.M))
+    assert len(types) > 50
+    plain = re.compile(r"(?:list|dict)\[\w+(?:, \w+)?\]|null, or keys of its own|\w+(?: \| \w+)*")
+    assert [name for name, kind in types.items() if not plain.fullmatch(kind)] == []
+    if stage == "selfinstruct":
+        assert types["generator.prompt_format"] == "alpaca | llama2 | llama3 | chatml | null"
 
 
 def test_every_config_problem_is_reported_and_nothing_is_left(pacos: Pacos, tmp_path: Path) -> None:

@@ -1,9 +1,17 @@
 import os
+import platform
 from pathlib import Path
 
 import pytest
 
-from pacos.files import append_jsonl, atomic_folder, atomic_write, read_jsonl, write_jsonl
+from pacos.files import (
+    append_jsonl,
+    atomic_folder,
+    atomic_write,
+    build_folder_once,
+    read_jsonl,
+    write_jsonl,
+)
 
 
 def test_append_goes_on_after_a_torn_line(tmp_path: Path) -> None:
@@ -72,6 +80,34 @@ def test_a_folder_appears_only_after_all_of_it_is_on_the_disk(
         (partial / "inner" / "file").touch()
     names = [Path(path).relative_to(tmp_path).as_posix() for path in synced]
     assert names == [".target.tmp/inner", ".target.tmp/inner/file", ".target.tmp", "."]
+
+
+def test_machines_that_share_a_cache_do_not_touch_what_the_other_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models" / "model"
+
+    def slow(partial: Path) -> None:
+        (partial / "config.json").touch()
+        # Meanwhile another machine builds the same folder, and is faster.
+        with monkeypatch.context() as other:
+            other.setattr(platform, "node", lambda: "other")
+            build_folder_once(folder, lambda theirs: (theirs / "faster").touch())
+        (partial / "weights").touch()
+
+    build_folder_once(folder, slow)
+    build_folder_once(folder, slow)
+    assert [path.name for path in folder.iterdir()] == ["faster"]
+    assert [path for path in folder.parent.iterdir() if path.is_dir()] == [folder]
+
+
+def test_a_folder_of_the_cache_that_cannot_be_built_is_an_error(tmp_path: Path) -> None:
+    def fail(_: Path) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        build_folder_once(tmp_path / "model", fail)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
 
 
 def write(folder: Path, name: str, *, fails: bool = False, replaces: bool = False) -> None:

@@ -160,6 +160,7 @@ def test_mistakes_of_the_user_end_with_one_message(
     assert Lives(RunPaths(tmp_path / "wrong")).state() is State.failed
 
 
+@pytest.mark.slow
 def test_the_embedded_generator(tmp_path: Path) -> None:
     """The program as a person types it: one short batch of the real model."""
     arguments = [

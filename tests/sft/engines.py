@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from deepspeed.utils import safe_get_full_grad
 from torch.nn import functional
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from pacos.configs.cluster import ClusterConfig
 from pacos.configs.model import ModelConfig
 from pacos.distributed import World
+from pacos.model.architectures import ARCHITECTURES
 from pacos.model.shape import LlamaShape
 from pacos.prompts.tokens import IGNORE, TokenizedRow
 from sft.config import SFTConfig
@@ -53,12 +54,21 @@ class Case:
     precision: Precision = Precision.fp32
     checkpointing: ActivationCheckpointing = ActivationCheckpointing.none
     compile: bool = False
+    family: str = "llama"
+    """The `model_type` of a row of ARCHITECTURES."""
     max_grad_norm: float = 0.0
 
 
-def a_model(dtype: torch.dtype = torch.float32) -> Any:
+def a_model(dtype: torch.dtype = torch.float32, family: str = "llama") -> Any:
     torch.manual_seed(0)
-    config = LlamaConfig(
+    architecture = ARCHITECTURES[family]
+    required = {
+        each.key: each.allowed[0]
+        for each in (*architecture.attention, *architecture.training)
+        if each.default not in each.allowed
+    }
+    config = AutoConfig.for_model(
+        family,
         vocab_size=SHAPE.vocab_size,
         hidden_size=SHAPE.hidden_size,
         intermediate_size=SHAPE.intermediate_size,
@@ -66,8 +76,10 @@ def a_model(dtype: torch.dtype = torch.float32) -> Any:
         num_attention_heads=SHAPE.num_attention_heads,
         num_key_value_heads=SHAPE.num_key_value_heads,
         initializer_range=0.1,
+        **required,
     )
-    return LlamaForCausalLM(config).to(dtype)
+    model: Any = AutoModelForCausalLM.from_config(config)
+    return model.to(dtype)
 
 
 def some_rows(count: int = 12) -> list[TokenizedRow]:
@@ -80,9 +92,9 @@ def some_rows(count: int = 12) -> list[TokenizedRow]:
     return rows
 
 
-def padded_gradient(rows: Sequence[TokenizedRow]) -> torch.Tensor:
+def padded_gradient(rows: Sequence[TokenizedRow], family: str) -> torch.Tensor:
     """fp64: of the plain model over one padded batch of all rows, mean over supervised tokens."""
-    model = a_model(torch.float64)
+    model = a_model(torch.float64, family)
     longest = max(len(row.ids) for row in rows)
 
     def pad(values: list[Any], filling: int) -> torch.Tensor:
@@ -117,7 +129,7 @@ def config_of(case: Case, world: World) -> SFTConfig:
 
 def an_engine(case: Case, world: World, accumulation: int) -> Any:
     config = config_of(case, world)
-    model = a_model()
+    model = a_model(family=case.family)
     if config.precision is not Precision.fp32:
         for parameter in model.parameters():
             parameter.data = parameter.data.to(torch.bfloat16)
@@ -171,9 +183,11 @@ def differences(cases: Sequence[Case]) -> list[tuple[float, float]]:
     """For each case its loss, and the relative difference of its gradient from the padded one."""
     world = World.from_env()
     start_ranks(world)
-    expected = padded_gradient(some_rows())
+    families = {case.family for case in cases}
+    expected_of = {family: padded_gradient(some_rows(), family) for family in families}
     found = []
     for case in cases:
         loss, gradient = step_gradient(case, world)
+        expected = expected_of[case.family]
         found.append((loss, float((gradient.double() - expected).norm() / expected.norm())))
     return found

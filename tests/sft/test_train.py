@@ -120,6 +120,7 @@ def test_a_finished_run_is_not_repeated(straight: RunPaths, rows: Path) -> None:
     assert Lives(straight).count() == 1
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_end(
     straight: RunPaths, rows: Path, tmp_path: Path
 ) -> None:

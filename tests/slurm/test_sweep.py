@@ -18,6 +18,7 @@ def site(slurm: MiniSlurm, tmp_path: Path) -> Site:
     return Site(slurm, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_sweep_is_an_array_whose_failed_point_is_resubmitted(site: Site) -> None:
     sweep = site.folder / "runs" / "scan"
     words = [*site.words("scan"), "optimizer.lr=0.1,0.2,1", "cluster.at_once=2"]

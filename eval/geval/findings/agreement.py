@@ -11,13 +11,13 @@ import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
+from eval.findings.significance import CONFIDENCE
 from pacos.seeds import derived_seed
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 RESAMPLES = 1000
-CONFIDENCE = 0.95
 LEAST_DOCUMENTS = 10
 """Fewest documents for a bootstrap: with fewer, resamples are too much alike for a valid interval,
 and it is reported as -1 to 1."""

@@ -10,12 +10,12 @@ from typing import Any
 
 import scipy.stats
 
-from eval.findings.significance import Difference, paired
+from eval.findings.significance import CONFIDENCE, Difference, paired
 from eval.geval.records import BASELINE, TARGET, JudgeResults
 from eval.rubrics.rubric import Rubric
 
 POWER = 0.8
-CONFIDENCE = 0.95
+"""Probability of noticing a difference that is really there (Cohen 1988)."""
 WIN_RATE = "win_rate"
 """Metric of pairs: share of the target's wins, a tie counting half; 0.5: neither is better."""
 OVERALL = "score"

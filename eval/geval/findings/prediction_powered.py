@@ -9,7 +9,8 @@ from typing import TypeVar
 import numpy as np
 import scipy.stats
 
-from eval.geval.findings.agreement import CONFIDENCE, Estimate
+from eval.findings.significance import CONFIDENCE
+from eval.geval.findings.agreement import Estimate
 
 K = TypeVar("K", bound=Hashable)
 

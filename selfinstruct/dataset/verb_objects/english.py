@@ -47,6 +47,7 @@ def verb_object(instruction: str) -> tuple[str, str] | None:
     while start < len(text):
         mark = CLAUSE.search(text, start)
         end = mark.end() if mark else len(text)
+        # Bullets, numbers and quotes before a clause are no words of it.
         begin = start + len(text[start:]) - len(text[start:].lstrip(" \t\"'“”*-•0123456789)"))
         opener = OPENERS.match(text, begin)
         pair = _pair(text, opener.end() if opener else begin)

@@ -105,6 +105,7 @@ def _pair(tokens: Sequence[Token], verb: int) -> tuple[str, str] | None:
     is_supported = tokens[verb].tag == "XSV" or tokens[verb].form in SUPPORTS
     if is_supported and before >= 0 and tokens[before].tag in NOUNS:
         lemma, before = f"{tokens[before].form}{lemma}", before - 1
+    # Down to 1: an object particle at 0 has no noun before it.
     for place in range(before, 0, -1):
         tag = tokens[place].tag
         if tag.startswith(PREDICATES) or tag == "SF":

@@ -70,6 +70,7 @@ def test_without_a_leak_the_scores_are_the_same() -> None:
         ({"question": "Q", "mc1_targets": {"choices": ["a"], "labels": [1]}}, MultipleChoice),
         ({"question": "Q", "A": "a", "B": "b"}, MultipleChoice),
         ({"question": "Q", "answer": "a"}, OpenQuestion),
+        ({"id": "3", "stem": "Which?", "choices": {"text": ["a"], "label": ["A"]}}, MultipleChoice),
         ({"sent_more": "A", "sent_less": "B"}, SentencePair),
         ({"prompt": "def f():", "canonical_solution": " pass"}, CodeProblem),
         ({"id": 3}, type(None)),
@@ -77,6 +78,11 @@ def test_without_a_leak_the_scores_are_the_same() -> None:
 )
 def test_documents_are_read_as_items(doc: dict[str, Any], kind: type) -> None:
     assert type(item_of("t", "0", doc)) is kind
+
+
+def test_the_longest_text_is_the_question_where_no_column_has_a_known_name() -> None:
+    doc = {"id": "7-980", "stem": QUESTIONS[0], "key": "A"}
+    assert item_of("t", "0", doc) == OpenQuestion(benchmark="t", id="0", question=QUESTIONS[0])
 
 
 def test_the_rows_of_a_run_are_those_that_its_config_names(tmp_path: Path) -> None:

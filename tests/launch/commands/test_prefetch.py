@@ -210,6 +210,7 @@ for load in (
 """
 
 
+@pytest.mark.slow
 def test_without_a_network_all_is_there_or_named_with_its_command(
     command: Command, hub: Hub, tmp_path: Path
 ) -> None:

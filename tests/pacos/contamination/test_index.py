@@ -179,7 +179,8 @@ class Everything:
 
 @pytest.fixture(scope="module")
 def everything(shared_data: Path) -> Everything:
-    items = list(read_benchmarks(list(BENCHMARKS), shared_data))
+    at_hand = [name for name, benchmark in BENCHMARKS.items() if benchmark.files(shared_data)]
+    items = list(read_benchmarks(at_hand, shared_data))
     grouped = defaultdict(list)
     for item in items:
         grouped[item.benchmark].append(item)
@@ -209,6 +210,8 @@ def recall(everything: Everything, name: str, changed: float) -> float:
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_questions_are_found_again(everything: Everything, name: str) -> None:
+    if name not in everything.items:
+        pytest.skip("its files are not at hand")
     assert recall(everything, name, changed=0) >= (0.94 if name == "tydiqa_ko" else 0.98)
 
 

@@ -38,10 +38,9 @@ def test_other_architectures_are_refused_with_those_that_are_not(
     )
     with pytest.raises(UserError) as refused:
         require_trainable(tmp_path, KEY, "x")
-    assert str(refused.value) == message
-    assert str(local_training_problem(KEY, str(tmp_path))) == message.replace(
-        "= x", f"= {tmp_path}"
-    )
+    assert str(refused.value).startswith(message)
+    local = local_training_problem(KEY, str(tmp_path))
+    assert str(local) == str(refused.value).replace("= x", f"= {tmp_path}")
 
 
 def test_a_value_that_training_would_ignore_is_refused() -> None:

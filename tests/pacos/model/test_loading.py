@@ -1,14 +1,19 @@
-"""Tokenizers that cannot be used, told with the remedy."""
+"""Models unpacked into a cache; tokenizers that cannot be used, told with the remedy."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import safetensors
 
 from pacos.errors import UserError
 from pacos.model.loading import load_tokenizer
+from tests.conftest import ROOT
 from tests.sft.byte_tokenizer import byte_tokenizer
 
 
@@ -54,3 +59,40 @@ def test_a_pad_token_is_needed_and_must_be_known(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
     with pytest.raises(UserError, match="has no pad token; name an unused one"):
         load_tokenizer(str(folder))
+
+
+UNPACK = """
+import platform, sys
+from pacos.model.loading import model_directory
+
+node = sys.argv[1]
+if node:
+    # Another machine at the same disk, whose lock this one does not see.
+    platform.node = lambda: node
+print(model_directory("embedded:smollm2-135m-instruct"))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("nodes", [("", ""), ("node-a", "node-b")], ids=["one", "two"])
+def test_processes_that_meet_a_fresh_cache_get_the_whole_model(
+    tmp_path: Path, nodes: tuple[str, str]
+) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", UNPACK, node],
+            cwd=ROOT,
+            env={**os.environ, "PACOS_CACHE": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for node in nodes
+    ]
+    folders = {process.communicate()[0].splitlines()[-1] for process in processes}
+    assert [process.returncode for process in processes] == [0, 0]
+    (folder,) = map(Path, folders)
+    assert {path.name for path in folder.iterdir()} >= {"config.json", "tokenizer.json"}
+    with safetensors.safe_open(folder / "model.safetensors", "pt") as weights:
+        assert len(weights.keys()) == 272
+    # Nothing half-written stays beside it.
+    assert [path for path in folder.parent.iterdir() if path.is_dir()] == [folder]

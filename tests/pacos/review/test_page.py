@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pacos.files import read_jsonl
-from pacos.review.items import Ratings
+from pacos.review.items import Rating, Ratings
 from pacos.review.server import ReviewServer
 from tests.pacos.review.pages import CHROMIUM, ITEMS, Page, browser
 
@@ -83,6 +83,38 @@ def test_keyboard_mouse_and_reasons(tmp_path: Path) -> None:
         ("third", "row", "rejected", ""),
         ("third", "row", "rejected", "1점: 존댓말이 어색함"),
     ]
+
+
+class FailingRatings(Ratings):
+    """A file that cannot be written until the disk has space again."""
+
+    has_space = False
+
+    def add(self, rating: Rating) -> None:
+        if not self.has_space:
+            raise OSError("No space left on device")
+        super().add(rating)
+
+
+def test_a_rating_that_the_program_cannot_write_is_shown_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "review.jsonl"
+
+    async def look() -> None:
+        ratings = FailingRatings(path)
+        with ReviewServer("a run", ITEMS, ratings) as server:
+            async with browser() as page:
+                await page.open(server.url)
+                await page.press("4")
+                await page.until(
+                    "document.body.innerText.includes('reports an error: No space left on device')"
+                )
+                assert await page.value("waiting.length") == 1
+                ratings.has_space = True
+                await saved(page, path, 1)
+                await page.until("document.getElementById('failure').hidden")
+
+    asyncio.run(look())
+    assert said(path) == [("first", "clarity", 4.0, "")]
 
 
 def test_it_begins_where_it_was_left_and_says_when_nothing_is_saved(tmp_path: Path) -> None:

@@ -93,6 +93,17 @@ def test_what_is_no_rating_is_refused(
     assert ratings.all() == []
 
 
+def test_a_rating_that_cannot_be_written_is_an_error_of_the_program(
+    server: ReviewServer, ratings: Ratings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(ratings, "add", fail)
+    rating = {"item": ITEMS[0].id, "question": "clarity", "value": 4}
+    assert post(server, rating) == (500, {"error": "No space left on device"})
+
+
 def test_too_long_is_refused(server: ReviewServer) -> None:
     assert post(server, {"reason": "x" * 200_000})[0] == 413
 

@@ -125,7 +125,7 @@ def _kept_and_true(life: Life, world: World) -> list[str]:
     found, wrong = kept(life.folder), []
     for name, parameter in engine.module.named_parameters():
         true = {WEIGHT: safe_get_full_fp32_param(parameter)}
-        for moment in OptimizerConfig.STATES:
+        for moment in OptimizerConfig().STATES:
             true[moment] = safe_get_full_optimizer_state(parameter, moment)
         for kind, tensor in true.items():
             if not torch.equal(found[kind, name], tensor.flatten().to(found[kind, name].dtype)):

@@ -199,13 +199,13 @@ def refusals(folder: Path) -> list[str]:
         engine = an_engine(other, world, 2)
         before = [
             tensor.clone()
-            for tensor in EngineState(engine, world, OptimizerConfig.STATES).tensors()
+            for tensor in EngineState(engine, world, OptimizerConfig().STATES).tensors()
         ]
         checkpoints = Checkpoints(RunPaths(folder), config_of(other, world), engine, rows, world)
         with pytest.raises(UserError) as caught:
             checkpoints.load_newest(LAST)
         said.append(str(caught.value))
-        after = EngineState(engine, world, OptimizerConfig.STATES).tensors()
+        after = EngineState(engine, world, OptimizerConfig().STATES).tensors()
         assert all(map(torch.equal, before, after))
     return said
 

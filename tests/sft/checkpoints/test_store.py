@@ -27,7 +27,7 @@ from sft.configs.checkpoint import CheckpointConfig
 from sft.configs.optimizer import OptimizerConfig
 
 GIB = 2**30
-KINDS = (WEIGHT, *OptimizerConfig.STATES)
+KINDS = (WEIGHT, *OptimizerConfig().STATES)
 LAYOUT: ShardLayout = [("weight/a/0", torch.float32, 3), ("weight/a/3", torch.float32, 2)]
 
 

@@ -7,14 +7,17 @@ whose rounding alone makes 2e-7.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
+from pacos.model.architectures import ARCHITECTURES
 from sft.configs.compute import ActivationCheckpointing, Precision
 from sft.configs.deepspeed import Offload
 from tests.sft.engines import Case, differences
 from tests.sft.ranks import run_ranks
 
+FAMILIES = [name for name, row in ARCHITECTURES.items() if row.is_trained]
 TOLERANCE = 1e-6
 ROUNDING_BF16 = 0.03
 """Relative difference of gradients that bf16 makes in a model of two layers."""
@@ -60,8 +63,9 @@ def assert_exact(ranks: int, cases: list[Case], tolerance: float = TOLERANCE) ->
         assert not off, f"rank {rank} of {ranks}"
 
 
-def test_a_step_has_one_gradient() -> None:
-    assert_exact(2, QUICK)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_step_has_one_gradient(family: str) -> None:
+    assert_exact(2, [replace(case, family=family) for case in QUICK])
 
 
 def test_bf16_makes_no_more_than_its_rounding() -> None:
@@ -73,11 +77,13 @@ def test_bf16_makes_no_more_than_its_rounding() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("ranks", [1, 2, 4])
-def test_a_step_has_one_gradient_however_it_is_divided(ranks: int) -> None:
-    assert_exact(ranks, GRID)
+def test_a_step_has_one_gradient_however_it_is_divided(ranks: int, family: str) -> None:
+    assert_exact(ranks, [replace(case, family=family) for case in GRID])
 
 
 @pytest.mark.slow
-def test_every_option_of_the_engine_has_the_same_gradient() -> None:
-    assert_exact(4, OPTIONS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_option_of_the_engine_has_the_same_gradient(family: str) -> None:
+    assert_exact(4, [replace(case, family=family) for case in OPTIONS])

@@ -50,19 +50,19 @@ def test_usage_is_estimated_where_the_server_sends_none() -> None:
 
 
 def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TEACHER_KEY", "hunter2")
+    monkeypatch.setenv("GENERATOR_KEY", "hunter2")
     with ScriptedServer() as server:
-        one(endpoint(server.url, api_key_env="TEACHER_KEY"))
+        one(endpoint(server.url, api_key_env="GENERATOR_KEY"))
         assert server.headers["Authorization"] == "Bearer hunter2"
         azure = endpoint(
-            server.url.removesuffix("/v1"), api_key_env="TEACHER_KEY", api_version="2024-10-21"
+            server.url.removesuffix("/v1"), api_key_env="GENERATOR_KEY", api_version="2024-10-21"
         )
         one(azure)
         assert server.headers["api-key"] == "hunter2"
         path = "/openai/deployments/scripted/chat/completions?api-version=2024-10-21"
         assert path in server.paths
-    monkeypatch.delenv("TEACHER_KEY")
-    with pytest.raises(UserError, match="TEACHER_KEY: the environment variable is not set"):
+    monkeypatch.delenv("GENERATOR_KEY")
+    with pytest.raises(UserError, match="GENERATOR_KEY: the environment variable is not set"):
         HttpClient(azure)
 
 
@@ -96,9 +96,9 @@ def test_a_reply_that_does_not_come_in_time_is_tried_again() -> None:
 def test_what_every_request_would_get_ends_at_once(
     what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TEACHER_KEY", "hunter2")
+    monkeypatch.setenv("GENERATOR_KEY", "hunter2")
     with ScriptedServer([Rule(what)]) as server:
-        config = endpoint(server.url, concurrency=1, api_key_env="TEACHER_KEY")
+        config = endpoint(server.url, concurrency=1, api_key_env="GENERATOR_KEY")
         found = replies(config, *(f"question {number}" for number in range(20)))
         assert sum(server.seen.values()) == 1
     for error in found:
@@ -106,7 +106,7 @@ def test_what_every_request_would_get_ends_at_once(
         assert server.url in str(error)
         assert "scripted" in str(error)
         assert "hunter2" not in str(error)
-    remedies = {"401": "TEACHER_KEY", "403": "TEACHER_KEY", "404": "endpoint.model"}
+    remedies = {"401": "GENERATOR_KEY", "403": "GENERATOR_KEY", "404": "endpoint.model"}
     remedies |= {"quota": "credit", "temperature": "correct", "redirect": "endpoint.url"}
     assert remedies[what] in str(found[0])
 
