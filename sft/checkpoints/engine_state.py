@@ -9,7 +9,6 @@ they are recomputed instead of saved.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,28 +16,12 @@ from deepspeed.accelerator import get_accelerator
 from safetensors import safe_open
 
 from pacos.distributed import World
+from sft.checkpoints.shards import RANDOM, WEIGHT, Span
 from sft.engine.private_state import Fragment, MasterTensor, full_numel, master_weights
 from sft.engine.protocol import Engine
 
-WEIGHT = "weight"
-"""Kind of the optimizer's own copy of a weight. The other kinds are its states, by their names."""
-
-RANDOM = "random"
-"""First part of the names of tensors that belong to no parameter: random states of the rank."""
 HOST, DEVICE = f"{RANDOM}/host/0", f"{RANDOM}/device/0"
 """Names of the random states in the rank's file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Some elements of the optimizer's state of one parameter."""
-
-    kind: str
-    """`weight`, or the name of one of the optimizer's states."""
-    parameter: str
-    start: int
-    """First element, in the order of memory."""
-    count: int
 
 
 class EngineState:
@@ -93,11 +76,11 @@ class EngineState:
         shares = [each.share(self._world.rank, self._world.size) for each in tensor.fragments]
         return [share for share in shares if share.count]
 
-    def fill(self, read: Callable[[Span], torch.Tensor], updates: int) -> None:
+    def fill(self, copy: Callable[[Span, torch.Tensor], None], updates: int) -> None:
         """Set everything that this rank holds; `update_working_weights` must follow.
 
         Args:
-            read: returns the elements of a span.
+            copy: copies the elements of a span into a flat tensor.
             updates: optimizer steps that were made.
         """
         self._master.begin_fill()
@@ -105,7 +88,7 @@ class EngineState:
             with self._master.resident(tensor, changed=True):
                 for fragment in tensor.fragments:
                     for span in self._spans(fragment):
-                        self._view(tensor, fragment, span.kind).copy_(read(span))
+                        copy(span, self._view(tensor, fragment, span.kind))
                 self._states(tensor.values)["step"].fill_(updates)
 
     def update_working_weights(self) -> None:

@@ -127,7 +127,7 @@ class Checkpoints:
         # `together`, so that one rank's failure to read ends all of them before the collective that
         # updates the working weights.
         shards = self._world.together(read)
-        self._world.together(lambda: self._state.fill(shards.read, manifest.updates))
+        self._world.together(lambda: self._state.fill(shards.copy, manifest.updates))
         self._state.update_working_weights()
         own = folder / shard_name(self._world.rank)
         # With more ranks than before, the new ones have no random states to restore.

@@ -20,7 +20,11 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from sft.checkpoints.engine_state import RANDOM, Span
+WEIGHT = "weight"
+"""Kind of the optimizer's own copy of a weight. The other kinds are its states, by their names."""
+
+RANDOM = "random"
+"""First part of the names of tensors that belong to no parameter: random states of the rank."""
 
 DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.uint8: "U8"}
 """Names of number formats in safetensors."""
@@ -32,6 +36,18 @@ class FileFacts:
 
     bytes: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Some elements of the optimizer's state of one parameter."""
+
+    kind: str
+    """`weight`, or the name of one of the optimizer's states."""
+    parameter: str
+    start: int
+    """First element, in the order of memory."""
+    count: int
 
 
 ShardLayout = Sequence[tuple[str, torch.dtype, int]]
@@ -153,14 +169,21 @@ class Shards:
             end = piece.end
         return end
 
-    def read(self, span: Span) -> torch.Tensor:
-        """Return [count]: the elements of a span, from all files that hold some of them."""
+    def copy(self, span: Span, into: torch.Tensor) -> None:
+        """Copy the elements of a span, from all files that hold some of them.
+
+        Each piece goes from the mapped file to its place at once: a matrix of 4 GB needs no second
+        copy in memory, whatever number of files it is divided among.
+
+        Args:
+            span: the elements.
+            into: [count], of any number format, on any device.
+        """
         first, end = span.start, span.start + span.count
-        parts = [
-            piece.file.get_slice(piece.name)[
-                max(first, piece.start) - piece.start : min(end, piece.end) - piece.start
-            ]
-            for piece in self._pieces[span.kind, span.parameter]
-            if piece.start < end and piece.end > first
-        ]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        for piece in self._pieces[span.kind, span.parameter]:
+            begin, stop = max(first, piece.start), min(end, piece.end)
+            if begin < stop:
+                elements = piece.file.get_slice(piece.name)[
+                    begin - piece.start : stop - piece.start
+                ]
+                into[begin - first : stop - first].copy_(elements)

@@ -9,15 +9,8 @@ from typing import Any
 
 import deepspeed
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    GenerationConfig,
-    LlamaConfig,
-    LlamaForCausalLM,
-)
+from transformers import AutoModelForCausalLM
 from transformers.initialization import no_init_weights
-from transformers.utils import GENERATION_CONFIG_NAME
 
 from pacos.configs.model import Init, ModelConfig
 from pacos.distributed import World
@@ -34,6 +27,7 @@ from sft.model.attention_check import choose_attention
 from sft.model.cpu_bf16 import install_wide_linear, is_needed
 from sft.model.loss import install_loss
 from sft.model.sequence_parallel import SequenceGroup
+from sft.model.skeleton import architecture_of, take_generation_config
 from sft.model.weights import load_weights
 
 log = logging.getLogger(__name__)
@@ -96,12 +90,7 @@ def _pretrained_model(
     config: SFTConfig, tokenizer: Tokenizer, device: torch.device, world: World
 ) -> CausalLM:
     folder = Path(model_directory(config.model.path, config.model.revision))
-    # Code from a model's repository is never run.
-    architecture = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    added = len(tokenizer) - architecture.vocab_size
-    if added > 0:
-        log.info(f"{added} tokens are new to {config.model.path}: embeddings start at the mean")
-        architecture.vocab_size = len(tokenizer)
+    architecture = architecture_of(config.model, tokenizer)
     is_divided = config.deepspeed.stage == 3
     dtype = DTYPES[config.precision]
     with ExitStack() as stack:
@@ -116,8 +105,7 @@ def _pretrained_model(
         model: CausalLM = AutoModelForCausalLM.from_config(architecture, dtype=dtype)
     model.tie_weights()
     _recompute_buffers(model, device)
-    if (folder / GENERATION_CONFIG_NAME).is_file():
-        model.generation_config = GenerationConfig.from_pretrained(folder)
+    take_generation_config(model, config.model)
     load_weights(model, folder, reads=world.is_main or not is_divided, divided=is_divided)
     return model
 
@@ -133,21 +121,10 @@ def _recompute_buffers(model: CausalLM, device: torch.device) -> None:
 
 
 def _random_model(config: SFTConfig, tokenizer: Tokenizer, device: torch.device) -> CausalLM:
-    shape = config.model.shape
+    architecture = architecture_of(config.model, tokenizer)
     with torch.random.fork_rng(), device:
         torch.manual_seed(derived_seed(config.seed, "weights"))
-        model: Any = LlamaForCausalLM(
-            LlamaConfig(
-                vocab_size=max(shape.vocab_size, len(tokenizer)),
-                hidden_size=shape.hidden_size,
-                intermediate_size=shape.intermediate_size,
-                num_hidden_layers=shape.num_hidden_layers,
-                num_attention_heads=shape.num_attention_heads,
-                num_key_value_heads=shape.num_key_value_heads,
-                max_position_embeddings=shape.max_position_embeddings,
-                tie_word_embeddings=shape.tie_word_embeddings,
-            )
-        )
+        model: Any = AutoModelForCausalLM.from_config(architecture, dtype=torch.float32)
     # Drawn in fp32 and rounded: every precision starts from the same weights. Parameters one by
     # one, because `model.to` would round the rotary frequencies too.
     for parameter in model.parameters():

@@ -12,9 +12,8 @@ from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_st
 
 from pacos.distributed import World
 from pacos.run_paths import RunPaths
-from sft.checkpoints.engine_state import WEIGHT, Span
 from sft.checkpoints.protocol import Checkpoints
-from sft.checkpoints.shards import Shards
+from sft.checkpoints.shards import DTYPES, WEIGHT, Shards, Span
 from sft.configs.optimizer import OptimizerConfig
 from sft.engine.deepspeed import backward, start_ranks
 from sft.model.loss import nll_sum
@@ -100,9 +99,18 @@ def kept(folder: Path) -> dict[tuple[str, str], torch.Tensor]:
     newest = max(RunPaths(folder).checkpoints.glob("step-??????"))
     shards = Shards(sorted(newest.glob("*.safetensors")))
     return {
-        (kind, name): shards.read(Span(kind, name, 0, shards._complete_elements(kind, name)))
+        (kind, name): elements(shards, Span(kind, name, 0, shards._complete_elements(kind, name)))
         for kind, name in shards._pieces
     }
+
+
+def elements(shards: Shards, span: Span) -> torch.Tensor:
+    """The elements of a span, in the number format of the files."""
+    (stored,) = shards._dtypes
+    (dtype,) = [dtype for dtype, name in DTYPES.items() if name == stored]
+    found = torch.empty(span.count, dtype=dtype)
+    shards.copy(span, found)
+    return found
 
 
 def kept_and_true(lives: Sequence[Life]) -> list[str]:

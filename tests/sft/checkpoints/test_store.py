@@ -17,14 +17,22 @@ from safetensors.torch import load_file
 from pacos.distributed import World
 from pacos.errors import UserError
 from sft.checkpoints import host_memory, save, store
-from sft.checkpoints.engine_state import WEIGHT, Span
 from sft.checkpoints.host_memory import HostCopy
 from sft.checkpoints.manifest import MANIFEST, CheckpointManifest, _digest
 from sft.checkpoints.save import Save
-from sft.checkpoints.shards import FileFacts, ShardLayout, Shards, shard_name, write_shard
+from sft.checkpoints.shards import (
+    WEIGHT,
+    FileFacts,
+    ShardLayout,
+    Shards,
+    Span,
+    shard_name,
+    write_shard,
+)
 from sft.checkpoints.store import Store, damage
 from sft.configs.checkpoint import CheckpointConfig
 from sft.configs.optimizer import OptimizerConfig
+from tests.sft.checkpoints.lives import elements
 
 GIB = 2**30
 KINDS = (WEIGHT, *OptimizerConfig().STATES)
@@ -91,9 +99,8 @@ def test_a_span_is_read_across_tensors_and_files(tmp_path: Path) -> None:
         write_shard(files[-1], layout, [torch.arange(5.0) + 5 * number])
     shards = Shards(files)
     for start, end in ((0, 20), (3, 5), (4, 6), (7, 16), (19, 20)):
-        assert shards.read(Span("weight", "a", start, end - start)).tolist() == list(
-            range(start, end)
-        )
+        found = elements(shards, Span(WEIGHT, "a", start, end - start))
+        assert found.tolist() == list(range(start, end))
     said = "; ".join(shards.differences(KINDS, {"a": 20, "b": 3}, torch.bfloat16))
     assert "F32 numbers there, BF16 here" in said
     assert "exp_avg of a: 0 elements there, 20 here" in said
@@ -254,7 +261,7 @@ def test_a_save_goes_on_while_the_loop_does(kept: Store, monkeypatch: pytest.Mon
         tensor.zero_()
     assert not kept.all()
     begun.end()
-    found = Shards([kept.all()[0] / shard_name(0)]).read(Span("weight", "a", 0, 5))
+    found = elements(Shards([kept.all()[0] / shard_name(0)]), Span(WEIGHT, "a", 0, 5))
     assert found.tolist() == [0, 1, 2, 3, 4]
 
 

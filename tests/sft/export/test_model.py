@@ -23,8 +23,9 @@ from sft.configs.compute import Precision
 from sft.configs.deepspeed import DeepSpeedConfig
 from sft.data.tokenizer import stop_ids
 from sft.engine.deepspeed import build_engine, start_ranks
-from sft.export import model as export
-from sft.export.model import export_model, plan_shards
+from sft.export import writer
+from sft.export.model import export_model
+from sft.export.writer import plan_shards
 from sft.model.build import build_model
 from tests.sft.byte_tokenizer import byte_tokenizer
 from tests.sft.ranks import run_ranks
@@ -36,7 +37,7 @@ SHARD = 30_000
 
 def exported(config: SFTConfig, folder: Path, shard: int) -> int:
     """Export an engine's model without training it; returns by how much that raised the peak."""
-    export.SHARD_BYTES = shard
+    writer.SHARD_BYTES = shard
     world = World.from_env()
     device = start_ranks(world)
     tokenizer = byte_tokenizer()
@@ -143,7 +144,7 @@ def test_shards_are_filled_in_order() -> None:
 
 def die_in_the_second_file(config: SFTConfig, folder: Path) -> str:
     """What a run ends with whose disk is full halfway."""
-    plain, written = export.save_file, []
+    plain, written = writer.save_file, []
 
     def save_file(weights: Any, path: Path, **options: Any) -> None:
         written.append(path)
@@ -151,13 +152,13 @@ def die_in_the_second_file(config: SFTConfig, folder: Path) -> str:
             raise OSError("No space left on device")
         plain(weights, path, **options)
 
-    export.save_file = save_file
+    writer.save_file = save_file
     try:
         exported(config, folder, SHARD)
     except OSError as error:
         return str(error)
     finally:
-        export.save_file = plain
+        writer.save_file = plain
     return "nothing"
 
 

@@ -1,0 +1,136 @@
+"""The writer of a model directory, whatever its weights come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors.torch import save_file
+
+from pacos.distributed import World
+from pacos.files import atomic_folder, atomic_write, write_json
+from pacos.model.protocols import CausalLM, Tokenizer
+from pacos.prompts.choice import format_of
+from pacos.run.stop import NEVER_STOP, StopCheck
+from sft.config import SFTConfig
+from sft.data.tokenizer import stop_ids
+from sft.export.metadata import write_metadata
+
+SHARD_BYTES = 4 * 2**30
+"""Bytes of a file, and so of the writer's host memory; a larger tensor has a file to itself."""
+
+
+class Weights(Protocol):
+    """The weights of a model, read one after another."""
+
+    sizes: Mapping[str, int]
+    """Elements of each parameter, in the order in which they are written."""
+
+    def read(self, name: str, dtype: torch.dtype) -> torch.Tensor | None:
+        """Return a whole parameter in host memory; None on ranks that write nothing.
+
+        Every rank calls it for the same parameters in the same order.
+        """
+        ...
+
+
+def write_model(
+    folder: Path,
+    model: CausalLM,
+    weights: Weights,
+    tokenizer: Tokenizer,
+    config: SFTConfig,
+    card: str,
+    dtype: torch.dtype = torch.bfloat16,
+    *,
+    world: World,
+    stop: StopCheck = NEVER_STOP,
+    replaces: bool = True,
+) -> None:
+    """Write safetensors, tokenizer, chat template, configs and card.
+
+    Every rank calls it. Rank 0 writes a file as soon as it is full, and renames the directory into
+    place when it is complete.
+
+    Args:
+        folder: the model directory.
+        model: the model; its own parameters are not read.
+        weights: its parameters.
+        tokenizer: of the model.
+        config: of the run.
+        card: its README.md.
+        dtype: number format of the files.
+        world: this rank.
+        stop: asked before each file; must stop every rank or none.
+        replaces: replace an older model in the folder; if False there must be none.
+
+    Raises:
+        Stopped: on every rank, before one of the files.
+    """
+    # The other ranks write no file; they take part in gathering the weights.
+    writing = atomic_folder(folder, replaces=replaces) if world.is_main else nullcontext(folder)
+    with writing as partial:
+        _write_weights(partial, weights, dtype, world, stop)
+        if world.is_main:
+            template = format_of(tokenizer, config.model.prompt_format).exported()
+            stops = stop_ids(config, tokenizer, model)
+            write_metadata(partial, model, tokenizer, stops, template, dtype)
+            atomic_write(partial / "README.md", card)
+    world.barrier()
+
+
+def model_bytes(weights: Weights, dtype: torch.dtype) -> int:
+    """Return the bytes of all parameters."""
+    return dtype.itemsize * sum(weights.sizes.values())
+
+
+def plan_shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
+    """Divide tensors among files, in order, each as full as `limit` allows.
+
+    Args:
+        sizes: name to bytes.
+        limit: most bytes of a file; a larger tensor has a file to itself.
+
+    Returns:
+        The names in each file.
+    """
+    shards: list[list[str]] = []
+    room = 0
+    for name, size in sizes.items():
+        if not shards or size > room:
+            shards.append([])
+            room = limit
+        shards[-1].append(name)
+        room -= size
+    return shards
+
+
+def _write_weights(
+    folder: Path, weights: Weights, dtype: torch.dtype, world: World, stop: StopCheck
+) -> None:
+    sizes = {name: dtype.itemsize * count for name, count in weights.sizes.items()}
+    shards = plan_shards(sizes, SHARD_BYTES)
+    files = {}
+    for names, file in zip(shards, _file_names(len(shards)), strict=True):
+        stop.check()
+        # Rebinding frees the tensors of the file before.
+        tensors = {}
+        for name in names:
+            tensor = weights.read(name, dtype)
+            if tensor is not None:
+                tensors[name] = tensor
+        if world.is_main:
+            save_file(tensors, folder / file, metadata={"format": "pt"})
+            files.update(dict.fromkeys(names, file))
+    if world.is_main and len(shards) > 1:
+        index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": files}
+        write_json(folder / "model.safetensors.index.json", index)
+
+
+def _file_names(count: int) -> Sequence[str]:
+    if count == 1:
+        return ["model.safetensors"]
+    return [f"model-{number:05d}-of-{count:05d}.safetensors" for number in range(1, count + 1)]
