@@ -9,7 +9,7 @@ wherever one of them looks, and never with two values.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def write_metadata(
 
 
 def _write_config(
-    folder: Path, model: CausalLM, ids: dict[str, object], dtype: torch.dtype
+    folder: Path, model: CausalLM, ids: Mapping[str, object], dtype: torch.dtype
 ) -> None:
     config = copy.deepcopy(model.config)
     # Training turned use_cache off; generation needs it.
@@ -88,7 +88,7 @@ def _names_before_5(config: dict[str, Any]) -> dict[str, object]:
     }
 
 
-def _write_generation_config(folder: Path, model: CausalLM, ids: dict[str, object]) -> None:
+def _write_generation_config(folder: Path, model: CausalLM, ids: Mapping[str, object]) -> None:
     """Write the base model's sampling defaults with the new stop tokens.
 
     As JSON, because transformers refuses to save some published files that it loads, such as a

@@ -26,8 +26,10 @@ SHARD_BYTES = 4 * 2**30
 class Weights(Protocol):
     """The weights of a model, read one after another."""
 
-    sizes: Mapping[str, int]
-    """Elements of each parameter, in the order in which they are written."""
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Elements of each parameter, in the order in which they are written."""
+        ...
 
     def read(self, name: str, dtype: torch.dtype) -> torch.Tensor | None:
         """Return a whole parameter in host memory; None on ranks that write nothing.
