@@ -10,10 +10,12 @@ from typing import ClassVar
 
 from eval.config import SCHEMAS as EVAL_SCHEMAS
 from eval.config import EvalConfig
+from pacos.configs.license import LicensePolicy, WaiverConfig, license_problems
 from pacos.configs.stage import RunConfig, StageConfig
 from pacos.errors import Problem
 from pacos.identity import FREE
 from pacos.run_paths import DataPaths, RunPaths
+from pacos.terms.combine import Role
 from selfinstruct.config import SCHEMAS as SELFINSTRUCT_SCHEMAS
 from selfinstruct.config import SelfInstructConfig
 from sft.config import SCHEMAS as SFT_SCHEMAS
@@ -48,6 +50,7 @@ class PipelineConfig:
     """The config of `pacos pipeline`: those of the three stages, and the place of each part.
 
     `sft.data.path` and `eval.target` are set by the pipeline; values given for them are ignored.
+    The stages take its license policy, too.
     """
 
     STAGE: ClassVar[str] = "pipeline"
@@ -57,6 +60,10 @@ class PipelineConfig:
     sft: SFTConfig = field(default_factory=SFTConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     where: WhereConfig = field(default_factory=WhereConfig, metadata=FREE)
+    license_policy: LicensePolicy = field(default=LicensePolicy.research, metadata=FREE)
+    """Use that the licences of all seeds, outputs and weights must permit: `research`,
+    `commercial`, or `none` to check nothing. This is no legal advice (docs/licences.md)."""
+    license_waiver: WaiverConfig = field(default_factory=WaiverConfig, metadata=FREE)
 
     def subject(self) -> str:
         return self.sft.model.name
@@ -67,16 +74,23 @@ class PipelineConfig:
         def folder(stage: type[StageConfig]) -> RunConfig:
             return RunConfig(name=stage.STAGE, root=str(run))
 
+        policy, waiver = self.license_policy, self.license_waiver
         generation = RunPaths(run).stage(SelfInstructConfig.STAGE)
         heldout = DataPaths(generation.data).heldout if self.selfinstruct.seeds.heldout else None
         return (
             # Generation has to know the suite, whose items it keeps out of the data.
             dataclasses.replace(
-                self.selfinstruct, run=folder(SelfInstructConfig), suite=self.eval.suite
+                self.selfinstruct,
+                run=folder(SelfInstructConfig),
+                suite=self.eval.suite,
+                license_policy=policy,
+                license_waiver=waiver,
             ),
             dataclasses.replace(
                 self.sft,
                 run=folder(SFTConfig),
+                license_policy=policy,
+                license_waiver=waiver,
                 data=dataclasses.replace(self.sft.data, path=str(generation.path)),
             ),
             dataclasses.replace(
@@ -91,11 +105,34 @@ class PipelineConfig:
 
     def problems(self) -> list[Problem]:
         stages = self.stages(Path(self.run.root))
-        return [
+        problems = [
             dataclasses.replace(problem, key=f"{stage.STAGE}.{problem.key}")
             for stage in stages
             for problem in stage.problems()
         ]
+        of_terms = self._license_problems()
+        # The stages see only a part of the inputs, and all of the waiver.
+        return [
+            problem
+            for problem in problems
+            if problem not in of_terms and ".license_waiver." not in problem.key
+        ] + of_terms
+
+    def _license_problems(self) -> list[Problem]:
+        own, remedy = self.license_policy, "set license_policy of the pipeline"
+        fault = f"the pipeline has license_policy={own.name} for all its stages"
+        others = [
+            Problem(f"{stage.STAGE}.license_policy", stage.license_policy.name, fault, remedy)
+            for stage in (self.selfinstruct, self.sft)
+            if stage.license_policy not in (own, LicensePolicy.research)
+        ]
+        inputs = [
+            dataclasses.replace(work, key=f"{stage.STAGE}.{work.key}")
+            for stage in (self.selfinstruct, self.sft)
+            for work in stage.stated_inputs()
+            if work.role is not Role.code
+        ]
+        return others + license_problems(inputs, own, self.license_waiver)
 
     def missing_files(self) -> list[Problem]:
         """Return the problems of input files, except those that an earlier stage will write."""

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from pacos.configs.cluster import ClusterConfig
 from pacos.configs.judge import JudgeConfig
+from pacos.configs.license import LicensePolicy, WaiverConfig, license_problems
 from pacos.configs.stage import RunConfig
 from pacos.configs.suite import SuiteConfig
 from pacos.configs.tracking import TrackingConfig
@@ -16,12 +17,15 @@ from pacos.errors import Problem
 from pacos.identity import FREE
 from pacos.llm.config import EndpointConfig
 from pacos.model.paths import path_problem
+from pacos.terms.catalogue import UNKNOWN
+from pacos.terms.combine import PACOS, Input, Role
 from pacos.text.words import WordRule
 from selfinstruct.configs.generator import GeneratorConfig
 from selfinstruct.configs.method import MethodConfig
 
 SHIPPED_SEEDS = Path(__file__).parent / "seeds"
 """Folder of the seed tasks that ship with pacos, one file per language."""
+SHIPPED_TERMS = "apache-2.0"
 
 LOWEST, HIGHEST = 1, 10
 """Range of the LLM judge's quality scores."""
@@ -35,8 +39,13 @@ class SeedsConfig:
     """JSONL file of seed tasks in Self-Instruct's schema. Null: the shipped seeds."""
     heldout: int = 0
     """Seeds kept out of prompts and out of the data set, to evaluate the trained model on."""
-    terms: str = "unstated (seeds of the user)"
-    """Licence of the file at `path`, stored with every seed row."""
+    terms: str = UNKNOWN
+    """Licence of the file at `path`, stored with every seed row: an id of docs/licences.md, such as
+    `own` for your own work."""
+
+    def source_terms(self) -> str:
+        """Return the licence of the seeds: ours for the shipped ones, else `terms`."""
+        return SHIPPED_TERMS if self.path is None else self.terms
 
 
 @dataclass(kw_only=True, slots=True)
@@ -89,6 +98,10 @@ class SelfInstructConfig:
     cluster: ClusterConfig = field(default_factory=ClusterConfig, metadata=FREE)
     """Place of the run: this machine, or a Slurm job."""
     tracking: TrackingConfig = field(default_factory=TrackingConfig, metadata=FREE)
+    license_policy: LicensePolicy = field(default=LicensePolicy.research, metadata=FREE)
+    """Use that the licences of seeds and outputs must permit: `research`, `commercial`, or
+    `none` to check nothing. This is no legal advice (docs/licences.md)."""
+    license_waiver: WaiverConfig = field(default_factory=WaiverConfig, metadata=FREE)
     target_rows: int = 52000
     """Generated rows after which the run is done."""
     max_requests: int = 100000
@@ -163,6 +176,16 @@ class SelfInstructConfig:
             *self.cluster.problems(),
             *self._cluster_problems(),
             *self.suite.benchmark_problems(),
+            *license_problems(self.stated_inputs(), self.license_policy, self.license_waiver),
+        ]
+
+    def stated_inputs(self) -> list[Input]:
+        """Return the works that the rows are made from."""
+        seeds = self.seeds.path or "seeds of pacos"
+        return [
+            Input(Role.data, seeds, self.seeds.source_terms(), "seeds.terms"),
+            Input(Role.teacher, self.generator.name, self.generator.terms, "generator.terms"),
+            PACOS,
         ]
 
     def _cluster_problems(self) -> list[Problem]:

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+from pacos.configs.license import terms_record
 from pacos.console import progress, set_up_logging
 from pacos.distributed import World
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, ConfigError, UserError, exit_with
@@ -45,7 +46,7 @@ from selfinstruct.progress import Progress
 from selfinstruct.quote import estimate, extrapolate
 from selfinstruct.screening.llm_judge import LLMJudge
 from selfinstruct.screening.screen import build_screen
-from selfinstruct.seeds.reader import read_seeds, seed_terms
+from selfinstruct.seeds.reader import read_seeds
 
 log = logging.getLogger("selfinstruct.run")
 
@@ -88,8 +89,9 @@ def work(config: SelfInstructConfig, run: RunPaths) -> str | None:
     pool = Pool(read_seeds(config), config)
     method = build_method(config)
     files = {f"seeds_{lang}": path for lang, path in config.seed_files().items()}
-    terms = {"seeds": seed_terms(config), "teacher": config.generator.terms}
-    add_inputs(run, files, lineage=terms)
+    lineage = {"seeds": config.seeds.source_terms(), "teacher": config.generator.terms}
+    terms = terms_record(config.stated_inputs(), config.license_policy, config.license_waiver)
+    add_inputs(run, files, lineage=lineage, terms=terms)
     tracker = open_tracker(config.tracking, run, flatten(config), is_main=True)
     stop = StopRequest(run.stop)
     try:

@@ -7,6 +7,12 @@ from typing import ClassVar
 
 from pacos.configs.cluster import ClusterConfig, Device
 from pacos.configs.inloop import InLoopConfig
+from pacos.configs.license import (
+    LicensePolicy,
+    WaiverConfig,
+    conflict_problems,
+    license_problems,
+)
 from pacos.configs.model import Init, ModelConfig
 from pacos.configs.stage import RunConfig
 from pacos.configs.suite import SuiteConfig
@@ -15,6 +21,7 @@ from pacos.errors import Problem
 from pacos.identity import FREE
 from pacos.model.architectures import local_training_problem
 from pacos.model.paths import path_problem
+from pacos.terms.combine import Input
 from sft.configs.batch import BatchConfig
 from sft.configs.checkpoint import CheckpointConfig
 from sft.configs.compute import ActivationCheckpointing, Attention, Precision
@@ -23,6 +30,7 @@ from sft.configs.deepspeed import DeepSpeedConfig, Offload
 from sft.configs.health import HealthConfig
 from sft.configs.optimizer import OptimizerConfig
 from sft.configs.schedule import ScheduleConfig
+from sft.configs.terms import inherited_inputs, stated_inputs
 from sft.configs.validation import ValidationConfig
 
 
@@ -45,6 +53,10 @@ class SFTConfig:
     health: HealthConfig = field(default_factory=HealthConfig, metadata=FREE)
     cluster: ClusterConfig = field(default_factory=ClusterConfig, metadata=FREE)
     tracking: TrackingConfig = field(default_factory=TrackingConfig, metadata=FREE)
+    license_policy: LicensePolicy = field(default=LicensePolicy.research, metadata=FREE)
+    """Use that the licences of weights and rows must permit: `research`, `commercial`, or
+    `none` to check nothing. This is no legal advice (docs/licences.md)."""
+    license_waiver: WaiverConfig = field(default_factory=WaiverConfig, metadata=FREE)
     epochs: int = 3
     """Passes over the data (Alpaca 7B: 3). More passes fit the rows better and may overfit."""
     max_steps: int | None = None
@@ -91,6 +103,7 @@ class SFTConfig:
                 self.data.max_length, self.deepspeed.data_ranks(self.cluster.world_size())
             ),
             *self._range_problems(),
+            *license_problems(self.stated_inputs(), self.license_policy, self.license_waiver),
             *self._engine_problems(),
         ]
 
@@ -108,6 +121,10 @@ class SFTConfig:
             for key, value in at_least_one.items()
             if value is not None and value < 1
         ]
+
+    def stated_inputs(self) -> list[Input]:
+        """Return the works that the model is made from, as far as the config states their terms."""
+        return stated_inputs(self.model, self.data)
 
     def _engine_problems(self) -> list[Problem]:
         return [
@@ -151,7 +168,19 @@ class SFTConfig:
         model = path_problem(key, path)
         if model is None and self.model.init is Init.pretrained:
             model = local_training_problem(key, path)
-        return [*([model] if model else []), *self.data.missing_files()]
+        return [
+            *([model] if model else []),
+            *self.data.missing_files(),
+            *self._inherited_conflicts(),
+        ]
+
+    def _inherited_conflicts(self) -> list[Problem]:
+        """Return the conflicts with works that a model or data set of an earlier run brings."""
+        stated, policy, waiver = self.stated_inputs(), self.license_policy, self.license_waiver
+        inherited = [*stated, *inherited_inputs(self.model, self.data)]
+        known = conflict_problems(stated, policy, waiver)
+        found = conflict_problems(inherited, policy, waiver)
+        return [problem for problem in found if problem not in known]
 
 
 SCHEMAS = {

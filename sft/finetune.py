@@ -12,6 +12,7 @@ from pacos.run_paths import RunPaths
 from sft.checkpoints.protocol import Checkpoints
 from sft.config import SFTConfig
 from sft.data.mixture import load_data, split_heldout
+from sft.data.terms import check_row_terms
 from sft.data.tokenizer import build_tokenizer
 from sft.engine.deepspeed import build_engine
 from sft.export.model import export_model
@@ -39,6 +40,7 @@ def finetune(config: SFTConfig, run: RunPaths, world: World, request: StopReques
     # Each rank by itself: one tokenizes, the others poll the disk, and none is in a collective.
     with rank.stop.agreed_after("tokens"):
         rows = load_data(config, tokenizer, world, request)
+    check_row_terms(config, rows.terms, world)
     data, held = split_heldout(rows, config.validation.rows, config.seed)
     plan = StepPlan.of(data.lengths, config.data.max_length, config.batch, config.model.shape)
     steps = StepStream(config, data, plan, world)

@@ -6,7 +6,9 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
+from typing import Any
 
+from pacos.configs.license import terms_record
 from pacos.distributed import World
 from pacos.errors import EXIT_CRASH, EXIT_DONE
 from pacos.files import read_jsonl, write_json, write_jsonl
@@ -22,6 +24,7 @@ from pacos.tracking.open import NullTracker, open_tracker
 from pacos.tracking.protocol import Record, Tracker
 from sft.config import SFTConfig
 from sft.configs.compute import Precision
+from sft.configs.terms import row_inputs
 from sft.data.mixture import Mixture
 from sft.export.card import model_card
 from sft.monitor.health import WINDOW, Health
@@ -68,8 +71,10 @@ class Records:
                 listed = self._run.excluded_rows(name)
                 write_jsonl(listed, rows)
                 log.warning(f"{len(rows)} rows {name}, completely or in part; see {listed}")
-        lineage = {"weights": self._config.model.license, "data": data.terms}
-        add_inputs(self._run, data.inputs, lineage=lineage)
+        terms = self._terms(data)
+        data_terms = sorted({work["stated"] for work in terms["inputs"] if work["role"] == "data"})
+        lineage = {"weights": self._config.model.license, "data": data_terms}
+        add_inputs(self._run, data.inputs, lineage=lineage, terms=terms)
         events = self._run.health
         for file in (self._run.metrics, self.samples, events):
             # Without a checkpoint the run starts over, including the validation at step 0.
@@ -168,7 +173,14 @@ class Records:
         losses = {"last training loss": self._last.get(metrics.LOSS)}
         if self._validation_loss is not None:
             losses["validation loss"] = self._validation_loss
-        return model_card(self._config, self._run.path.name, len(data), data.terms, steps, losses)
+        terms, name = self._terms(data), self._run.path.name
+        return model_card(self._config, name, len(data), terms, steps, losses)
+
+    def _terms(self, data: Mixture) -> dict[str, Any]:
+        """Return what manifest and card say of the terms of the model."""
+        config = self._config
+        inputs = row_inputs(config.model, config.data, data.terms)
+        return terms_record(inputs, config.license_policy, config.license_waiver)
 
 
 def _peak_flops(precision: Precision) -> float | None:

@@ -30,6 +30,8 @@ MAY_BE_WRONG = (
     "data.path",
     "data.mix",
     "model.path",
+    "model.license",
+    "data.terms",
     "cluster.nodes",
     "batch.tokens",
     "batch.rows",

@@ -9,7 +9,7 @@ from pathlib import Path
 from launch.report.stages import StageFacts, flat_texts
 from pacos.run_paths import DataPaths
 
-SHOWN_ELSEWHERE = ("stage", "created", "inputs", "lineage")
+SHOWN_ELSEWHERE = ("stage", "created", "inputs", "lineage", "terms")
 """Manifest keys that other parts of the page show."""
 
 NAMED_BY = {

@@ -37,8 +37,8 @@ class ModelConfig:
     pad_token: str | None = None
     """Token of the vocabulary to pad with; must not be the stop token, whose loss would be masked.
     null: the tokenizer's own pad token."""
-    license: str = "???"
-    """License of the weights, recorded in the lineage of everything made with them."""
+    license: str = field(default="???", metadata=FREE)
+    """License of the weights: an id of docs/licences.md. It binds every model trained from them."""
     shape: LlamaShape = field(default_factory=LlamaShape)
     """Sizes of the model, so that `pacos plan` needs neither the weights nor torch."""
     pretraining_tokens: float | None = field(default=None, metadata=FREE)

@@ -19,7 +19,7 @@ class Tree(Enum):
 class SourceConfig:
     """One data set with its options, which `sft.configs.data.DataConfig` documents."""
 
-    OPTIONS: ClassVar = ("columns", "roles", "ignore", "raw", "tree")
+    OPTIONS: ClassVar = ("columns", "roles", "ignore", "raw", "tree", "terms")
 
     path: str
     weight: float = 1.0
@@ -28,6 +28,7 @@ class SourceConfig:
     ignore: Sequence[str] = ()
     raw: bool = False
     tree: Tree = Tree.best
+    terms: str | None = None
 
     @classmethod
     def all_of(cls, data: Mapping[str, Any]) -> list[SourceConfig]:

@@ -24,8 +24,8 @@ class GeneratorConfig:
     name: str = "???"
     """Name of the generator, stored with every row."""
     terms: str = "???"
-    """Licence or terms of use of the generator's outputs, stored with every row. The card of the
-    data set derives its licence from them."""
+    """Licence or terms of use of the generator's outputs, stored with every row: an id of
+    docs/licences.md, such as openai-output, llama3.1 or apache-2.0."""
     model: str | None = None
     """Model that runs in this process: a directory, a hub id or `embedded:NAME`. Null: `endpoint`
     answers."""

@@ -5,30 +5,18 @@ Every statement is derived from what was recorded with the rows.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from textwrap import fill as fill_lines
 
 import yaml
 
+from pacos.configs.license import terms_record
+from pacos.terms.catalogue import UNKNOWN, find_terms
+from pacos.terms.show import markdown
 from selfinstruct.config import SelfInstructConfig
 from selfinstruct.dataset.measures import Measures, Tally
 from selfinstruct.dataset.requirements import Requirement
-
-LICENCES = frozenset(
-    {
-        "apache-2.0",
-        "mit",
-        "cc0-1.0",
-        "cc-by-4.0",
-        "cc-by-sa-4.0",
-        "cc-by-nc-4.0",
-        "cc-by-nc-sa-4.0",
-        "odc-by",
-    }
-)
-"""Identifiers of data licences that the Hugging Face Hub knows."""
 
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
 """The Hub's size categories, by their exclusive upper bound in rows."""
@@ -44,12 +32,12 @@ LONGEST = 100
 def licence(terms: Mapping[str, int]) -> str | None:
     """Return the licence that the terms of all rows name; None if they differ or name none.
 
-    Terms name a licence if they are its identifier, alone or with a remark in brackets. Rows under
-    different licences give none: which licence covers the whole is a question for a lawyer.
+    Rows under different licences give none: which licence covers the whole is a question for a
+    lawyer.
     """
-    # "Apache-2.0 (pacos)" names apache-2.0.
-    named = {re.sub(r"\s*\(.*\)\s*$", "", text).strip().lower() for text in terms}
-    return named.pop() if len(named) == 1 and named <= LICENCES else None
+    named = {find_terms(text) for text in terms}
+    whole = named.pop() if len(named) == 1 else None
+    return whole.id if whole is not None and whole.hub and whole.id != UNKNOWN else None
 
 
 def card(
@@ -70,7 +58,7 @@ def card(
         "## Known limits",
         _limits(measures),
         "## Lineage and terms",
-        _terms(measures),
+        _terms(config, measures),
     )
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -209,7 +197,8 @@ def _limits(measures: Measures) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _terms(measures: Measures) -> str:
+def _terms(config: SelfInstructConfig, measures: Measures) -> str:
+    terms = terms_record(config.stated_inputs(), config.license_policy, config.license_waiver)
     whole = licence(measures.terms)
     claim = (
         f"Every row is under {whole}, which is therefore the licence of the whole."
@@ -227,6 +216,7 @@ def _terms(measures: Measures) -> str:
         (
             _paragraphs(claim),
             f"| terms | rows |\n|---|---|\n{_table(measures.terms)}",
+            markdown(terms, "data set"),
             f"| generator | rows |\n|---|---|\n{_table(measures.teachers)}",
             _paragraphs(lineage),
         )

@@ -19,7 +19,7 @@ from selfinstruct.dataset.measures import measure
 from selfinstruct.dataset.requirements import requirements
 from selfinstruct.pool.pool import Pool
 from selfinstruct.screening.verdict import Rejection
-from selfinstruct.seeds.reader import seed_language, seed_terms
+from selfinstruct.seeds.reader import seed_language
 
 COLUMNS = ("id", "instruction", "input", "output", "source", "lineage")
 """Columns of the Parquet files, all strings. `lineage` is JSON text: its fields differ between
@@ -66,7 +66,7 @@ def export(
 
 def seed_rows(seeds: Iterable[SeedTask], config: SelfInstructConfig) -> list[Row]:
     """Return seeds as rows, with their language, licence and kind as lineage."""
-    langs, terms = config.languages(), seed_terms(config)
+    langs, terms = config.languages(), config.seeds.source_terms()
     return [
         Row(
             id=seed.id,

@@ -1,12 +1,10 @@
-"""Read the seed tasks of a run, and the licence they come under."""
+"""Read the seed tasks of a run."""
 
 from __future__ import annotations
 
 from pacos.schemas import SeedTask, read_seed_tasks
 from pacos.text.language import language
 from selfinstruct.config import SelfInstructConfig
-
-SHIPPED_TERMS = "Apache-2.0 (pacos)"
 
 
 def read_seeds(config: SelfInstructConfig) -> dict[str, list[SeedTask]]:
@@ -25,8 +23,3 @@ def read_seeds(config: SelfInstructConfig) -> dict[str, list[SeedTask]]:
 def seed_language(task: SeedTask) -> str:
     """Return `ko` or `en`; text in any other language counts as `en`."""
     return "ko" if language(task.instruction) == "ko" else "en"
-
-
-def seed_terms(config: SelfInstructConfig) -> str:
-    """Return the licence of the seeds: ours for the shipped pools, else `seeds.terms`."""
-    return SHIPPED_TERMS if config.seeds.path is None else config.seeds.terms

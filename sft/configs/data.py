@@ -11,6 +11,7 @@ from pacos.data.layout import LocationError
 from pacos.data.location import locate
 from pacos.data.source_config import SourceConfig, Tree
 from pacos.errors import Problem
+from pacos.identity import FREE
 from sft.configs.source_options import mix_problems, option_problems
 
 
@@ -65,10 +66,14 @@ class DataConfig:
     tree: Tree = Tree.best
     """Conversations to take from a tree of messages (OpenAssistant). `best` follows the best-ranked
     reply at each turn; `all` takes every path, and trains on each answer once."""
+    # Free because it changes no token.
+    terms: str | None = field(default=None, metadata=FREE)
+    """Licence or terms of the rows that name none (`lineage.terms`): an id of docs/licences.md.
+    Null counts such rows as `unknown`, which license_policy=commercial refuses."""
     mix: dict[str, Any] = field(default_factory=dict)
     """More data: each path with its passes per epoch, as `weight` for `path`, or with a mapping of
-    weight, columns, roles, ignore, raw and tree, which replace those above for it. On the command
-    line: '+data.mix={rows.jsonl: 0.5, qa.csv: {weight: 1, columns: {frage: question}}}'."""
+    weight, columns, roles, ignore, raw, tree and terms, which replace those above for it. On the
+    command line: '+data.mix={rows.jsonl: 0.5, qa.csv: {weight: 1, columns: {frage: question}}}'."""
     max_length: int = 2048
     """Tokens of a pack, and of the longest row. Longer rows are treated by `too_long`; activation
     memory grows with it."""

@@ -56,6 +56,10 @@ def option_problems(
     if not isinstance(tree, Tree) and str(tree) not in Tree.__members__:
         names = " or ".join(Tree.__members__)
         problems.append(Problem(f"{prefix}.tree", tree, f"must be {names}", "choose one"))
+    terms = options.get("terms")
+    if not (terms is None or isinstance(terms, str)):
+        remedy = "give an id of docs/licences.md"
+        problems.append(Problem(f"{prefix}.terms", terms, "must be a text", remedy))
     ignore = options.get("ignore", ())
     if not _is_text_list(ignore):
         remedy = 'write [category,"messages[].model"]'

@@ -114,9 +114,9 @@ class Mixture:
         return [row for part in self.parts for row in part.excluded("quarantined")]
 
     @property
-    def terms(self) -> list[str]:
-        """Licences and terms named by the rows' lineage."""
-        return sorted({terms for part in self.parts for terms in part.facts["terms"]})
+    def terms(self) -> dict[str, list[str]]:
+        """By source, the terms that its rows name; an empty text if some name none."""
+        return {part.source.path: part.facts["terms"] for part in self.parts}
 
     @property
     def inputs(self) -> dict[str, Path]:

@@ -26,7 +26,7 @@ from sft.configs.data import DataConfig
 from sft.data.reader import SourceReader
 from sft.data.tokenize import RowTokenizer, TokenizeResult, tokenize_all
 
-VERSION = 1
+VERSION = 3
 """Version of the cache's layout and of the mapping from rows to tokens. Raise it when either
 changes: older caches are then ignored."""
 
@@ -58,7 +58,8 @@ class TokenCache:
     numbers: NDArray[np.int64]
     """[rows]: number of each row's record in the source."""
     facts: dict[str, Any]
-    """`terms` named by the rows; `dropped` and `quarantined`: number, id and reason of rows."""
+    """`terms` of the rows, with an empty text if some name none; `dropped` and `quarantined`:
+    number, id and reason of rows."""
 
     def row(self, index: int) -> TokenizedRow:
         """Return the tokens and labels of one row."""
@@ -138,7 +139,7 @@ def write_cache(
                 continue
             for name, values in _values(number, result.row).items():
                 files[name].write(np.asarray(values, ARRAYS[name]).tobytes())
-            terms |= {example.terms} if example.terms else set()
+            terms.add(example.terms or "")
         # The folder is renamed into place afterwards, and a rename must not outlive its content.
         for file in files.values():
             file.flush()

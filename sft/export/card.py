@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 from pacos.model.paths import EMBEDDED, looks_local
+from pacos.terms.show import markdown
 from sft.config import SFTConfig
 
 
@@ -12,7 +14,7 @@ def model_card(
     config: SFTConfig,
     name: str,
     rows: int,
-    terms: Sequence[str],
+    terms: Mapping[str, Any],
     steps: int,
     losses: Mapping[str, object],
 ) -> str:
@@ -22,7 +24,7 @@ def model_card(
         config: of the run.
         name: of the run.
         rows: rows of an epoch.
-        terms: licences and terms named by the rows.
+        terms: as in the manifest (`pacos.terms.record`).
         steps: optimizer updates.
         losses: nats per token, by what they were measured on.
     """
@@ -48,10 +50,10 @@ pipeline_tag: text-generation
 | longest row | {config.data.max_length} tokens |
 | nats per token | {measured} |
 
-## Terms of weights and data
+## Terms
 
-- weights: {model.license}
-{"".join(f"- data: {line}" + chr(10) for line in terms)}"""
+{markdown(terms, "model")}
+"""
 
 
 def _base_model(path: str) -> str:

@@ -35,9 +35,9 @@ STAGE_OF_GROUP: dict[str, type[StageConfig]] = {
 }
 STAGE_OF_EXPERIMENT: dict[str, type[StageConfig]] = {"demo": PipelineConfig, "alpaca_7b": SFTConfig}
 NEEDED = {
-    ("generator", "server"): ["generator.endpoint.model=mine", "generator.terms=none"],
+    ("generator", "server"): ["generator.endpoint.model=mine", "generator.terms=unknown"],
     ("suite", "user"): ["suite.folder=."],
-    ("generator", "vllm"): ["generator.endpoint.model=mine", "generator.terms=none"],
+    ("generator", "vllm"): ["generator.endpoint.model=mine", "generator.terms=unknown"],
     ("judge", "server"): ["judge.endpoint.model=mine"],
     ("judge", "azure"): ["judge.endpoint.url=https://x.azure.com", "judge.endpoint.model=d"],
     ("generator", "azure"): [

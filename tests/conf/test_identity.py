@@ -16,44 +16,44 @@ DIGESTS: list[tuple[type[StageConfig], str, str]] = [
     (
         SFTConfig,
         "",
-        "50b8e3d79b6a829dd396dcb62a63ac21c4b89ef02b50673f9e6cf9debd3a57cd",
+        "83868f60e2a2ecc7bdc50d2ee862a08910f4b12f52011522e683123b89cb6aca",
     ),
     (
         SFTConfig,
         "experiment=alpaca_7b",
-        "98a7639c69de4c5d5e542adcf4da426d68bfeb121ba9da89c604cc531eb93703",
+        "ca0e093127c82ec29d9f0ab2429dabccfcef9b1bc284c161240dd9b6b2e12938",
     ),
     (
         SFTConfig,
         "model=llama3_1_8b data=rows data.path=rows.jsonl batch.rows=64 precision=bf16_states "
         "seed=7",
-        "f6392c3a0a475d92882124b472ad25251a0fb74ea29fe7ed536d22246e667af4",
+        "db90c32509a9f2e314e9c1e00fa28e673bbaca2f8d27bfc80230fbe79aba7bf6",
     ),
     (
         SFTConfig,
         "model=tiny validation.rows=8 max_steps=10 batch.layout=grouped",
-        "d932f970e0e06de5353b0435110b198ffdb6ef8d0e1b3f42ebc34cb7874ffed7",
+        "5bf483b5265e33f0692f4d0f0ef1a3d51d52df779bb4f414ac1c195f02f7fa98",
     ),
     (
         SelfInstructConfig,
         "",
-        "3ac01f4d0f95983d27e7fde8b0e630e2a19bbabb0bc63f72051cd22d846181b3",
+        "a6df9235d693498b52b10256f421fe73f833bc655def24bef7594719f9e09baf",
     ),
     (
         SelfInstructConfig,
         "method=self_instruct_paper generator=openai judge=openai lang=en_ko",
-        "b27f9ca31ef9156fd5e18bdae8ff1db9ab9ba35fee719800a6fd22d74eaae5bf",
+        "a76d317d6cb252535f127ac9a1f4e5290b93f50b3ef79542b3902cc71e5021a2",
     ),
     (
         SelfInstructConfig,
-        "method=alpaca_small generator=vllm generator.endpoint.model=m generator.terms=t "
+        "method=alpaca_small generator=vllm generator.endpoint.model=m generator.terms=mit "
         "suite=mmlu seeds.heldout=20 filters.words=kiwi",
-        "c54b8438490eb12499694e1deca664c2e9fd14779b54b27a60b75a0fa777e764",
+        "3d556d1b1bcc37a2c33d50691e500536c7a726464653152d55197af405d6f55d",
     ),
     (
         SelfInstructConfig,
         "generator=local target_rows=100",
-        "daaaa1be6dee4e3a0b9a7719e60d230c50eb3bcb673633ff7015fb4b06b9a670",
+        "1221b6ac99bba559756b938dd6d08056f1e9f78d13fb7c0c4a2b059e3c6a2d54",
     ),
     (
         EvalConfig,
@@ -73,17 +73,17 @@ DIGESTS: list[tuple[type[StageConfig], str, str]] = [
     (
         PipelineConfig,
         "",
-        "b540b62e6ffefef2aeb5c53000877cc0d32eba0527b03b4f8a9c54c37b8e8037",
+        "410dfeb42a3874e61254b8d1ca4fb8671825f9276f745e16353204e29ccb40b9",
     ),
     (
         PipelineConfig,
         "experiment=demo",
-        "5c4ebea4a83edcf57078c8cd7b34747c4580e83bd02d5366996bd97f056b235f",
+        "0665682ad722274ae9ffa078e4e5dfc5d23cf59b82f6576c8e77cd57ed3b2258",
     ),
     (
         PipelineConfig,
         "where=cluster sft.model.license=x selfinstruct.seed=3",
-        "78693d1a927a254dd726e24d653886184ff2238f5de4b64f929d2f4b641588b7",
+        "94016fe0f4ddfc18a060b859f5fdfd4fef8aba58e712e6266e567e8680f1d128",
     ),
 ]
 """Stage, overrides, digest. If one changes, the command of an existing run starts a new one."""
@@ -105,12 +105,14 @@ ENDPOINT = [
 ]
 SELFINSTRUCT = [
     *("run", "cluster", "tracking", "pilot", "max_fruitless"),
+    *("license_policy", "license_waiver"),
     *("generator.batch_size", "generator.serve"),
     *(f"generator.endpoint.{key}" for key in ENDPOINT),
     *(f"judge.endpoint.{key}" for key in ENDPOINT),
 ]
 SFT = [
     *("run", "cluster", "tracking", "deepspeed", "checkpoint", "health", "inloop"),
+    *("license_policy", "license_waiver", "model.license", "data.terms"),
     *("validation.every_steps", "validation.samples", "validation.sample_tokens"),
     *("batch.micro_packs", "activation_checkpointing", "attention", "compile"),
     "model.pretraining_tokens",
@@ -122,7 +124,7 @@ EVAL = [
     *("geval.scoring", "geval.samples", "geval.reply_tokens", "geval.rated"),
 ]
 PIPELINE = [
-    *("run", "where"),
+    *("run", "where", "license_policy", "license_waiver"),
     *(f"selfinstruct.{key}" for key in SELFINSTRUCT),
     *(f"sft.{key}" for key in SFT),
     *(f"eval.{key}" for key in EVAL),

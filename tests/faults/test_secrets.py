@@ -54,7 +54,7 @@ def test_no_stage_writes_prints_or_sends_a_secret(tmp_path: Path) -> None:
             checkout,
             environment,
             "selfinstruct",
-            *("generator=server", "generator.terms=none", "target_rows=12", "window=4"),
+            *("generator=server", "generator.terms=unknown", "target_rows=12", "window=4"),
             *("generator.endpoint.api_key_env=OPENAI_API_KEY", "generator.endpoint.model=scripted"),
             *(f"generator.endpoint.url={generator.url}", "seeds.heldout=4", "tracking=wandb"),
             *common,

@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 
 SETTINGS = [
     "generator=server",
-    "generator.terms=none",
+    "generator.terms=unknown",
     "generator.endpoint.model=scripted",
     "seeds.heldout=25",
     "target_rows=60",

@@ -37,14 +37,14 @@ def test_rows_are_seeds_and_generated(whole: RunPaths) -> None:
     assert (len(seeds), len(generated), len(held)) == (150, 60, 25)
     assert not {row.id for row in held} & {row.id for row in rows}
     assert len({row.id for row in rows}) == len(rows)
-    assert {row.lineage["terms"] for row in [*seeds, *held]} == {"Apache-2.0 (pacos)"}
+    assert {row.lineage["terms"] for row in [*seeds, *held]} == {"apache-2.0"}
     keys = answered(whole)
     for row in generated:
         assert row.input == ""
         assert set(row.lineage["requests"]) <= keys
         assert len(row.lineage["seeds"]) == 3
         assert not set(row.lineage["seeds"]) & {row.id for row in held}
-        assert (row.lineage["teacher"], row.lineage["terms"]) == ("scripted", "none")
+        assert (row.lineage["teacher"], row.lineage["terms"]) == ("scripted", "unknown")
 
 
 def test_rejected_candidates_keep_their_reasons(whole: RunPaths) -> None:
@@ -72,7 +72,9 @@ def test_numbers_agree(whole: RunPaths) -> None:
 
 def test_the_manifest_knows_seeds_and_terms(whole: RunPaths) -> None:
     manifest = read_json(whole.manifest)
-    assert manifest["lineage"] == {"seeds": "Apache-2.0 (pacos)", "teacher": "none"}
+    assert manifest["lineage"] == {"seeds": "apache-2.0", "teacher": "unknown"}
+    works = [(work["role"], work["terms"]) for work in manifest["terms"]["inputs"]]
+    assert works == [("data", "apache-2.0"), ("teacher", "unknown"), ("code", "apache-2.0")]
     assert manifest["inputs"]["seeds_en"]["path"].endswith("selfinstruct/seeds/en.jsonl")
     assert Lives(whole).state() is State.done
 
@@ -81,9 +83,9 @@ def test_seeds_of_the_user_have_no_terms_of_ours(server: GeneratorServer, tmp_pa
     own = tmp_path / "own.jsonl"
     own.write_bytes((ROOT / "selfinstruct" / "seeds" / "en.jsonl").read_bytes())
     _, run = run_here(server.url, tmp_path, "own", f"seeds.path={own}", "target_rows=4")
-    assert "unstated" in read_json(run.manifest)["lineage"]["seeds"]
+    assert read_json(run.manifest)["lineage"]["seeds"] == "unknown"
     first = next(read_jsonl(run.data / "data.jsonl"))
-    assert "unstated" in first["lineage"]["terms"]
+    assert first["lineage"]["terms"] == "unknown"
 
 
 METHODS = {

@@ -18,7 +18,7 @@ from tests.selfinstruct.generator_server import GeneratorServer
 
 def test_a_run_outlives_its_terminal(tmp_path: Path) -> None:
     run = RunPaths(tmp_path / "closed")
-    settings = ["generator=server", "generator.terms=none", "generator.endpoint.model=scripted"]
+    settings = ["generator=server", "generator.terms=unknown", "generator.endpoint.model=scripted"]
     settings += ["target_rows=40", "window=4", f"run.root={tmp_path}", "run.name=closed"]
     with GeneratorServer([Rule("slow", seconds=0.2)]) as server:
         front, terminal = pty.fork()

@@ -92,7 +92,7 @@ def test_the_run_directory_tells_the_whole_run(straight: RunPaths) -> None:
     assert [record[metrics.STEP] for record in records] == list(range(1, len(records) + 1))
     assert sum(record[metrics.ROWS] for record in records) == 4 * len(PLACES) * len(MOODS)
     manifest = read_json(straight.manifest)
-    assert manifest["lineage"] == {"weights": "Apache-2.0", "data": ["CC0-1.0"]}
+    assert manifest["lineage"] == {"weights": "apache-2.0", "data": ["CC0-1.0"]}
     assert len(list(straight.checkpoints.glob("step-*"))) == 2
     assert (straight.checkpoints / "latest").read_text().strip() == f"step-{len(records):06d}"
 
@@ -110,7 +110,9 @@ def test_the_exported_model_loads_and_stops_by_itself(straight: RunPaths) -> Non
         [{"role": "user", "content": "Hello"}], tokenize=False, add_generation_prompt=True
     )
     assert asked.endswith("<|im_start|>assistant\n")
-    assert "CC0-1.0" in (straight.model / "README.md").read_text()
+    card = (straight.model / "README.md").read_text()
+    assert "cc0-1.0" in card
+    assert "This is no legal advice" in card
 
 
 def test_a_finished_run_is_not_repeated(straight: RunPaths, rows: Path) -> None:

@@ -89,7 +89,7 @@ def test_datasets_reads_the_folder(folder: Path, tmp_path: Path) -> None:
     found = load_dataset(str(folder), cache_dir=str(tmp_path))
     assert {split: len(rows) for split, rows in found.items()} == {"train": 153, "heldout": 25}
     assert found["train"][151]["output"] == "한 줄\n둘"
-    assert json.loads(found["heldout"][0]["lineage"])["terms"] == "Apache-2.0 (pacos)"
+    assert json.loads(found["heldout"][0]["lineage"])["terms"] == "apache-2.0"
 
 
 def test_held_out_seeds_are_apart(folder: Path) -> None:
@@ -125,7 +125,7 @@ def test_figures_agree_with_the_rows(folder: Path) -> None:
         "gives away": {"smoke": 1},
         "too similar": {"": 1},
     }
-    assert measures["terms"] == {"Apache-2.0 (pacos)": 150, "MIT": 3}
+    assert measures["terms"] == {"apache-2.0": 150, "MIT": 3}
     assert measures["declined"] == {"drugs": 1}
     assert measures["classification"]["unknown"] == 2
     assert sum(measures["classification"].values()) == 153

@@ -5,7 +5,7 @@ from pathlib import Path
 from pacos.configs.compose import compose_checked
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
 from selfinstruct.dataset.export import seed_rows
-from selfinstruct.seeds.reader import read_seeds, seed_terms
+from selfinstruct.seeds.reader import read_seeds
 
 
 def compose(*overrides: str) -> SelfInstructConfig:
@@ -20,4 +20,4 @@ def test_a_file_of_the_user_is_told_apart_by_language(tmp_path: Path) -> None:
     seeds = read_seeds(config)
     assert {lang: len(tasks) for lang, tasks in seeds.items()} == {"en": 175, "ko": 175}
     assert {row.lineage["terms"] for row in seed_rows(seeds["ko"], config)} == {"CC-BY-4.0"}
-    assert seed_terms(compose()) == "Apache-2.0 (pacos)"
+    assert compose().seeds.source_terms() == "apache-2.0"

@@ -68,7 +68,7 @@ def test_tokens_come_back_from_disk_as_they_are(tokenizer: Any, config: SFTConfi
         assert data.lengths[index] == len(row.ids)
         assert data.num_supervised[index] == row.num_supervised
     assert data.place(9) == f"{config.data.path}:10"
-    assert data.terms == ["terms of main"]
+    assert [*data.terms.values()] == [["terms of main"]]
     assert data.inputs == {"data": Path(config.data.path)}
 
 
@@ -115,7 +115,7 @@ def test_weights_are_passes_in_an_epoch(tokenizer: Any, config: SFTConfig, tmp_p
     others = [texts.count(f"other {n}") for n in range(10)]
     assert (sum(others), min(others), max(others)) == (23, 2, 3)
     assert data.place(len(data) - 1).startswith(other)
-    assert data.terms == ["terms of main", "terms of other"]
+    assert [*data.terms.values()] == [["terms of main"], ["terms of other"]]
     again = load_data(config, tokenizer, ALONE)
     assert np.array_equal(again.indices, data.indices)
     config.seed += 1
