@@ -26,6 +26,7 @@ COMMANDS = {
     "status": ("status", "show the state of runs and sweeps"),
     "resubmit": ("resubmit", "continue a sweep or a run from its frozen configs"),
     "report": ("report", "write the HTML report of runs and sweeps"),
+    "lineage": ("lineage", "show the licences that a model or data set inherits"),
     "review": ("review", "rate items of a run on a local web page"),
     "chat": ("chat", "talk to a model in the terminal"),
     "sync": ("sync", "upload what W&B lacks of runs"),
