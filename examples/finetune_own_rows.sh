@@ -10,6 +10,7 @@ rows=$here/data/rows.jsonl
 settings=(
     model=smollm2_135m
     data.path="$rows"
+    data.terms=own            # you wrote them: docs/licences.md
     data.max_length=256       # rows with more tokens are dropped, and counted in the log
     batch.tokens=1024         # tokens in one optimizer step, over all ranks
     epochs=3

@@ -10,6 +10,7 @@ settings=(
     method=alpaca_small       # a short prompt, made for small chat models
     generator=local           # SmolLM2-135M; generator=openai or generator=server for real data
     seeds.path="$seeds"
+    seeds.terms=own           # you wrote them; pacos lineage RUN --terms shows what follows
     seeds.heldout=2           # seeds that only evaluation sees
     target_rows=8
     max_requests=48           # stop here if the filters reject too much

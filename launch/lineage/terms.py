@@ -10,7 +10,7 @@ from pacos.errors import UserError
 from pacos.files import read_json
 from pacos.run_paths import RunPaths
 from pacos.terms.record import DISCLAIMER, read_record
-from pacos.terms.show import conflicts, duties, use_sentence, waiver
+from pacos.terms.show import conflicts, duties, name_of, stated_of, use_sentence, waiver
 
 WIDTH = 100
 """Characters of a line."""
@@ -44,10 +44,11 @@ def terms_of(run: RunPaths) -> str:
 
 
 def _section(made: str, record: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{made.capitalize()}, checked with license_policy={record['policy']}"
+    checked = "not checked" if record["policy"] == "none" else "checked"
+    yield f"{made.capitalize()}, {checked} (license_policy={record['policy']})"
     yield ""
     works = [
-        (work["role"], work["name"], work["terms"], work["permits"]) for work in record["inputs"]
+        (work["role"], name_of(work), stated_of(work), work["permits"]) for work in record["inputs"]
     ]
     table = [("input", "name", "terms", "permits"), *works]
     widths = [max(len(row[column]) for row in table) for column in range(4)]

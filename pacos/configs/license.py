@@ -106,12 +106,14 @@ def conflict_problems(
 def _problem(conflict: Conflict, policy: LicensePolicy) -> Problem:
     work = conflict.input
     source = "" if conflict.number is None else f"{work.terms.name}, {conflict.number}: "
+    if work.via is not None:
+        source = f"was made with {work.name} ({work.stated}): {source}"
     instead = [conflict.remedy]
     if policy is LicensePolicy.commercial and conflict.forbids is Use.commercial:
         instead.append("set license_policy=research")
     instead.append(f"or record who waives it and why (license_waiver, {PAGE})")
     fault = f"{source}{conflict.fault} (license_policy={policy.name})"
-    return Problem(work.key, work.stated, fault, ", ".join(instead))
+    return Problem(work.key, work.via or work.stated, fault, ", ".join(instead))
 
 
 def terms_record(

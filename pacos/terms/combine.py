@@ -43,7 +43,10 @@ class Input:
     stated: str
     """Its terms, as a config or a row states them."""
     key: str
-    """Config key that states them, for messages."""
+    """Config key that states them, or names the run in `via`; for messages."""
+    via: str | None = None
+    """Path of a model or data set of an earlier run that was made from the work; None if this run
+    itself uses it."""
 
     @property
     def terms(self) -> Terms:
@@ -79,7 +82,7 @@ class Conflict:
     number: str | None
     """Number of the clause; None if the input has no known terms."""
     fault: str
-    """What it forbids, to be read after the input's terms."""
+    """What it forbids, to be read after terms and clause."""
     remedy: str
     forbids: Use
     """The least free use that it forbids; `research` forbids both."""
@@ -124,12 +127,12 @@ FREE = "apache-2.0, mit or cc-by-4.0"
 
 def _conflicts(work: Input, inputs: Sequence[Input]) -> Iterator[Conflict]:
     if work.terms.id == UNKNOWN and work.role in THROUGH:
-        shown = "" if work.stated.lower() == UNKNOWN else f" (stated as {work.stated!r})"
+        where = f"with {work.key}" if work.via is None else "in the run that made it"
         yield Conflict(
             work,
             number=None,
-            fault=f"the terms of {work.name} are unknown{shown}, so nothing allows commercial use",
-            remedy=f"state them with {work.key}, or use works under {FREE}",
+            fault=f"the terms of {work.name} are unknown",
+            remedy=f"state them {where}, or use works under {FREE}",
             forbids=Use.commercial,
         )
     for clause in work.clauses():

@@ -32,7 +32,7 @@ def to_record(combined: Combined, policy: str, waiver: Mapping[str, Any] | None)
             {
                 "role": work.role.value,
                 "name": work.name,
-                "key": work.key,
+                "via": work.via,
                 "stated": work.stated,
                 "terms": work.terms.id,
                 "permits": work.terms.permits,
@@ -94,5 +94,9 @@ def inputs_of(path: str, key: str) -> Sequence[Input]:
         run = RunPaths(folder)
         if run.manifest.is_file() and "stage" in read_json(run.manifest):
             works = read_record(run)["inputs"]
-            return [Input(Role(work["role"]), work["name"], work["stated"], key) for work in works]
+            return [
+                Input(Role(work["role"]), work["name"], work["stated"], key, work["via"] or path)
+                for work in works
+                if work["role"] != Role.code.value
+            ]
     return []
