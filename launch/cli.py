@@ -28,6 +28,7 @@ COMMANDS = {
     "report": ("report", "write the HTML report of runs and sweeps"),
     "lineage": ("lineage", "show the licences that a model or data set inherits"),
     "review": ("review", "rate items of a run on a local web page"),
+    "export": ("export", "make a model of any checkpoint of a run"),
     "chat": ("chat", "talk to a model in the terminal"),
     "sync": ("sync", "upload what W&B lacks of runs"),
 }

@@ -27,6 +27,7 @@ from sft.configs.checkpoint import CheckpointConfig
 from sft.configs.compute import ActivationCheckpointing, Attention, Precision
 from sft.configs.data import DataConfig
 from sft.configs.deepspeed import DeepSpeedConfig, Offload
+from sft.configs.export import ExportConfig, Exported
 from sft.configs.health import HealthConfig
 from sft.configs.optimizer import OptimizerConfig
 from sft.configs.schedule import ScheduleConfig
@@ -48,6 +49,7 @@ class SFTConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     deepspeed: DeepSpeedConfig = field(default_factory=DeepSpeedConfig, metadata=FREE)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig, metadata=FREE)
+    export: ExportConfig = field(default_factory=ExportConfig, metadata=FREE)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     inloop: InLoopConfig = field(default_factory=InLoopConfig, metadata=FREE)
     health: HealthConfig = field(default_factory=HealthConfig, metadata=FREE)
@@ -105,7 +107,22 @@ class SFTConfig:
             *self._range_problems(),
             *license_problems(self.stated_inputs(), self.license_policy, self.license_waiver),
             *self._engine_problems(),
+            *self._export_problems(),
         ]
+
+    def _export_problems(self) -> list[Problem]:
+        if self.export.checkpoint is not Exported.best:
+            return []
+        problems = []
+        if self.validation.rows == 0:
+            fault, remedy = "no validation loss is measured", "set validation.rows, such as to 500"
+            problems.append(Problem("export.checkpoint", "best", fault, remedy))
+        if not self.checkpoint.keep_best:
+            fault = "the best checkpoint is removed when it is not among the newest"
+            problems.append(
+                Problem("export.checkpoint", "best", fault, "set checkpoint.keep_best=true")
+            )
+        return problems
 
     def _length_problems(self) -> list[Problem]:
         longest = self.model.shape.max_position_embeddings

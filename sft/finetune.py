@@ -15,7 +15,8 @@ from sft.data.mixture import load_data, split_heldout
 from sft.data.terms import check_row_terms
 from sft.data.tokenizer import build_tokenizer
 from sft.engine.deepspeed import build_engine
-from sft.export.model import export_model
+from sft.export.model import export_run
+from sft.export.writer import Origin
 from sft.model.build import build_model
 from sft.monitor.wall_time import WallTime
 from sft.rank_context import RankContext
@@ -47,7 +48,8 @@ def finetune(config: SFTConfig, run: RunPaths, world: World, request: StopReques
 
     model = build_model(config, tokenizer, rank.device)
     engine = build_engine(model, config, steps.passes)
-    checkpoints = Checkpoints(run, config, engine, world.on_main(data.digest), world)
+    digest = world.on_main(data.digest)
+    checkpoints = Checkpoints(run, config, engine, digest, world)
     done = checkpoints.load_newest(steps.last)
     records = Records(config, run, world, wall)
     records.begin(data, plan, done, rank.watchdog.hosts)
@@ -59,7 +61,6 @@ def finetune(config: SFTConfig, run: RunPaths, world: World, request: StopReques
     # From here on every pause is watched: a rank that hangs ends the job instead of blocking it.
     with records.kept(), rank.watchdog:
         trainer.fit(done)
-        card = records.model_card(data, steps.last)
         with wall.on("export"):
-            stop = rank.stop.during("export")
-            export_model(engine, tokenizer, config, run.model, card, world, stop)
+            origin = Origin.of_run(config, run, digest, steps.last)
+            export_run(engine, tokenizer, config, run, checkpoints, origin, rank)

@@ -6,7 +6,6 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
-from typing import Any
 
 from pacos.configs.license import terms_record
 from pacos.distributed import World
@@ -26,7 +25,6 @@ from sft.config import SFTConfig
 from sft.configs.compute import Precision
 from sft.configs.terms import row_inputs
 from sft.data.mixture import Mixture
-from sft.export.card import model_card
 from sft.monitor.health import WINDOW, Health
 from sft.monitor.wall_time import WallTime
 from sft.steps.plan import StepPlan
@@ -71,10 +69,11 @@ class Records:
                 listed = self._run.excluded_rows(name)
                 write_jsonl(listed, rows)
                 log.warning(f"{len(rows)} rows {name}, completely or in part; see {listed}")
-        terms = self._terms(data)
+        inputs = row_inputs(self._config.model, self._config.data, data.terms)
+        terms = terms_record(inputs, self._config.license_policy, self._config.license_waiver)
         data_terms = sorted({work["stated"] for work in terms["inputs"] if work["role"] == "data"})
         lineage = {"weights": self._config.model.license, "data": data_terms}
-        add_inputs(self._run, data.inputs, lineage=lineage, terms=terms)
+        add_inputs(self._run, data.inputs, lineage=lineage, terms=terms, rows=len(data))
         events = self._run.health
         for file in (self._run.metrics, self.samples, events):
             # Without a checkpoint the run starts over, including the validation at step 0.
@@ -165,22 +164,6 @@ class Records:
         if self._world.is_main:
             last = self._last.get(metrics.STEP)
             Lives(self._run).note(last_step=last, seconds=self.wall.seconds())
-
-    def model_card(self, data: Mixture, steps: int) -> str:
-        """Return the README.md of the exported model; empty on ranks that do not write it."""
-        if not self._world.is_main:
-            return ""
-        losses = {"last training loss": self._last.get(metrics.LOSS)}
-        if self._validation_loss is not None:
-            losses["validation loss"] = self._validation_loss
-        terms, name = self._terms(data), self._run.path.name
-        return model_card(self._config, name, len(data), terms, steps, losses)
-
-    def _terms(self, data: Mixture) -> dict[str, Any]:
-        """Return what manifest and card say of the terms of the model."""
-        config = self._config
-        inputs = row_inputs(config.model, config.data, data.terms)
-        return terms_record(inputs, config.license_policy, config.license_waiver)
 
 
 def _peak_flops(precision: Precision) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,12 @@ class CheckpointManifest:
     """Name to size and hash."""
     time: float = field(default_factory=time.time)
     """Seconds since 1970."""
+
+    @property
+    def measured_loss(self) -> float:
+        """Validation loss; infinity if it was not measured or not a number."""
+        loss = self.validation_loss
+        return math.inf if loss is None or math.isnan(loss) else loss
 
     def write(self, folder: Path) -> None:
         """Write the manifest with a digest of itself."""

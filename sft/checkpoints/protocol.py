@@ -9,6 +9,7 @@ the manifest and renames the folder into place.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
@@ -77,7 +78,8 @@ class Checkpoints:
             UserError: the checkpoint belongs to another run or to other rows, a machine does not
                 see it, or the disk is too small for those to come. The engine is unchanged.
         """
-        newest = self._newest_complete()
+        self._world.on_main(self._store.clean)
+        newest = self._undamaged(self._store.newest)
         # Also when nothing is loaded: somebody may have moved newer checkpoints away.
         self._world.on_main(partial(self._store.point_at, newest and newest[0]))
         step = newest[1].step if newest else 0
@@ -87,10 +89,26 @@ class Checkpoints:
             self._load(*newest)
         return step
 
-    def _newest_complete(self) -> tuple[Path, CheckpointManifest] | None:
-        self._world.on_main(self._store.clean)
-        while newest := self._world.on_main(self._store.newest):
-            folder, manifest = newest
+    def best(self) -> tuple[Path, CheckpointManifest]:
+        """Return the undamaged checkpoint with the lowest validation loss; every rank calls it.
+
+        Raises:
+            UserError: no checkpoint has a validation loss.
+        """
+        best = self._undamaged(self._store.best)
+        if best is None:
+            raise UserError(
+                f"export.checkpoint = best: no checkpoint in {self._store.folder} has a validation "
+                "loss; set export.checkpoint=last"
+            )
+        return best
+
+    def _undamaged(
+        self, choose: Callable[[], tuple[Path, CheckpointManifest] | None]
+    ) -> tuple[Path, CheckpointManifest] | None:
+        """Return rank 0's choice of a checkpoint, after setting damaged choices aside."""
+        while chosen := self._world.on_main(choose):
+            folder, manifest = chosen
             self._refuse_foreign(folder, manifest)
             # Each rank hashes its share: rank 0 alone would need an hour for a 70B model.
             names = sorted(manifest.files)[self._world.rank :: self._world.size]
@@ -98,7 +116,7 @@ class Checkpoints:
             own = self._world.together(partial(damage, folder, files))
             faults = list(chain.from_iterable(self._world.gather(own)))
             if not faults:
-                return newest
+                return chosen
             self._world.on_main(partial(self._store.quarantine, folder, faults))
         return None
 

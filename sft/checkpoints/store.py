@@ -7,6 +7,7 @@ import math
 import platform
 import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from pacos.errors import UserError
@@ -108,17 +109,32 @@ class Store:
         Raises:
             UserError: another version of pacos wrote it.
         """
+        return next(self._whole(), None)
+
+    def best(self) -> tuple[Path, CheckpointManifest] | None:
+        """Return the checkpoint with the lowest validation loss; None if none was measured.
+
+        Like `newest`, it sets incomplete ones aside and examines no content.
+
+        Raises:
+            UserError: another version of pacos wrote one.
+        """
+        whole = [each for each in self._whole() if each[1].measured_loss < math.inf]
+        return min(reversed(whole), key=lambda each: each[1].measured_loss, default=None)
+
+    def _whole(self) -> Iterator[tuple[Path, CheckpointManifest]]:
+        """Yield the checkpoints that have all their files, the newest first."""
         for path in reversed(self.all()):
             try:
                 manifest = CheckpointManifest.read(path)
-                missing = [name for name in manifest.files if not (path / name).is_file()]
+                missing = missing_files(path, manifest)
             except (OSError, ValueError) as error:
                 self.quarantine(path, [str(error)])
                 continue
-            if not missing:
-                return path, manifest
-            self.quarantine(path, [f"{name} is missing" for name in missing])
-        return None
+            if missing:
+                self.quarantine(path, missing)
+            else:
+                yield path, manifest
 
     def quarantine(self, path: Path, faults: list[str]) -> None:
         """Set a broken checkpoint aside under another name, and log why."""
@@ -155,6 +171,11 @@ class Store:
             )
 
 
+def missing_files(folder: Path, manifest: CheckpointManifest) -> list[str]:
+    """Return what a checkpoint lacks, in words."""
+    return [f"{name} is missing" for name in manifest.files if not (folder / name).is_file()]
+
+
 def damage(folder: Path, files: dict[str, FileFacts]) -> list[str]:
     """Return what is wrong with some files of a checkpoint.
 
@@ -183,10 +204,9 @@ def damage(folder: Path, files: dict[str, FileFacts]) -> list[str]:
 def _validation_loss(path: Path) -> float:
     """Return the validation loss of a checkpoint; infinity if there is none."""
     try:
-        loss = CheckpointManifest.read(path).validation_loss
+        return CheckpointManifest.read(path).measured_loss
     except (OSError, ValueError, UserError):
         return math.inf
-    return math.inf if loss is None or math.isnan(loss) else loss
 
 
 def _gib(size: int) -> str:

@@ -5,9 +5,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pacos.errors import UserError
+from pacos.files import read_json, read_jsonl
 from pacos.model.paths import EMBEDDED, looks_local
+from pacos.run_paths import RunPaths
 from pacos.terms.show import markdown
+from pacos.tracking import metrics
 from sft.config import SFTConfig
+
+MEASURED = {"last training loss": metrics.LOSS, "validation loss": metrics.VALIDATION_LOSS}
+"""Losses that a card names, and their keys in metrics.jsonl."""
+
+
+def card_of_run(config: SFTConfig, run: RunPaths, step: int) -> str:
+    """Return the card of the model after a step, from the records of the run.
+
+    Raises:
+        UserError: an older version of pacos recorded the run.
+    """
+    manifest = read_json(run.manifest)
+    if "rows" not in manifest:
+        raise UserError(
+            f"{run.manifest} lacks the number of rows: an older version of pacos made the run; "
+            "export with that version"
+        )
+    losses: dict[str, object] = {}
+    for record in read_jsonl(run.metrics):
+        if record[metrics.STEP] > step:
+            break
+        for name, key in MEASURED.items():
+            if (value := record.get(key)) is not None:
+                losses[name] = value
+    losses = {name: losses[name] for name in MEASURED if name in losses}
+    rows, terms = manifest["rows"], manifest["terms"]
+    return model_card(config, run.path.name, rows, terms, step, losses)
 
 
 def model_card(

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from pathlib import Path
 
 import deepspeed
 import torch
 
 from pacos.distributed import World
 from pacos.model.protocols import Tokenizer
-from pacos.run.stop import NEVER_STOP, StopCheck
+from pacos.run_paths import RunPaths
+from sft.checkpoints.protocol import Checkpoints
 from sft.config import SFTConfig
+from sft.configs.export import Exported
+from sft.engine.deepspeed import COLLECTIVE_TIMEOUT
 from sft.engine.private_state import full_numel
 from sft.engine.protocol import Engine
-from sft.export.writer import write_model
+from sft.export.card import card_of_run
+from sft.export.checkpoint import CheckpointWeights
+from sft.export.writer import Origin, Weights, write_model
+from sft.model.skeleton import build_skeleton
+from sft.rank_context import RankContext
 
 log = logging.getLogger(__name__)
 
@@ -46,33 +53,47 @@ class EngineWeights:
             return parameter.detach().to("cpu", dtype, copy=self._divided).contiguous()
 
 
-def export_model(
+def export_run(
     engine: Engine,
     tokenizer: Tokenizer,
     config: SFTConfig,
-    folder: Path,
-    card: str,
-    world: World,
-    stop: StopCheck = NEVER_STOP,
+    run: RunPaths,
+    checkpoints: Checkpoints,
+    origin: Origin,
+    rank: RankContext,
 ) -> None:
-    """Write the engine's weights as a model in bf16.
+    """Write the model that the config asks for into the run, in bf16.
 
-    Every rank must call it: under ZeRO-3 each parameter is gathered from all ranks.
+    Every rank calls it: the weights of the last step are gathered from all ranks.
 
     Args:
-        engine: DeepSpeed's engine.
+        engine: DeepSpeed's engine, after the last step.
         tokenizer: of the model.
         config: of the run.
-        folder: the model directory.
-        card: its README.md.
-        world: this rank.
-        stop: asked before each file; must stop every rank or none.
+        run: paths of the run.
+        checkpoints: of the run.
+        origin: the weights of the last step.
+        rank: this rank.
 
     Raises:
         Stopped: on every rank, before one of the files. The checkpoint of the last step exists by
             then, and the next life exports again.
+        UserError: the best checkpoint is asked for, and none was measured.
     """
-    weights = EngineWeights(engine, config.deepspeed.stage, world)
-    write_model(folder, engine.module, weights, tokenizer, config, card, world=world, stop=stop)
+    world, model = rank.world, engine.module
+    weights: Weights = EngineWeights(engine, config.deepspeed.stage, world)
+    if config.export.checkpoint is Exported.best:
+        # Hashing the files of a 70B model takes many minutes.
+        rank.watchdog.beat("best checkpoint", at_least=COLLECTIVE_TIMEOUT.total_seconds())
+        folder, manifest = checkpoints.best()
+        # The engine has the weights of the last step already.
+        if manifest.step != origin.step:
+            origin = dataclasses.replace(origin, step=manifest.step)
+            model = build_skeleton(config.model, tokenizer)
+            weights = CheckpointWeights(folder, manifest, model, config.precision, world)
+    # Of the records: rank 0 writes them.
+    card = card_of_run(config, run, origin.step) if world.is_main else ""
+    stop = rank.stop.during("export")
+    write_model(run.model, model, weights, tokenizer, config, card, origin, world=world, stop=stop)
     if world.is_main:
-        log.info("model exported to %s", folder)
+        log.info(f"model of step {origin.step} exported to {run.model}")

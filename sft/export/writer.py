@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -11,16 +13,66 @@ import torch
 from safetensors.torch import save_file
 
 from pacos.distributed import World
-from pacos.files import atomic_folder, atomic_write, write_json
+from pacos.files import atomic_folder, atomic_write, read_json, write_json
+from pacos.identity import identity
 from pacos.model.protocols import CausalLM, Tokenizer
 from pacos.prompts.choice import format_of
 from pacos.run.stop import NEVER_STOP, StopCheck
+from pacos.run_paths import RunPaths
 from sft.config import SFTConfig
+from sft.configs.export import ExportDtype
 from sft.data.tokenizer import stop_ids
 from sft.export.metadata import write_metadata
 
 SHARD_BYTES = 4 * 2**30
 """Bytes of a file, and so of the writer's host memory; a larger tensor has a file to itself."""
+
+
+ORIGIN = "origin.json"
+"""File of a model directory that says which checkpoint it was made from."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """The weights that a model was made from, and how."""
+
+    run: str
+    """Name of the run."""
+    identity: str
+    """Identity of the run's config."""
+    data: str
+    """Digest of the rows trained on."""
+    step: int
+    dtype: str
+    """`bf16` or `fp32`."""
+
+    @classmethod
+    def of_run(
+        cls,
+        config: SFTConfig,
+        run: RunPaths,
+        data: str,
+        step: int,
+        dtype: str = ExportDtype.bf16.value,
+    ) -> Origin:
+        """Return the origin of a model that is about to be made from a run."""
+        name, own = run.path.name, identity(config)
+        return cls(run=name, identity=own, data=data, step=step, dtype=dtype)
+
+    @classmethod
+    def read(cls, folder: Path) -> Origin | None:
+        """Return what a complete model directory was made from; None of any other folder."""
+        try:
+            return cls(**read_json(folder / ORIGIN))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, folder: Path) -> None:
+        """Write it into a model directory."""
+        write_json(folder / ORIGIN, dataclasses.asdict(self))
+
+
+DTYPES = {ExportDtype.bf16.value: torch.bfloat16, ExportDtype.fp32.value: torch.float32}
 
 
 class Weights(Protocol):
@@ -46,7 +98,7 @@ def write_model(
     tokenizer: Tokenizer,
     config: SFTConfig,
     card: str,
-    dtype: torch.dtype = torch.bfloat16,
+    origin: Origin,
     *,
     world: World,
     stop: StopCheck = NEVER_STOP,
@@ -64,7 +116,7 @@ def write_model(
         tokenizer: of the model.
         config: of the run.
         card: its README.md.
-        dtype: number format of the files.
+        origin: the weights' origin, and the number format of the files.
         world: this rank.
         stop: asked before each file; must stop every rank or none.
         replaces: replace an older model in the folder; if False there must be none.
@@ -72,6 +124,7 @@ def write_model(
     Raises:
         Stopped: on every rank, before one of the files.
     """
+    dtype = DTYPES[origin.dtype]
     # The other ranks write no file; they take part in gathering the weights.
     writing = atomic_folder(folder, replaces=replaces) if world.is_main else nullcontext(folder)
     with writing as partial:
@@ -80,13 +133,9 @@ def write_model(
             template = format_of(tokenizer, config.model.prompt_format).exported()
             stops = stop_ids(config, tokenizer, model)
             write_metadata(partial, model, tokenizer, stops, template, dtype)
+            origin.write(partial)
             atomic_write(partial / "README.md", card)
     world.barrier()
-
-
-def model_bytes(weights: Weights, dtype: torch.dtype) -> int:
-    """Return the bytes of all parameters."""
-    return dtype.itemsize * sum(weights.sizes.values())
 
 
 def plan_shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
