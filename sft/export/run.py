@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import shutil
 import sys
@@ -29,8 +28,6 @@ from sft.export.choose import choose_checkpoint, verify
 from sft.export.gguf import convert, find_converter
 from sft.export.push import prepare_push, push
 
-log = logging.getLogger(__name__)
-
 ALONE = World(rank=0, size=1, local_rank=0)
 
 
@@ -44,10 +41,10 @@ def main(arguments: Sequence[str]) -> int:
         token = None if request.push is None else prepare_push(request.push)
         folder = export(request)
         if converter is not None:
-            log.info(f"{convert(converter, folder, request.dtype)} written")
+            print(f"{convert(converter, folder, request.dtype)} written", flush=True)
         if request.push is not None and token is not None:
             address = push(folder, request.push, token, public=request.public)
-            log.info(f"{folder} pushed: {address}")
+            print(f"{folder} pushed: {address}", flush=True)
     except UserError as error:
         return exit_with(error)
     return EXIT_DONE
@@ -74,7 +71,7 @@ def export(request: ExportRequest) -> Path:
         )
     if manifest.identity != identity(config):
         raise UserError(f"{folder} belongs to a run with another config; move it away")
-    log.info(f"verifying {folder}")
+    print(f"verifying {folder}", flush=True)
     verify(folder, manifest)
     try:
         _write(run, config, folder, manifest, out, request)
@@ -111,7 +108,7 @@ def _is_there(
         return False
     wanted = Origin.of_run(config, run, manifest.data, manifest.step, request.dtype)
     if Origin.read(out) == wanted and (request.gguf is not None or request.push is not None):
-        log.info(f"{out} holds this model already")
+        print(f"{out} holds this model already", flush=True)
         return True
     raise UserError(f"--out {out}: exists; remove it, or name another folder with --out")
 
@@ -140,7 +137,7 @@ def _write(
     card = card_of_run(config, run, manifest.step)
     origin = Origin.of_run(config, run, manifest.data, manifest.step, request.dtype)
     write_model(out, model, weights, tokenizer, config, card, origin, world=ALONE, replaces=False)
-    log.info(f"model of step {manifest.step} exported to {out}")
+    print(f"model of step {manifest.step} exported to {out}", flush=True)
 
 
 def _require_room(out: Path, parameters: int, request: ExportRequest) -> None:
