@@ -12,6 +12,9 @@ TOKEN = "HF_TOKEN"
 OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 """Variables that sites set for jobs. They are ignored here, where uploading is the purpose."""
 
+SAID = 300
+"""Characters of an answer of the hub that are shown. Its first line is the HTTP status alone."""
+
 
 def prepare_push(repository: str) -> str:
     """Return the token to push with; call it before huggingface_hub is imported.
@@ -40,7 +43,7 @@ def prepare_push(repository: str) -> str:
 
 
 def push(folder: Path, repository: str, token: str, *, public: bool) -> str:
-    """Upload a model directory in one commit, and return its address.
+    """Upload a model directory, and return the address of the commit.
 
     Files that the hub has already, from a push that broke off, are not sent again.
 
@@ -67,10 +70,12 @@ def push(folder: Path, repository: str, token: str, *, public: bool) -> str:
         done = hub.upload_folder(
             repo_id=repository, folder_path=folder, commit_message=f"Upload {folder.name}"
         )
-    # Every HTTP error of the hub is an OSError.
-    except (OSError, ValueError, RuntimeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # errors of connections are those of the client's HTTP library
+        said = " ".join(str(error).split())[:SAID] or type(error).__name__
         raise UserError(
-            f"--push {repository}: {first_line(error)}; {folder} is complete, and the same command "
-            "sends what is missing"
+            f"--push {repository}: {said}; {folder} is complete, and the same command sends what "
+            "is missing"
         ) from error
     return str(done.commit_url)

@@ -1,7 +1,8 @@
-"""A hub on the loopback: repositories with their files, gates, and connections that break."""
+"""A hub on the loopback: repositories with their files, gates, broken connections, uploads."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -16,6 +17,9 @@ from urllib.parse import unquote, urlsplit
 API = re.compile(
     r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+))?/?(.*)"
 )
+PUSH = re.compile(r"/api/models/([^/]+/[^/]+)/(preupload|commit)/main")
+LFS = re.compile(r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch")
+STORE = re.compile(r"/store/([0-9a-f]{64})")
 FILE = re.compile(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 
 
@@ -24,6 +28,7 @@ class Repository:
     """One repository, at one commit."""
 
     files: dict[str, bytes]
+    private: bool = False
     gated: bool = False
     """Only those with `granted` as token get its files."""
     cuts: dict[str, int] = field(default_factory=dict)
@@ -55,6 +60,10 @@ class Hub(ThreadingHTTPServer):
         self.stalled, self.ended = threading.Event(), threading.Event()
         self.asked: list[tuple[str, str, str | None]] = []
         """Method, path and range of every request."""
+        self.stored: dict[str, bytes] = {}
+        """Large files that were uploaded, by their digest, committed or not."""
+        self.refuses_after: int | None = None
+        """Number of large files after which uploads fail; None refuses none."""
 
     @property
     def url(self) -> str:
@@ -103,12 +112,21 @@ class Answer(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer()
 
+    def do_PUT(self) -> None:
+        self._answer()
+
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.asked.append((self.command, self.path, self.headers.get("Range")))
         path = unquote(urlsplit(self.path).path)
         file, api = FILE.fullmatch(path), API.fullmatch(path)
-        if file:
+        if path == "/api/repos/create" or PUSH.fullmatch(path) or LFS.fullmatch(path):
+            self._receive(path, body)
+        elif path == "/api/validate-yaml":
+            self._json({"errors": [], "warnings": []})
+        elif stored := STORE.fullmatch(path):
+            self._store(stored[1], body)
+        elif file:
             self._file(file)
         elif api:
             self._describe(api, body)
@@ -139,7 +157,7 @@ class Answer(BaseHTTPRequestHandler):
                 "id": name,
                 "sha": repository.sha,
                 "siblings": siblings,
-                "private": False,
+                "private": repository.private,
                 "gated": "manual" if repository.gated else False,
                 "tags": [],
                 "downloads": 0,
@@ -162,6 +180,53 @@ class Answer(BaseHTTPRequestHandler):
                 if wanted is None or file in wanted
             ]
         )
+
+    def _receive(self, path: str, body: bytes) -> None:
+        """A step of an upload, of an account that may write."""
+        hub = self.server
+        if self.headers.get("Authorization") != f"Bearer {hub.granted}":
+            self._send(401, b"{}", {"X-Error-Message": "Invalid username or password."})
+        elif path == "/api/repos/create":
+            asked = json.loads(body)
+            name = f"{asked['organization']}/{asked['name']}"
+            code = 409 if name in hub.models else 200
+            hub.models.setdefault(name, Repository({}, private=asked["visibility"] == "private"))
+            answer = json.dumps({"url": f"{hub.url}/{name}", "name": name})
+            self._send(code, answer.encode(), {"Content-Type": "application/json"})
+        elif LFS.fullmatch(path):
+            objects = json.loads(body)["objects"]
+            for each in objects:
+                if each["oid"] not in hub.stored:
+                    each["actions"] = {"upload": {"href": f"{hub.url}/store/{each['oid']}"}}
+            self._json({"transfer": "basic", "objects": objects})
+        elif path.endswith("/preupload/main"):
+            modes = [
+                {
+                    "path": each["path"],
+                    "uploadMode": "lfs" if each["path"].endswith(".safetensors") else "regular",
+                    "shouldIgnore": False,
+                }
+                for each in json.loads(body)["files"]
+            ]
+            self._json({"files": modes})
+        else:
+            name = PUSH.fullmatch(path)[1]  # type: ignore[index]  # the caller has matched it
+            for line in map(json.loads, body.splitlines()):
+                value = line["value"]
+                if line["key"] == "file":
+                    hub.models[name].files[value["path"]] = base64.b64decode(value["content"])
+                elif line["key"] == "lfsFile":
+                    hub.models[name].files[value["path"]] = hub.stored[value["oid"]]
+            sha = hub.models[name].sha
+            self._json({"commitUrl": f"{hub.url}/{name}/commit/{sha}", "commitOid": sha})
+
+    def _store(self, oid: str, body: bytes) -> None:
+        hub = self.server
+        if hub.refuses_after is not None and len(hub.stored) >= hub.refuses_after:
+            self._send(403, b"", {})
+            return
+        hub.stored[oid] = body
+        self._send(200, b"", {})
 
     def _file(self, asked: re.Match[str]) -> None:
         kind, name, revision, file = asked.groups()

@@ -24,8 +24,8 @@ from sft.configs.deepspeed import DeepSpeedConfig
 from sft.data.tokenizer import stop_ids
 from sft.engine.deepspeed import build_engine, start_ranks
 from sft.export import writer
-from sft.export.model import export_model
-from sft.export.writer import plan_shards
+from sft.export.model import EngineWeights
+from sft.export.writer import Origin, plan_shards, write_model
 from sft.model.build import build_model
 from tests.sft.byte_tokenizer import byte_tokenizer
 from tests.sft.ranks import run_ranks
@@ -43,7 +43,9 @@ def exported(config: SFTConfig, folder: Path, shard: int) -> int:
     tokenizer = byte_tokenizer()
     engine = build_engine(build_model(config, tokenizer, device), config, 1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    export_model(engine, tokenizer, config, folder, "# card\n", world)
+    weights = EngineWeights(engine, config.deepspeed.stage, world)
+    origin = Origin(run="run", identity="i", data="d", step=0, dtype="bf16")
+    write_model(folder, engine.module, weights, tokenizer, config, "# card\n", origin, world=world)
     engine.destroy()
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
 
