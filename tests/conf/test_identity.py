@@ -111,7 +111,7 @@ SELFINSTRUCT = [
     *(f"judge.endpoint.{key}" for key in ENDPOINT),
 ]
 SFT = [
-    *("run", "cluster", "tracking", "deepspeed", "checkpoint", "health", "inloop"),
+    *("run", "cluster", "tracking", "deepspeed", "checkpoint", "export", "health", "inloop"),
     *("license_policy", "license_waiver", "model.license", "data.terms"),
     *("validation.every_steps", "validation.samples", "validation.sample_tokens"),
     *("batch.micro_packs", "activation_checkpointing", "attention", "compile"),
