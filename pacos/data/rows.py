@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,11 +92,10 @@ class RowReader:
         fields = Fields(columns, self._meanings, plan.names, filled, plan.is_plain)
         content = plan.schema.read(fields)
         identifier = columns.get("id", columns.get("prompt_id"))
-        lineage = columns.get("lineage")
         return Example(
             content,
             id=None if identifier is None else str(identifier),
-            terms=lineage.get("terms") if isinstance(lineage, Mapping) else None,
+            terms=_terms(columns.get("lineage")),
             unread=(*plan.unread, *fields.unread) if fields.unread else plan.unread,
             notes=tuple(fields.notes),
         )
@@ -182,6 +182,18 @@ class RowReader:
             f"'+data.columns={{{example}: NAME, …}}', so that they become one of: {known} "
             "(docs/data.md)"
         )
+
+
+def _terms(lineage: object) -> str | None:
+    """Return the terms in a row's lineage; None if it names none."""
+    if isinstance(lineage, str):
+        # The Parquet files of pacos selfinstruct keep lineage as JSON text.
+        try:
+            lineage = json.loads(lineage)
+        except ValueError:
+            return None
+    terms = lineage.get("terms") if isinstance(lineage, Mapping) else None
+    return terms if isinstance(terms, str) else None
 
 
 def _loses_text_beside(columns: Set[str]) -> bool:

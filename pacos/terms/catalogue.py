@@ -10,8 +10,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import yaml
-
 UNKNOWN = "unknown"
 """Id of the terms of works whose licence nobody has stated."""
 
@@ -90,6 +88,8 @@ class Terms:
 @cache
 def catalogue() -> Mapping[str, Terms]:
     """Return all terms by id, in the order of the file."""
+    import yaml  # takes longer to import than all that `--help` needs
+
     text = files(__package__).joinpath("terms.yaml").read_text(encoding="utf-8")
     entries: list[dict[str, Any]] = yaml.safe_load(text)
     return {entry["id"]: _terms(entry) for entry in entries}

@@ -216,8 +216,8 @@ def _terms(config: SelfInstructConfig, measures: Measures) -> str:
         (
             _paragraphs(claim),
             f"| terms | rows |\n|---|---|\n{_table(measures.terms)}",
-            markdown(terms, "data set"),
             f"| generator | rows |\n|---|---|\n{_table(measures.teachers)}",
+            markdown(terms, "data set"),
             _paragraphs(lineage),
         )
     )

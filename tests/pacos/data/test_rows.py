@@ -62,6 +62,24 @@ def test_id_and_terms_come_along() -> None:
     assert reader().read({"messages": list(HI), "prompt_id": "f0"}, filled=False).id == "f0"
 
 
+@pytest.mark.parametrize(
+    ("lineage", "terms"),
+    [
+        ({"terms": "mit"}, "mit"),
+        # As in the Parquet files of pacos selfinstruct.
+        ('{"lang": "en", "terms": "mit"}', "mit"),
+        ("from the web", None),
+        ("[1]", None),
+        ({"terms": ["mit"]}, None),
+        ({"terms": None}, None),
+        ({}, None),
+    ],
+)
+def test_terms_are_a_text_in_the_lineage(lineage: object, terms: str | None) -> None:
+    row = {"instruction": "a", "output": "b", "lineage": lineage}
+    assert reader().read(row, filled=False).terms == terms
+
+
 def test_rows_with_ever_new_columns_are_read_in_bounded_memory() -> None:
     rows = reader()
     for number in range(1200):
