@@ -1,0 +1,1 @@
+"""Programs of other environments, which load exported models there."""
