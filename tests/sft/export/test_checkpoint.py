@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event, Thread
 from types import SimpleNamespace
 
 import pytest
@@ -16,18 +17,25 @@ import torch
 from safetensors.torch import load_file
 
 from pacos.configs.frozen import load_frozen
+from pacos.configs.license import terms_record
 from pacos.errors import UserError
+from pacos.identity import identity
 from pacos.run.lives import Lives
+from pacos.run.manifest import add_inputs
+from pacos.run.open import open_run
 from pacos.run_paths import RunPaths
-from sft.checkpoints.shards import Shards, Span
+from sft.checkpoints.manifest import CheckpointManifest
+from sft.checkpoints.shards import Shards, Span, name_of, shard_name, write_shard
 from sft.config import SFTConfig
 from sft.configs.checkpoint import CheckpointConfig
 from sft.configs.deepspeed import DeepSpeedConfig
 from sft.configs.export import ExportConfig, Exported, ExportRequest
 from sft.configs.validation import ValidationConfig
+from sft.data.tokenizer import build_tokenizer
 from sft.export import run as program
 from sft.export import writer
 from sft.export.run import export, main
+from sft.model.skeleton import build_skeleton
 from tests.sft.small_runs import SHAPE, small_config, train
 
 SHARD = 30_000
@@ -240,3 +248,75 @@ def test_the_best_needs_losses_and_must_be_kept(runs: dict[str, RunPaths]) -> No
     said = [str(each) for each in config.problems() if each.key == "export.checkpoint"]
     assert "set validation.rows" in said[0]
     assert "set checkpoint.keep_best=true" in said[1]
+
+
+LARGE = dataclasses.replace(
+    SHAPE, vocab_size=32_000, hidden_size=1024, intermediate_size=2816, num_hidden_layers=16
+)
+"""250 million parameters: 1 GB of optimizer's weights."""
+
+
+def large_checkpoint(run: RunPaths, config: SFTConfig) -> None:
+    """Write a checkpoint of zeros, as 3 ranks would that divide all parameters."""
+    tokenizer = build_tokenizer(config.model)
+    shapes = {n: p.numel() for n, p in build_skeleton(config.model, tokenizer).named_parameters()}
+    folder = run.checkpoints / "step-000004"
+    folder.mkdir(parents=True)
+    files = {}
+    for rank in range(3):
+        spans = [
+            Span("weight", name, rank * size // 3, (rank + 1) * size // 3 - rank * size // 3)
+            for name, size in shapes.items()
+        ]
+        layout = [(name_of(span), torch.float32, span.count) for span in spans]
+        tensors = (torch.zeros(span.count) for span in spans)
+        files[shard_name(rank)] = write_shard(folder / shard_name(rank), layout, tensors)
+    CheckpointManifest(
+        step=4,
+        updates=4,
+        identity=identity(config),
+        data="",
+        world_size=3,
+        stage=3,
+        wandb_id=None,
+        validation_loss=None,
+        files=files,
+    ).write(folder)
+
+
+def anonymous_bytes() -> int:
+    """Memory of this process that the kernel cannot take back, unlike pages of mapped files."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith("RssAnon")]
+    return int(line.split()[1]) * 1024
+
+
+@pytest.mark.slow
+def test_memory_grows_by_a_file_and_not_by_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small_config(tmp_path, "large")
+    config.model.shape = LARGE
+    run = open_run(config)
+    add_inputs(
+        run, {}, rows=1, terms=terms_record([], config.license_policy, config.license_waiver)
+    )
+    large_checkpoint(run, config)
+    shard = 4 * LARGE.vocab_size * LARGE.hidden_size + 1
+    monkeypatch.setattr(writer, "SHARD_BYTES", shard)
+    peak, ended = 0, Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not ended.wait(0.002):
+            peak = max(peak, anonymous_bytes())
+
+    before = anonymous_bytes()
+    watcher = Thread(target=watch)
+    watcher.start()
+    export(ExportRequest(run=str(run.path), dtype="fp32"))
+    ended.set()
+    watcher.join()
+    weights = 4 * LARGE.num_parameters()
+    print(f"{weights / 2**20:.0f} MiB: {(peak - before) / 2**20:.0f} MiB more")
+    assert peak - before < 3 * shard < weights
