@@ -1,4 +1,4 @@
-"""What vLLM makes of models: `python in_vllm.py OUT FOLDER…`."""
+"""What vLLM makes of a model: `python in_vllm.py OUT FOLDER`."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ def main() -> None:
     from in_transformers import IDS, TURNS
     from vllm import LLM, SamplingParams, TokensPrompt
 
-    out, *folders = sys.argv[1:]
-    found = {}
-    for folder in folders:
-        llm = LLM(folder, dtype="float32", enforce_eager=True, max_model_len=512, max_logprobs=TOP)
-        asked = SamplingParams(max_tokens=1, prompt_logprobs=TOP)
-        (done,) = llm.generate(TokensPrompt(prompt_token_ids=IDS), asked)
-        (chat,) = llm.chat(TURNS, SamplingParams(max_tokens=1))
-        defaults = llm.get_default_sampling_params()
-        found[folder] = {
-            "top": [
-                {token: each.logprob for token, each in position.items() if each.rank <= TOP}
-                for position in done.prompt_logprobs[1:]
-            ],
-            "chat": list(chat.prompt_token_ids),
-            "sampling": [defaults.temperature, defaults.top_p],
-        }
+    out, folder = sys.argv[1:]
+    llm = LLM(folder, dtype="float32", enforce_eager=True, max_model_len=512, max_logprobs=TOP)
+    asked = SamplingParams(max_tokens=1, prompt_logprobs=TOP)
+    (done,) = llm.generate(TokensPrompt(prompt_token_ids=IDS), asked)
+    (chat,) = llm.chat(TURNS, SamplingParams(max_tokens=1))
+    defaults = llm.get_default_sampling_params()
+    found = {
+        "top": [
+            {token: each.logprob for token, each in position.items() if each.rank <= TOP}
+            for position in done.prompt_logprobs[1:]
+        ],
+        "chat": list(chat.prompt_token_ids),
+        "sampling": [defaults.temperature, defaults.top_p],
+    }
     with open(out, "w") as file:
         json.dump(found, file)
 
