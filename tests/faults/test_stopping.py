@@ -60,7 +60,7 @@ PLACES = {
     "tokens": (Signalled("sft.data.mixture.write_cache", 1, rank=0), None),
     "a pass of a long step": (Signalled("sft.trainer.backward", 3, long_step=0.0), 1),
     "validation": (Signalled("sft.validation.heldout.Validation._loss", 3), 2),
-    "export": (Signalled("sft.export.model._write_weights", 1), STEPS),
+    "export": (Signalled("sft.export.writer._write_weights", 1), STEPS),
 }
 """What a run is doing when the signal comes, and the last step that it has made then."""
 

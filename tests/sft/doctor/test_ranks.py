@@ -97,10 +97,11 @@ def forgotten_moment() -> Iterator[None]:
     """Adam's second moment begins anew after a resume."""
     plain = engine_state.EngineState.fill
 
-    def planted(self: Any, read: Callable[[Any], torch.Tensor], updates: int) -> None:
-        def other(span: Any) -> torch.Tensor:
-            values = read(span)
-            return torch.zeros_like(values) if span.kind == "exp_avg_sq" else values
+    def planted(self: Any, copy: Callable[[Any, torch.Tensor], None], updates: int) -> None:
+        def other(span: Any, into: torch.Tensor) -> None:
+            copy(span, into)
+            if span.kind == "exp_avg_sq":
+                into.zero_()
 
         plain(self, other, updates)
 

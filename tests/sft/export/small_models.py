@@ -61,12 +61,12 @@ class Loaded:
         return self._parameters[name].detach().to(dtype).contiguous()
 
 
-def small_model(kind: str) -> Any:
+def small_model(kind: str, **sizes: int) -> Any:
     """A model whose logits are large enough to tell from others."""
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
     model_type, changes = KINDS[kind]
-    config = AutoConfig.for_model(model_type, **{**SIZES, **changes})
+    config = AutoConfig.for_model(model_type, **{**SIZES, **changes, **sizes})
     with torch.random.fork_rng():
         torch.manual_seed(5)
         model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)

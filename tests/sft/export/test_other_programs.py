@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from sft.export.gguf import convert
+from sft.export.gguf import CONVERTER, convert
 from tests.sft.export.environments import llama_cpp, transformers_4, vllm
 from tests.sft.export.outside import in_transformers
 from tests.sft.export.small_models import KINDS, SAMPLING, export_small, small_model
@@ -119,6 +119,19 @@ def test_llama_cpp_converts_every_kind(
         assert facts["llama.rope.scaling.factor"] == 4.0
     if name == "llama":
         _assert_same_weights(file, models[kind])
+
+
+def test_llama_cpp_knows_a_published_tokenizer(tmp_path: Path, tokenizer: Any) -> None:
+    from gguf import GGUFReader
+
+    model = small_model("llama1", vocab_size=len(tokenizer))
+    folder = export_small(tmp_path, "llama1", model, tokenizer=tokenizer)
+    reader: Any = GGUFReader(convert(llama_cpp() / CONVERTER, folder, "fp32"))
+    facts = {name: field.contents() for name, field in reader.fields.items()}
+    assert facts["tokenizer.ggml.pre"] == "smollm"
+    tokens = facts["tokenizer.ggml.tokens"]
+    vocabulary = tokenizer.get_vocab()
+    assert all(tokens[number] == token for token, number in vocabulary.items())
 
 
 def _assert_same_weights(file: Path, model: Path) -> None:
