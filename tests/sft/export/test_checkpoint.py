@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,7 @@ from sft.export import run as program
 from sft.export import writer
 from sft.export.run import export, main
 from sft.model.skeleton import build_skeleton
+from tests.doubles.hub import serve
 from tests.sft.small_runs import SHAPE, small_config, train
 
 SHARD = 30_000
@@ -230,6 +232,27 @@ def test_a_model_that_is_there_is_converted_without_another_export(
     assert "no such number format; the model itself is complete" in said
     assert main([json.dumps({**asked, "gguf": str(copy.path)})]) == 2
     assert "git clone https://github.com/ggml-org/llama.cpp" in capsys.readouterr().err
+
+
+def test_a_model_is_pushed_with_its_card(copy: RunPaths) -> None:
+    with serve({}) as hub:
+        own = {
+            "HF_ENDPOINT": hub.url,
+            "HF_TOKEN": hub.granted,
+            "HF_HUB_OFFLINE": "1",
+            "HF_HUB_DISABLE_XET": "1",
+        }
+        asked = {"run": str(copy.path), "checkpoint": "best", "push": "owner/new"}
+        done = subprocess.run(
+            [sys.executable, "-m", "sft.export.run", json.dumps(asked)],
+            env={**os.environ, **own},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert hub.models["owner/new"].private
+        assert hub.models["owner/new"].files == contents(copy.path / "model-step-000002")
+        assert b"library_name: transformers" in hub.models["owner/new"].files["README.md"]
 
 
 def test_the_run_of_a_pipeline_is_found(copy: RunPaths, tmp_path: Path) -> None:
