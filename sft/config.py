@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from pacos.configs.cluster import ClusterConfig, Device
@@ -17,6 +17,7 @@ from pacos.configs.model import Init, ModelConfig
 from pacos.configs.stage import RunConfig
 from pacos.configs.suite import SuiteConfig
 from pacos.configs.tracking import TrackingConfig
+from pacos.data.source_config import SourceConfig
 from pacos.errors import Problem
 from pacos.identity import FREE
 from pacos.model.architectures import local_training_problem
@@ -188,6 +189,7 @@ class SFTConfig:
         return [
             *([model] if model else []),
             *self.data.missing_files(),
+            *self.validation.missing_files(),
             *self._inherited_conflicts(),
         ]
 
@@ -198,6 +200,12 @@ class SFTConfig:
         known = conflict_problems(stated, policy, waiver)
         found = conflict_problems(inherited, policy, waiver)
         return [problem for problem in found if problem not in known]
+
+    def validation_source(self) -> SourceConfig | None:
+        """Return the source of the held-out rows, if they have one of their own."""
+        if self.validation.path is None:
+            return None
+        return replace(self.data.sources()[0], path=self.validation.path, weight=1.0)
 
 
 SCHEMAS = {

@@ -11,7 +11,8 @@ from pacos.run.stop import StopRequest
 from pacos.run_paths import RunPaths
 from sft.checkpoints.protocol import Checkpoints
 from sft.config import SFTConfig
-from sft.data.mixture import load_data, split_heldout
+from sft.data.mixture import load_data, load_heldout
+from sft.data.split import split
 from sft.data.terms import check_row_terms
 from sft.data.tokenizer import build_tokenizer
 from sft.engine.deepspeed import build_engine
@@ -41,8 +42,9 @@ def finetune(config: SFTConfig, run: RunPaths, world: World, request: StopReques
     # Each rank by itself: one tokenizes, the others poll the disk, and none is in a collective.
     with rank.stop.agreed_after("tokens"):
         rows = load_data(config, tokenizer, world, request)
+        own_held = load_heldout(config, tokenizer, world, request)
     check_row_terms(config, rows.terms, world)
-    data, held = split_heldout(rows, config.validation.rows, config.seed)
+    data, held = split(rows, own_held, config.validation.rows, config.seed)
     plan = StepPlan.of(data.lengths, config.data.max_length, config.batch, config.model.shape)
     steps = StepStream(config, data, plan, world)
 
@@ -52,7 +54,7 @@ def finetune(config: SFTConfig, run: RunPaths, world: World, request: StopReques
     checkpoints = Checkpoints(run, config, engine, digest, world)
     done = checkpoints.load_newest(steps.last)
     records = Records(config, run, world, wall)
-    records.begin(data, plan, done, rank.watchdog.hosts)
+    records.begin(data, held, plan, done, rank.watchdog.hosts)
     stop = rank.stop.during("validation")
     validation = Validation(config, held, engine, tokenizer, records.samples, world, stop)
     evaluation = InLoopEvaluation(config, validation, engine, tokenizer, rank)

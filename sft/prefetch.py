@@ -37,7 +37,8 @@ def fetch_data(config: SFTConfig) -> None:
     """
     from pacos.data.sources import open_source
 
-    for source in config.data.sources():
+    held_out = config.validation_source()
+    for source in [*config.data.sources(), *([held_out] if held_out else [])]:
         try:
             on_hub = locate(source.path).on_hub
         except UserError:

@@ -50,11 +50,14 @@ class Records:
         self._last: Record = {}
         self._validation_loss: float | None = None
 
-    def begin(self, data: Mixture, plan: StepPlan, steps_done: int, hosts: Sequence[str]) -> None:
+    def begin(
+        self, data: Mixture, held: Mixture, plan: StepPlan, steps_done: int, hosts: Sequence[str]
+    ) -> None:
         """Record the inputs, cut the records of steps that will be repeated, open the tracker.
 
         Args:
             data: the rows trained on.
+            held: the held-out rows.
             plan: the division into steps.
             steps_done: steps of earlier lives that their checkpoints kept.
             hosts: name of each rank's machine.
@@ -64,16 +67,23 @@ class Records:
         Lives(self._run).note(first_step=steps_done + 1)
         ranks = self._config.deepspeed.data_ranks(self._world.size)
         log.info(plan.summary(data.lengths, self._config.seed, ranks))
-        for name, rows in (("dropped", data.dropped), ("quarantined", data.quarantined)):
+        # Held-out rows that were split off have the sources of the training rows.
+        sources = [data] if held.parts is data.parts else [data, held]
+        dropped = [row for source in sources for row in source.dropped]
+        quarantined = [row for source in sources for row in source.quarantined]
+        for name, rows in (("dropped", dropped), ("quarantined", quarantined)):
             if rows:
                 listed = self._run.excluded_rows(name)
                 write_jsonl(listed, rows)
                 log.warning(f"{len(rows)} rows {name}, completely or in part; see {listed}")
-        inputs = row_inputs(self._config.model, self._config.data, data.terms)
-        terms = terms_record(inputs, self._config.license_policy, self._config.license_waiver)
+        works = row_inputs(self._config.model, self._config.data, data.terms)
+        terms = terms_record(works, self._config.license_policy, self._config.license_waiver)
         data_terms = sorted({work["stated"] for work in terms["inputs"] if work["role"] == "data"})
         lineage = {"weights": self._config.model.license, "data": data_terms}
-        add_inputs(self._run, data.inputs, lineage=lineage, terms=terms, rows=len(data))
+        inputs = data.inputs("data")
+        if held.parts is not data.parts:
+            inputs |= held.inputs("validation")
+        add_inputs(self._run, inputs, lineage=lineage, terms=terms, rows=len(data))
         events = self._run.health
         for file in (self._run.metrics, self.samples, events):
             # Without a checkpoint the run starts over, including the validation at step 0.

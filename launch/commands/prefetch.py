@@ -42,7 +42,7 @@ OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFL
 
 MODEL_KEYS = ("model.path", "generator.model")
 """Keys whose values name a model on the hub and must be right."""
-OPTIONAL_KEYS = ("data.path", "target", "baseline")
+OPTIONAL_KEYS = ("data.path", "validation.path", "target", "baseline")
 """Keys whose values may name something on the hub, or what another command will still create."""
 
 DATASET_COPIES = 2
@@ -122,11 +122,13 @@ def repositories(config: JobConfig) -> Iterator[Repository]:
             is_random = config.model.init is Init.random
             patterns = TOKENIZER_FILES if is_random else (*TOKENIZER_FILES, *WEIGHT_FILES)
             yield Repository("model.path", config.model.path, config.model.revision, patterns)
-        for number, path in enumerate(config.data.weights()):
+        first, *others = config.data.weights()
+        sources = [("data.path", first), *(("data.mix", path) for path in others)]
+        if config.validation.path is not None:
+            sources.append(("validation.path", config.validation.path))
+        for key, path in sources:
             dataset = _hub_dataset(path)
             if dataset is not None:
-                # The first path is data.path, the others are those of data.mix.
-                key = "data.mix" if number else "data.path"
                 name, revision = dataset
                 yield Repository(key, name, revision, DATA_FILES, "dataset")
     elif isinstance(config, EvalConfig):

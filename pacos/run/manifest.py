@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pacos.configs.stage import StageConfig
-from pacos.files import read_json, sha256, write_json
+from pacos.data.digests import digest_of
+from pacos.files import read_json, write_json
 from pacos.identity import identity
 from pacos.run_paths import RunPaths
 
@@ -50,7 +51,7 @@ def add_inputs(run: RunPaths, inputs: Mapping[str, Path], **facts: Any) -> None:
     """Add the digests of input files, and other facts, to the manifest of a run."""
     manifest = read_json(run.manifest)
     for name, path in inputs.items():
-        manifest["inputs"][name] = {"path": str(path), "sha256": sha256(path)}
+        manifest["inputs"][name] = {"path": str(path), "sha256": digest_of(path)}
     manifest.update(facts)
     write_json(run.manifest, manifest)
 

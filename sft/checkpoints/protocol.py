@@ -222,5 +222,5 @@ class Checkpoints:
         return self._store.begin(step)
 
     def _require_room(self, saves: int) -> None:
-        measured = self._config.validation.rows > 0
+        measured = self._config.validation.is_on
         self._store.require_room(self._bytes, saves, measured=measured)

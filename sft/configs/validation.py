@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pacos.data.layout import LocationError
+from pacos.data.location import locate
 from pacos.errors import Problem
 from pacos.identity import FREE
 
@@ -13,9 +15,13 @@ class ValidationConfig:
     """The held-out rows, and when they are measured."""
 
     rows: int = 0
-    """Rows held out of training, drawn by the seed. Their loss is measured before the first step,
-    every `every_steps` and after the last. With 0, all rows are trained on and nothing is
-    measured."""
+    """Rows held out of training, drawn by the seed; rows with equal tokens count as one. Their loss
+    is measured before the first step, every `every_steps` and after the last. With 0, all rows are
+    trained on and nothing is measured, unless there is a `path`."""
+    path: str | None = None
+    """Held-out rows from a source of their own, as for data.path, with the same columns and roles.
+    `rows` are drawn from it, or with 0 all are taken; rows that are also trained on are left out
+    and counted at the start."""
     every_steps: int = field(default=100, metadata=FREE)
     """Steps between measurements; each costs a forward pass over the held-out rows."""
     samples: int = field(default=2, metadata=FREE)
@@ -24,6 +30,11 @@ class ValidationConfig:
     sample_tokens: int = field(default=128, metadata=FREE)
     """Tokens after which such an answer is cut off."""
 
+    @property
+    def is_on(self) -> bool:
+        """True if anything is held out and measured."""
+        return self.rows > 0 or self.path is not None
+
     def problems(self) -> list[Problem]:
         least_values = {"rows": 0, "every_steps": 1, "samples": 0, "sample_tokens": 1}
         return [
@@ -31,3 +42,11 @@ class ValidationConfig:
             for key, least in least_values.items()
             if (value := getattr(self, key)) < least
         ]
+
+    def missing_files(self) -> list[Problem]:
+        try:
+            if self.path is not None:
+                locate(self.path)
+        except LocationError as error:
+            return [Problem("validation.path", self.path, error.fault, error.remedy)]
+        return []

@@ -1,4 +1,4 @@
-"""The rows of an epoch, mixed from one data set or several, and the split into held-out rows."""
+"""The rows of an epoch, mixed from one data set or several."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacos.cache import cache_directory
+from pacos.data.source_config import SourceConfig
 from pacos.data.sources import open_source
 from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.model.protocols import Tokenizer
-from pacos.prompts.tokens import TokenizedRow
+from pacos.prompts.encoder import Encoder
+from pacos.prompts.tokens import EncodedRow, TokenizedRow
 from pacos.run.stop import NEVER_STOP, StopCheck
 from pacos.seeds import derived_seed
 from sft.config import SFTConfig
+from sft.configs.data import DataConfig
 from sft.data.build_once import build_once
 from sft.data.token_cache import TokenCache, cache_key, read_cache, write_cache
 from sft.data.tokenizer import build_encoder
@@ -81,9 +84,22 @@ class Mixture:
         """Return the SHA-256, in hex, of all tokens, their supervision and the selected rows."""
         digest = hashlib.sha256(self.indices.data)
         for part in self.parts:
-            for array in (part.lengths, part.ids, part.supervised):
+            for array in (part.lengths, part.ids, *part.supervision()):
                 digest.update(array.data)
         return digest.hexdigest()
+
+    def digests(self) -> NDArray[np.uint64]:
+        """Return [rows]: a hash of each row's tokens."""
+        return np.concatenate([part.digests for part in self.parts])[self.indices]
+
+    def subset(self, positions: NDArray[np.int64]) -> Mixture:
+        """Return the rows at these positions of the epoch."""
+        return replace(
+            self,
+            indices=self.indices[positions],
+            lengths=self.lengths[positions],
+            num_supervised=self.num_supervised[positions],
+        )
 
     def _locate(self, index: int) -> tuple[TokenCache, int]:
         row = int(self.indices[index])
@@ -97,6 +113,11 @@ class Mixture:
         """Return the tokens and labels of a row of the epoch."""
         part, row = self._locate(index)
         return part.row(row)
+
+    def encoded(self, index: int) -> EncodedRow:
+        """Return the tokens of a row of the epoch with the reasons for their labels."""
+        part, row = self._locate(index)
+        return part.encoded(row)
 
     def place(self, index: int) -> str:
         """Return the file and line of a row of the epoch, for messages."""
@@ -118,11 +139,10 @@ class Mixture:
         """By source, the terms that its rows name; an empty text if some name none."""
         return {part.source.path: part.facts["terms"] for part in self.parts}
 
-    @property
-    def inputs(self) -> dict[str, Path]:
-        """Every file read, by its name in the manifest: `data`, `data 2` and so on."""
+    def inputs(self, name: str) -> dict[str, Path]:
+        """Return every file read, by its name in the manifest: `data`, `data 2` and so on."""
         files = [file for part in self.parts for file in part.source.files]
-        return {"data" if n == 1 else f"data {n}": file for n, file in enumerate(files, start=1)}
+        return {name if n == 1 else f"{name} {n}": file for n, file in enumerate(files, start=1)}
 
 
 def select_rows(rows: int, weight: float, seed: int) -> NDArray[np.int64]:
@@ -136,43 +156,6 @@ def select_rows(rows: int, weight: float, seed: int) -> NDArray[np.int64]:
     )
 
 
-def split_heldout(data: Mixture, rows: int, seed: int) -> tuple[Mixture, Mixture]:
-    """Split the rows of an epoch into training rows and `rows` held-out rows.
-
-    All copies of a row go to the same side: a row with a weight of 2 is never both trained on and
-    held out.
-
-    Returns:
-        The training rows with all their copies, and one copy of each held-out row.
-
-    Raises:
-        UserError: no row would be left to train on.
-    """
-    if not rows:
-        return data, _subset(data, np.array([], dtype=np.int64))
-    # Drawn among rows rather than among their copies: a weight does not change the choice.
-    distinct = np.unique(data.indices)
-    if rows >= len(distinct):
-        raise UserError(
-            f"validation.rows = {rows}: the data has only {len(distinct)} different rows; lower it"
-        )
-    rng = random.Random(derived_seed(seed, "validation"))
-    heldout = np.array(sorted(rng.sample(distinct.tolist(), rows)), dtype=np.int64)
-    is_heldout = np.isin(data.indices, heldout)
-    positions = np.flatnonzero(is_heldout)
-    first_copies = positions[np.unique(data.indices[positions], return_index=True)[1]]
-    return _subset(data, np.flatnonzero(~is_heldout)), _subset(data, first_copies)
-
-
-def _subset(data: Mixture, positions: NDArray[np.int64]) -> Mixture:
-    return replace(
-        data,
-        indices=data.indices[positions],
-        lengths=data.lengths[positions],
-        num_supervised=data.num_supervised[positions],
-    )
-
-
 def load_data(
     config: SFTConfig, tokenizer: Tokenizer, world: World, stop: StopCheck = NEVER_STOP
 ) -> Mixture:
@@ -182,24 +165,61 @@ def load_data(
         config: of the run.
         tokenizer: of the model.
         world: this rank.
-        stop: asked for each row and while waiting, by this rank alone.
+        stop: asked for each chunk and while waiting, by this rank alone.
 
     Raises:
         UserError: a source cannot be read, or a row is unusable under `data.on_error=refuse`.
     """
-    data = config.data
+    sources = config.data.sources()
     encoder = build_encoder(config, tokenizer)
-    parts = []
-    for path in data.weights():
-        source = open_source(path)
-        # Named by content: a file that moved or was copied is not tokenized again.
-        folder = cache_directory() / "tokens" / cache_key(source.digest(), encoder, data)
-        start = time.monotonic()
-        build = partial(write_cache, source=source, encoder=encoder, config=data, stop=stop)
-        build_once(folder, build, world, stop)
-        parts.append(read_cache(folder, source))
-        log.info(
-            f"{path}: {len(parts[-1].lengths)} rows, {len(parts[-1].ids)} tokens, "
-            f"in {time.monotonic() - start:.1f} s"
-        )
-    return Mixture.of(parts, data.weights(), config.seed)
+    parts = [_load(source, config.data, encoder, world, stop) for source in sources]
+    return Mixture.of(parts, {source.path: source.weight for source in sources}, config.seed)
+
+
+def load_heldout(
+    config: SFTConfig, tokenizer: Tokenizer, world: World, stop: StopCheck = NEVER_STOP
+) -> Mixture | None:
+    """Read and tokenize the rows of `validation.path`; None without one.
+
+    Raises:
+        UserError: as `load_data`.
+    """
+    source = config.validation_source()
+    if source is None:
+        return None
+    part = _load(source, config.data, build_encoder(config, tokenizer), world, stop)
+    return Mixture.of([part], {source.path: 1.0}, config.seed)
+
+
+def _load(
+    source_config: SourceConfig,
+    data: DataConfig,
+    encoder: Encoder,
+    world: World,
+    stop: StopCheck,
+) -> TokenCache:
+    path = source_config.path
+    source = open_source(path)
+    start = time.monotonic()
+    # Named by content: a file that moved or was copied is not tokenized again.
+    key = cache_key(source.digest(), encoder, source_config, data)
+    folder = cache_directory() / "tokens" / key
+    build = partial(
+        write_cache,
+        source=source,
+        source_config=source_config,
+        encoder=encoder,
+        config=data,
+        stop=stop,
+    )
+    build_once(folder, build, world, stop)
+    cache = read_cache(folder, source)
+    log.info(
+        f"{path}: {len(cache.lengths):,} rows, {len(cache.ids):,} tokens, "
+        f"in {time.monotonic() - start:.1f} s"
+    )
+    if world.is_main:
+        # From the cache too: a run that is resumed should say the same as the first.
+        for remark in cache.remarks(data):
+            log.warning(remark)
+    return cache

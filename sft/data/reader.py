@@ -1,64 +1,72 @@
-"""The usable rows of one source, one by one; the others are quarantined or end the run."""
+"""Records of a source as examples to train on, or the reasons why they cannot be used."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, islice
 
+from pacos.data.chunk import Chunk, Records
 from pacos.data.example import Example, RowError
+from pacos.data.reading.trees import conversations, is_tree_message
 from pacos.data.rows import RowReader
-from pacos.data.source_config import SourceConfig
+from pacos.data.source_config import Tree
 from pacos.data.sources import Source
 from pacos.errors import UserError
-from sft.configs.data import OnError
+
+TREE_ROWS = 1000
+"""Conversations per chunk of a source of trees."""
 
 
-class SourceReader:
-    """Reads the rows of one source, once."""
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A record that cannot be used."""
 
-    def __init__(self, source: Source, on_error: OnError) -> None:
-        self._source = source
-        self._on_error = on_error
-        self._reader = RowReader.of(SourceConfig(path=source.path))
-        self.quarantined: list[dict[str, Any]] = []
-        """Number, id and reason of each row that cannot be used."""
+    number: int
+    """Number of the record in its source."""
+    id: object
+    """The row's own id, or None."""
+    reason: str
 
-    def examples(self) -> Iterator[tuple[int, Example]]:
-        """Yield each conversation with the number of its record in the source.
+    def error(self, source: Source) -> UserError:
+        """Return the error that ends a run."""
+        return UserError(
+            f"{source.place(self.number)}: {self.reason}; fix the row, or set "
+            "data.on_error=quarantine to leave such rows out"
+        )
 
-        Raises:
-            UserError: the source cannot be read, or a row is unusable and `on_error` is `refuse`.
-        """
-        for number, record, filled in (
-            (*numbered, chunk.filled)
-            for chunk in self._source.chunks()
-            for numbered in chunk.records()
-        ):
-            if not isinstance(record, dict):
-                reason = f"{type(record).__name__}, not an object with columns"
-                self.refuse(number, None, record if isinstance(record, RowError) else reason)
-                continue
-            try:
-                example = self._reader.read(record, filled=filled)
-            except RowError as error:
-                self.refuse(number, record.get("id"), error)
-            else:
-                yield number, example
 
-    def refuse(self, number: int, row_id: object, reason: RowError | str) -> None:
-        """Quarantine a row, or end the run.
+def conversation_chunks(source: Source, tree: Tree) -> Iterator[Chunk]:
+    """Yield the chunks of a source; trees of messages are turned into conversations.
 
-        Args:
-            number: of the record in the source.
-            row_id: the row's own id, if it has one.
-            reason: shown to the user.
+    Raises:
+        UserError: the source cannot be read.
+    """
+    chunks = source.chunks()
+    first = next(chunks, None)
+    if first is None:
+        return
+    chunks = chain([first], chunks)
+    # The first record that can be read tells whether the source is made of trees.
+    head = (record for _, record in first.records() if not isinstance(record, RowError))
+    if not is_tree_message(next(head, None)):
+        yield from chunks
+        return
+    records = chain.from_iterable(chunk.records() for chunk in chunks)
+    rows = conversations(records, tree)
+    while part := list(islice(rows, TREE_ROWS)):
+        yield Records(part, filled=first.filled)
 
-        Raises:
-            UserError: `on_error` is `refuse`.
-        """
-        if self._on_error is OnError.refuse:
-            raise UserError(
-                f"{self._source.place(number)}: {reason}; fix the row, or set "
-                "data.on_error=quarantine to leave such rows out"
-            )
-        self.quarantined.append({"number": number, "id": row_id, "reason": str(reason)})
+
+def examples(chunk: Chunk, reader: RowReader) -> Iterator[tuple[int, Example] | Refusal]:
+    """Read the records of a chunk; yield each with its number, or the reason against it."""
+    for number, record in chunk.records():
+        if not isinstance(record, Mapping):
+            problem = f"{type(record).__name__}, not an object with columns"
+            reason = str(record) if isinstance(record, RowError) else problem
+            yield Refusal(number, None, reason)
+            continue
+        try:
+            yield number, reader.read(record, filled=chunk.filled)
+        except RowError as error:
+            yield Refusal(number, record.get("id"), str(error))

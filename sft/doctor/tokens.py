@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 
 import numpy as np
 
-from pacos.data.example import Content, Conversation, RawText, RowError, TokenIds
+from pacos.data.example import Content, Conversation, Example, RawText, RowError, TokenIds
+from pacos.data.rows import RowReader
 from pacos.data.sources import open_source
 from pacos.errors import UserError
 from pacos.model.protocols import Tokenizer
@@ -17,7 +18,7 @@ from pacos.prompts.thoughts import split_content
 from pacos.prompts.tokens import EncodedRow, Reason
 from sft.config import SFTConfig
 from sft.configs.data import OnError, TrainOn
-from sft.data.reader import SourceReader
+from sft.data.reader import Refusal, conversation_chunks, examples
 from sft.data.tokenizer import build_encoder, build_tokenizer
 
 FIRST_ROWS = 64
@@ -61,16 +62,23 @@ def read_first_rows(config: SFTConfig, tokenizer: Tokenizer) -> Iterator[FirstRo
         UserError: a data set or one of its first rows cannot be used.
     """
     encoder = build_encoder(config, tokenizer)
-    for path in config.data.weights():
-        source = open_source(path)
-        examples = SourceReader(source, config.data.on_error).examples()
-        first = list(itertools.islice(examples, FIRST_ROWS))
-        results = encoder.encode([example.content for _, example in first])
-        for (number, example), result in zip(first, results, strict=True):
+    for source_config in config.data.sources():
+        source, reader = open_source(source_config.path), RowReader.of(source_config)
+        items = chain.from_iterable(
+            examples(chunk, reader) for chunk in conversation_chunks(source, source_config.tree)
+        )
+        read: list[tuple[int, Example]] = []
+        for item in islice(items, FIRST_ROWS):
+            if not isinstance(item, Refusal):
+                read.append(item)
+            elif config.data.on_error is OnError.refuse:
+                raise item.error(source)
+        results = encoder.encode([example.content for _, example in read])
+        for (number, example), result in zip(read, results, strict=True):
             if not isinstance(result, RowError):
                 yield FirstRow(source.place(number), example.content, result)
             elif config.data.on_error is OnError.refuse:
-                raise UserError(f"{source.place(number)}: {result}") from result
+                raise Refusal(number, example.id, str(result)).error(source)
 
 
 class TokenChecks:

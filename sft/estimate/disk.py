@@ -9,9 +9,10 @@ from sft.config import SFTConfig
 from sft.configs.checkpoint import state_bytes
 
 TOKEN_BYTES = 5
-"""Bytes per token in the token cache: its id in int32, and a bool for its supervision."""
-ROW_BYTES = 16
-"""Bytes per row there, beside its tokens: length and supervised count in int32, number in int64."""
+"""Bytes per token in the token cache: its id in int32, and its reason in uint8."""
+ROW_BYTES = 24
+"""Bytes per row there, beside its tokens: length and supervised count in int32, number and
+digest in 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ class DiskEstimate:
             steps: that it makes, if known: a short run may save fewer checkpoints than it may keep.
         """
         parameters = config.model.shape.num_parameters()
-        checkpoints = config.checkpoint.most_copies(measured=config.validation.rows > 0)
+        checkpoints = config.checkpoint.most_copies(measured=config.validation.is_on)
         if steps is not None:
             checkpoints = min(checkpoints, ceil_div(steps, config.checkpoint.every_steps))
         return cls(

@@ -1,21 +1,25 @@
 """From data on disk to the rows of an epoch."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from pacos.data.source_config import Tree
 from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.prompts.encoder import encode
 from pacos.prompts.formats import PromptFormat
 from pacos.schemas import Row
 from sft.config import SFTConfig
-from sft.configs.data import OnError
+from sft.configs.data import OnError, TooLong
+from sft.configs.validation import ValidationConfig
 from sft.data import token_cache
-from sft.data.mixture import Mixture, load_data, split_heldout
+from sft.data.mixture import Mixture, load_data, load_heldout
+from sft.data.split import split, split_heldout
 from tests.sft.byte_tokenizer import byte_tokenizer
 
 ALONE = World(rank=0, size=1, local_rank=0)
@@ -69,7 +73,7 @@ def test_tokens_come_back_from_disk_as_they_are(tokenizer: Any, config: SFTConfi
         assert data.num_supervised[index] == row.num_supervised
     assert data.place(9) == f"{config.data.path}:10"
     assert [*data.terms.values()] == [["terms of main"]]
-    assert data.inputs == {"data": Path(config.data.path)}
+    assert data.inputs("data") == {"data": Path(config.data.path)}
 
 
 def test_the_second_time_nothing_is_tokenised(
@@ -225,3 +229,166 @@ def test_the_digest_tells_other_rows_and_other_tokens(
     changed = load_data(config, tokenizer, ALONE)
     assert changed.lengths.tolist() == first.lengths.tolist()
     assert len({first.digest(), fewer.digest(), changed.digest()}) == 3
+
+
+def test_sources_have_meanings_and_caches_of_their_own(
+    tokenizer: Any, config: SFTConfig, tmp_path: Path, cache: Path
+) -> None:
+    asked = write(tmp_path / "qa.jsonl", [{"frage": "Q", "antwort": f"A{n}"} for n in range(3)])
+    columns = {"frage": "question", "antwort": "answer"}
+    config.data.mix = {asked: {"weight": 2, "columns": columns}}
+    data = load_data(config, tokenizer, ALONE)
+    assert len(data) == 10 + 2 * 3
+    assert instructions(tokenizer, data)[-1] == "Q"
+    config.data.mix = {asked: {"columns": {**columns, "other": "id"}}}
+    load_data(config, tokenizer, ALONE)
+    assert len([folder for folder in cache.iterdir() if folder.is_dir()]) == 3
+
+
+def test_messages_of_trees_become_conversations(
+    tokenizer: Any, config: SFTConfig, tmp_path: Path
+) -> None:
+    def message(number: int, parent: int | None, role: str, text: str) -> dict[str, Any]:
+        above = None if parent is None else str(parent)
+        return {"message_id": str(number), "parent_id": above, "text": text, "role": role}
+
+    messages = [
+        message(1, None, "prompter", "Hello"),
+        message(2, 1, "assistant", "Hi"),
+        message(3, 1, "assistant", "Ho"),
+        message(4, None, "prompter", "Bye"),
+        message(5, 4, "assistant", "See you"),
+    ]
+    config.data.path = write(tmp_path / "trees.jsonl", ["not JSON", *messages])
+    config.data.on_error = OnError.quarantine
+    assert len(load_data(config, tokenizer, ALONE)) == 2
+    config.data.tree = Tree.all
+    data = load_data(config, tokenizer, ALONE)
+    assert instructions(tokenizer, data) == ["Hello", "Hello", "Bye"]
+    assert data.place(2).endswith("trees.jsonl:6")
+    assert [row["place"].rpartition(":")[2] for row in data.quarantined] == ["1"]
+
+
+def test_what_is_not_read_is_named_at_every_start(
+    tokenizer: Any, config: SFTConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{**record("main", n), "category": "x"} for n in range(4)]
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps({"version": 1, "data": rows}))
+    config.data.path = str(path)
+    for _ in range(2):
+        caplog.clear()
+        load_data(config, tokenizer, ALONE)
+        (keys, columns) = (
+            entry.message for entry in caplog.records if entry.levelname == "WARNING"
+        )
+        assert keys.endswith("rows.json: its rows are the list data; not read: version")
+        assert columns.startswith(f"{path}: not read: category (4 rows)")
+    caplog.clear()
+    config.data.ignore = ["category"]
+    load_data(config, tokenizer, World(rank=1, size=2, local_rank=0))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        (TooLong.drop, r"2 of 5 rows \((\d\d)% of the tokens\) are left out"),
+        (TooLong.cut_turns, r"2 of 5 rows lose their last exchanges .*\((\d\d)% of the tokens\)"),
+        (TooLong.truncate, r"2 of 5 rows are truncated \((\d\d)% of the tokens\)"),
+    ],
+)
+def test_the_share_of_long_rows_is_named_at_every_start(
+    tokenizer: Any,
+    config: SFTConfig,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    policy: TooLong,
+    says: str,
+) -> None:
+    rows = [record("main", 1), LONG, record("main", 2), LONG, record("main", 3)]
+    config.data.path = write(tmp_path / "long.jsonl", rows)
+    config.data.too_long = policy
+    tokens = []
+    for length in (10_000, 256):
+        config.data.max_length = length
+        tokens.append(int(load_data(config, tokenizer, ALONE).lengths.sum()))
+    for _ in range(2):
+        (warning,) = (entry.message for entry in caplog.records if entry.levelname == "WARNING")
+        match = re.search(says, warning)
+        assert match, warning
+        assert int(match[1]) == round(100 * (1 - tokens[1] / tokens[0]))
+        assert "data.max_length = 256: raise it, or choose another data.too_long" in warning
+        caplog.clear()
+        load_data(config, tokenizer, ALONE)
+
+
+def test_a_long_row_may_end_the_run(tokenizer: Any, config: SFTConfig, tmp_path: Path) -> None:
+    config.data.path = write(tmp_path / "long.jsonl", [record("main", 1), LONG])
+    config.data.too_long = TooLong.error
+    config.data.on_error = OnError.quarantine
+    with pytest.raises(
+        UserError, match=r"long.jsonl:2: \d+ tokens, more than data.max_length = 256"
+    ):
+        load_data(config, tokenizer, ALONE)
+
+
+def test_shards_and_tables_are_trained_on_with_places(
+    tokenizer: Any, config: SFTConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for shard in range(2):
+        content = "".join(f"{shard}.{row},{row}\n" for row in range(3))
+        (folder / f"part-{shard}.csv").write_text("instruction,output\n" + content)
+    config.data.path = f"{folder}:train[1:]"
+    data = load_data(config, tokenizer, ALONE)
+    assert instructions(tokenizer, data) == ["0.1", "0.2", "1.0", "1.1", "1.2"]
+    assert data.place(4) == f"{folder}/part-1.csv, row 3"
+    assert list(data.inputs("data")) == ["data", "data 2"]
+
+
+def copies(tmp_path: Path) -> tuple[str, str]:
+    """Ten texts, of which the last five are in both files, and some twice in one."""
+    first = write(tmp_path / "first.jsonl", [record("a", n % 10) for n in range(13)])
+    return first, write(tmp_path / "second.jsonl", [record("a", n) for n in range(5, 10)])
+
+
+def test_no_copy_of_a_held_out_row_is_trained_on_from_any_source(
+    tokenizer: Any, config: SFTConfig, tmp_path: Path
+) -> None:
+    config.data.path, other = copies(tmp_path)
+    config.data.mix = {other: 1.5}
+    data = load_data(config, tokenizer, ALONE)
+    for seed in range(5):
+        trained, held = split_heldout(data, 4, seed)
+        texts, held_texts = instructions(tokenizer, trained), instructions(tokenizer, held)
+        assert len(held_texts) == len(set(held_texts)) == 4
+        assert len(set(texts)) == 6
+        assert not set(texts) & set(held_texts)
+    with pytest.raises(UserError, match="only 10 different rows"):
+        split_heldout(data, 10, seed=0)
+
+
+def test_held_out_rows_may_have_a_source_of_their_own(
+    tokenizer: Any, config: SFTConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, config.validation.path = copies(tmp_path)
+    config.data.path = write(tmp_path / "train.jsonl", [record("a", n) for n in range(7)])
+    data = load_data(config, tokenizer, ALONE)
+    own = load_heldout(config, tokenizer, ALONE)
+    trained, held = split(data, own, rows=0, seed=0)
+    assert trained is data
+    assert instructions(tokenizer, held) == ["a 7", "a 8", "a 9"]
+    assert "2 of its 5 different rows are also trained on" in caplog.text
+    assert len(split(data, own, rows=2, seed=0)[1]) == 2
+    with pytest.raises(UserError, match=r"validation.path has only 3 different rows"):
+        split(data, own, rows=4, seed=0)
+    config.data.path = config.validation.path
+    with pytest.raises(UserError, match="every row of it is also trained on"):
+        split(load_data(config, tokenizer, ALONE), own, rows=0, seed=0)
+
+
+def test_a_validation_path_that_does_not_exist_is_a_problem_of_the_config() -> None:
+    (problem,) = ValidationConfig(path="nothing.jsonl").missing_files()
+    assert str(problem).startswith("validation.path = nothing.jsonl: no nothing.jsonl; give")

@@ -102,7 +102,8 @@ def test_what_was_tokenised_is_known_exactly_until_it_changes(
     folder = tmp_path / "cache" / "tokens" / "some"
     folder.mkdir(parents=True)
     encoder = Encoder.of(tokenizer, PromptFormat.chatml)
-    write_cache(folder, Source(str(path), locate(str(path))), encoder, config, NeverStop())
+    source = Source(str(path), locate(str(path)))
+    write_cache(folder, source, config.sources()[0], encoder, config, NeverStop())
     found = data_size(config)
     assert "tokenized by an earlier run" in found.source
     assert found.lengths.sum() == np.fromfile(folder / "lengths", np.int32).sum()

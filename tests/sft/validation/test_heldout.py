@@ -29,7 +29,8 @@ from sft.config import SFTConfig
 from sft.configs.compute import Precision
 from sft.configs.deepspeed import DeepSpeedConfig
 from sft.configs.validation import ValidationConfig
-from sft.data.mixture import Mixture, load_data, split_heldout
+from sft.data.mixture import Mixture, load_data
+from sft.data.split import split_heldout
 from sft.model.loss import install_loss
 from sft.steps.record import Step, StepRecord
 from sft.validation.heldout import Validation
