@@ -1,12 +1,18 @@
-"""Time from a JSON file to tokens in memory, with an empty cache and with a full one.
+"""Time from rows on disk to tokens on disk: pacos, and `datasets.map` beside it.
 
-python -m benchmarks.tokenize ROWS [--rows N] [--model PATH] [--format NAME] [--out FILE]
+python -m benchmarks.tokenize ROWS [--rows N] [--repeats N] [--sides SIDE…] [--model PATH]
+    [--format NAME] [--out FILE]
 
-ROWS is repeated up to N rows. The measured work is that of a rank: read, check, tokenise on all
-cores, write the cache, map it. Right after, transformers' apply_chat_template with its mask of
-assistant tokens is timed over SAMPLE rows, without reading, checking and writing, and extrapolated.
-CPU seconds, those of child processes included, are reported beside wall seconds, because others may
-share the machine. Prints one JSON object.
+ROWS is repeated up to N rows, each made different by a suffix. Both sides start from the same JSONL
+file with empty caches, and use one process per core:
+
+- pacos reads, checks and tokenizes the rows, hashes them, writes its cache and maps it; then it
+  starts again from the cache.
+- datasets reads the file with `load_dataset`, then maps `apply_chat_template` over batches of 1,000
+  rows, with the mask of assistant tokens and the template of the same format.
+
+The sides alternate, each in a process of its own, as often as --repeats says. Prints one JSON
+object with all seconds, the medians and their ratio, and the peak memory of the main process.
 """
 
 from __future__ import annotations
@@ -14,104 +20,154 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import multiprocessing
 import os
 import resource
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from benchmarks.provenance import provenance
 from pacos.data.sources import open_source
-from pacos.distributed import World
 from pacos.errors import UserError, exit_with
 from pacos.files import write_json, write_jsonl
 from pacos.model.loading import load_tokenizer
 from pacos.prompts.formats import FORMATS, PromptFormat
 from pacos.schemas import Row
 from sft.config import SFTConfig
-from sft.configs.data import OnError
-from sft.data.mixture import load_data
-
-SAMPLE = 4000
-"""Rows that transformers is timed on."""
-
-T = TypeVar("T")
 
 
-def measure(rows: Path, count: int, config: SFTConfig, tokenizer: Any) -> dict[str, Any]:
-    """Return the seconds of pacos and of transformers."""
-    records = [record for _, record in open_source(str(rows)).records()]
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["PACOS_CACHE"] = folder
-        config.data.path = str(Path(folder) / "rows.jsonl")
-        write_jsonl(Path(config.data.path), itertools.islice(itertools.cycle(records), count))
-        alone = World(rank=0, size=1, local_rank=0)
-        data, first = timed(lambda: load_data(config, tokenizer, alone))
-        _, again = timed(lambda: load_data(config, tokenizer, alone))
-    conversations = [Row.from_json(row, "").messages() for row in records if row["output"]][:SAMPLE]
-    template = FORMATS[config.model.prompt_format].template
-    _, direct = timed(
-        lambda: tokenizer.apply_chat_template(
-            conversations,
-            chat_template=template,
-            return_dict=True,
-            return_assistant_tokens_mask=True,
-        )
-    )
+def rows_of(path: Path, count: int) -> Iterator[dict[str, str]]:
+    """Yield rows with an answer, no two the same."""
+    records = [record for _, record in open_source(str(path)).records() if record["output"]]
+    for number, record in enumerate(itertools.islice(itertools.cycle(records), count)):
+        yield {**record, "instruction": f"{record['instruction']} ({number})"}
+
+
+def pacos_side(rows: Path, cache: str, model: str, prompt_format: str) -> dict[str, float]:
+    """Return the seconds of pacos, and those of a second start."""
+    from pacos.distributed import World
+    from sft.data.mixture import load_data
+
+    config = SFTConfig()
+    config.data.path = str(rows)
+    config.model.prompt_format = PromptFormat[prompt_format]
+    tokenizer = load_tokenizer(model)
+    os.environ["PACOS_CACHE"] = cache
+    alone = World(rank=0, size=1, local_rank=0)
+    start = time.perf_counter()
+    data = load_data(config, tokenizer, alone)
+    first = time.perf_counter()
+    load_data(config, tokenizer, alone)
+    again = time.perf_counter()
     return {
-        "rows": len(data),
+        "seconds": first - start,
+        "seconds_from_cache": again - first,
         "tokens": int(data.lengths.sum()),
-        "pacos": first,
-        "pacos_from_cache": again,
-        "transformers": {key: round(value * count / SAMPLE, 2) for key, value in direct.items()},
+        "supervised": int(data.num_supervised.sum()),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 
-def timed(work: Callable[[], T]) -> tuple[T, dict[str, float]]:
-    """Return the result of the work, and its seconds."""
-    clock, processor = time.perf_counter(), processor_seconds()
-    done = work()
-    return done, {
-        "seconds": round(time.perf_counter() - clock, 2),
-        "processor_seconds": round(processor_seconds() - processor, 2),
-    }
+def datasets_side(rows: Path, cache: str, model: str, prompt_format: str) -> dict[str, float]:
+    """Return the seconds of `datasets.map`."""
+    import datasets
 
-
-def processor_seconds() -> float:
-    """Return the CPU seconds of this process and of its children that have ended."""
-    return sum(
-        usage.ru_utime + usage.ru_stime
-        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    datasets.disable_progress_bars()
+    tokenizer = load_tokenizer(model)
+    template = FORMATS[PromptFormat[prompt_format]].template
+    start = time.perf_counter()
+    data = datasets.load_dataset("json", data_files=str(rows), split="train", cache_dir=cache)
+    mapped = data.map(
+        encode_batch,
+        batched=True,
+        batch_size=1000,
+        num_proc=len(os.sched_getaffinity(0)),
+        remove_columns=data.column_names,
+        fn_kwargs={"tokenizer": tokenizer, "template": template},
     )
+    seconds = time.perf_counter() - start
+    columns = mapped.with_format("arrow")[:]
+    tokens = sum(len(ids) for ids in columns["input_ids"])
+    supervised = sum(sum(mask.as_py()) for mask in columns["assistant_masks"])
+    return {
+        "seconds": seconds,
+        "tokens": tokens,
+        "supervised": supervised,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def encode_batch(batch: dict[str, list[str]], tokenizer: Any, template: str) -> dict[str, Any]:
+    """Return ids and masks of a batch."""
+    columns = zip(batch["instruction"], batch["input"], batch["output"], strict=True)
+    conversations = [
+        Row(id="", instruction=asked, input=more, output=answer).messages()
+        for asked, more, answer in columns
+    ]
+    encoded = tokenizer.apply_chat_template(
+        conversations,
+        chat_template=template,
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+    )
+    return {name: encoded[name] for name in ("input_ids", "assistant_masks")}
+
+
+SIDES = {"pacos": pacos_side, "datasets": datasets_side}
+
+
+def in_process(side: str, rows: Path, model: str, prompt_format: str) -> dict[str, float]:
+    """Run one side in a new process with an empty cache."""
+    with tempfile.TemporaryDirectory(dir=rows.parent) as cache:
+        context = multiprocessing.get_context("spawn")
+        # Not a Pool, whose workers may not have children.
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            return pool.submit(SIDES[side], rows, cache, model, prompt_format).result()
 
 
 def main() -> int:
     """Measure and print, and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("file", type=Path, metavar="ROWS")
-    parser.add_argument("--rows", type=int, default=52_002)
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--sides", nargs="+", default=[*SIDES], choices=[*SIDES])
     parser.add_argument("--model", default="embedded:smollm2-135m-instruct")
-    parser.add_argument("--format", default="alpaca", choices=list(PromptFormat.__members__))
+    parser.add_argument("--format", default="chatml", choices=list(PromptFormat.__members__))
     parser.add_argument("--out", type=Path, help="also write the JSON object to this file")
     options = parser.parse_args()
-    config = SFTConfig()
-    config.model.prompt_format = PromptFormat[options.format]
-    config.data.on_error = OnError.quarantine
     facts = provenance()
+    results: dict[str, list[dict[str, float]]] = {side: [] for side in options.sides}
     try:
-        tokenizer = load_tokenizer(options.model)
-        measured = measure(options.file, options.rows, config, tokenizer)
+        with tempfile.TemporaryDirectory() as folder:
+            rows = Path(folder) / "rows.jsonl"
+            write_jsonl(rows, rows_of(options.file, options.rows))
+            for _ in range(options.repeats):
+                for side in options.sides:
+                    result = in_process(side, rows, options.model, options.format)
+                    results[side].append({key: round(value, 2) for key, value in result.items()})
+                    print(f"{side}: {results[side][-1]}", file=sys.stderr, flush=True)
     except UserError as error:
         return exit_with(error)
+    medians = {
+        side: statistics.median(run["seconds"] for run in runs) for side, runs in results.items()
+    }
     report = {
         **facts,
         "model": options.model,
         "format": options.format,
-        **measured,
+        "rows": options.rows,
+        "runs": results,
+        "median_seconds": medians,
     }
+    if len(medians) == len(SIDES):
+        report["ratio"] = round(medians["pacos"] / medians["datasets"], 3)
     print(json.dumps(report))
     if options.out:
         write_json(options.out, report)

@@ -127,8 +127,7 @@ class ChunkTokenizer:
             result.refused.append(Refusal(number, example.id, "it has no supervised token"))
             return []
         result.notices.add(number, example)
-        if example.terms:
-            result.terms.add(example.terms)
+        result.terms.add(example.terms or "")
         result.totals.rows += 1
         result.totals.tokens += sum(len(row.ids) for row in trained)
         if max(len(row.ids) for row in trained) <= self.max_length:

@@ -58,7 +58,8 @@ def write_rows(path: Path) -> Path:
     with path.open("w") as file:
         for number in range(1, ROWS + 1):
             mark = MARK if number == MARKED else ""
-            asked = f"Count to {number % 9}{mark}."
+            # No two rows are the same, and their lengths repeat.
+            asked = f"Count to {number % 9}{mark}{'.!?;:'[number // 9]}"
             answer = " ".join(map(str, range(number % 9 + 1)))
             row = {"instruction": asked, "output": answer, "lineage": {"terms": "CC0-1.0"}}
             file.write(json.dumps(row) + "\n")

@@ -168,7 +168,7 @@ def test_bad_rows_end_the_run_with_file_and_line(tmp_path: Path) -> None:
     path.write_text('{"instruction": "Sing.", "output": "La."}\n{"instruction": "Dance."}\n')
     done = train(overrides(path, tmp_path, "bad"))
     assert done.returncode == 2
-    assert "rows.jsonl:2: output = None" in done.stderr
+    assert "rows.jsonl:2: columns = instruction: have no answer" in done.stderr
 
 
 @pytest.mark.slow
