@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,54 +18,12 @@ from pacos.run.lives import Lives, State
 from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from tests.conftest import ROOT
-
-GOLDEN = ROOT / "tests" / "assets" / "losses_tiny.json"
-BIN = Path(sys.executable).parent
-PLACES = ["a harbour", "the night market", "a mountain hut", "my grandmother's kitchen"]
-MOODS = ["quiet", "crowded", "bright with rain", "full of music", "empty at last", "warm"]
+from tests.sft.golden import BIN, GOLDEN, MOODS, PLACES, losses, overrides, train, write_rows
 
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "rows.jsonl"
-    with path.open("w") as file:
-        for place in PLACES:
-            for number, mood in enumerate(MOODS, start=1):
-                row = {
-                    "instruction": f"Describe {place} in {number} sentences.",
-                    "input": mood if number % 2 else "",
-                    "output": f"It is {mood} in {place}. " * number,
-                    "lineage": {"terms": "CC0-1.0"},
-                }
-                file.write(json.dumps(row) + "\n")
-    return path
-
-
-def overrides(rows: Path, root: Path, name: str, *more: str) -> list[str]:
-    return [
-        "model=tiny",
-        f"data.path={rows}",
-        "data.max_length=128",
-        "batch.tokens=512",
-        "precision=fp32",
-        "optimizer.lr=1e-3",
-        "epochs=4",
-        "checkpoint.every_steps=2",
-        "cluster.ranks_per_node=2",
-        f"run.root={root}",
-        f"run.name={name}",
-        *more,
-    ]
-
-
-def train(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [BIN / "pacos", "sft", *arguments], capture_output=True, text=True, check=False
-    )
-
-
-def losses(run: RunPaths) -> list[float]:
-    return [record[metrics.LOSS] for record in read_jsonl(run.metrics)]
+    return write_rows(tmp_path_factory.mktemp("data") / "rows.jsonl")
 
 
 @pytest.fixture(scope="module")
