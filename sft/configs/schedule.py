@@ -19,14 +19,16 @@ class Decay(Enum):
 
 @dataclass(kw_only=True, slots=True)
 class ScheduleConfig:
-    """The learning rate over the steps of a run."""
+    """The learning rate over the steps of a run; no step has rate 0."""
 
     decay: Decay = Decay.cosine
-    """Shape after warm-up: `cosine` and `linear` fall to 0 at the last step; `wsd` (warm-up,
-    stable, decay) stays at the peak and falls linearly to 0 over the last `decay_ratio` of the
-    steps; `constant` stays at the peak."""
+    """Shape after warm-up: `cosine` and `linear` fall from the peak so that the step after the last
+    would have rate 0; `wsd` (warm-up, stable, decay) stays at the peak and falls linearly in the
+    same way over the last `decay_ratio` of the steps; `constant` stays at the peak. The rates are
+    those of transformers' schedulers."""
     warmup_ratio: float = 0.03
-    """Share of all steps over which the rate rises linearly from 0 (Alpaca: 0.03)."""
+    """Share of all steps over which the rate rises linearly to the peak, rounded up to whole steps;
+    of N such steps the first has 1/N of the peak (Alpaca: 0.03)."""
     decay_ratio: float = 0.1
     """Share of all steps over which `wsd` falls; the other shapes ignore it. A tenth is enough
     (MiniCPM, arXiv 2404.06395, section 4)."""

@@ -13,7 +13,13 @@ from sft.configs.schedule import Decay, ScheduleConfig
 
 
 def learning_rate(step: int, total: int, peak: float, schedule: ScheduleConfig) -> float:
-    """Return the learning rate of one step.
+    """Return the learning rate of one step; every step has one above 0.
+
+    Warm-up reaches the peak at its last step. The decay starts from the peak at the step after that
+    and would reach 0 at step `total` + 1, which is never made: the rates of transformers
+    (`get_cosine_schedule_with_warmup`, `get_linear_schedule_with_warmup`, linear
+    `get_wsd_schedule`), Megatron-LM and torchtitan. Warm-up is as in torchtitan, one step ahead of
+    the other two, whose first step has rate 0.
 
     A function of the step number alone, so a resumed run needs no scheduler state.
 
@@ -31,8 +37,9 @@ def learning_rate(step: int, total: int, peak: float, schedule: ScheduleConfig) 
     decay_steps = total - warmup
     if schedule.decay is Decay.wsd:
         decay_steps = min(decay_steps, math.ceil(total * schedule.decay_ratio))
-    # From 1 at the end of the plateau to 0 at the last step; above 1 before, which is clipped.
-    remaining = min(1.0, (total - step) / max(1, decay_steps))
+    # From 1 at the first step of the decay to 1 / decay_steps at the last step of the run; above 1
+    # before, which is clipped.
+    remaining = min(1.0, (total + 1 - step) / max(1, decay_steps))
     if schedule.decay is Decay.cosine:
         return peak * 0.5 * (1 - math.cos(math.pi * remaining))
     return peak * remaining

@@ -64,6 +64,10 @@ def losses(run: RunPaths) -> list[float]:
     return [record[metrics.LOSS] for record in read_jsonl(run.metrics)]
 
 
+def rates(run: RunPaths) -> list[float]:
+    return [record[metrics.LEARNING_RATE] for record in read_jsonl(run.metrics)]
+
+
 def main() -> None:
     old = json.loads(GOLDEN.read_text())
     with tempfile.TemporaryDirectory() as folder:

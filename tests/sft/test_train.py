@@ -18,7 +18,7 @@ from pacos.run.lives import Lives, State
 from pacos.run_paths import RunPaths
 from pacos.tracking import metrics
 from tests.conftest import ROOT
-from tests.sft.golden import BIN, GOLDEN, MOODS, PLACES, losses, overrides, train, write_rows
+from tests.sft.golden import BIN, GOLDEN, MOODS, PLACES, losses, overrides, rates, train, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,7 @@ def test_loss_falls(straight: RunPaths) -> None:
 def test_the_run_directory_tells_the_whole_run(straight: RunPaths) -> None:
     assert Lives(straight).state() is State.done
     records = list(read_jsonl(straight.metrics))
+    assert all(0 < rate <= 1e-3 for rate in rates(straight))
     assert [record[metrics.STEP] for record in records] == list(range(1, len(records) + 1))
     assert sum(record[metrics.ROWS] for record in records) == 4 * len(PLACES) * len(MOODS)
     manifest = read_json(straight.manifest)
@@ -100,6 +101,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(
 
     assert train(arguments).returncode == 0
     assert losses(run) == losses(straight)
+    assert rates(run) == rates(straight)
     weights = [
         (folder / "model.safetensors").read_bytes() for folder in (run.model, straight.model)
     ]
@@ -146,3 +148,4 @@ def test_the_number_of_ranks_does_not_change_the_losses(
     done = train(overrides(rows, tmp_path, "ranks", f"cluster.ranks_per_node={ranks}"))
     assert done.returncode == 0, done.stderr
     assert losses(RunPaths(tmp_path / "ranks")) == pytest.approx(losses(straight), rel=1e-5)
+    assert rates(RunPaths(tmp_path / "ranks")) == rates(straight)
