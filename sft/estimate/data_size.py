@@ -19,7 +19,7 @@ from pacos.cache import cache_directory
 from pacos.data.compressed import is_compressed, open_bytes
 from pacos.data.location import Location, SourceKind, cut_bounds, locate
 from pacos.data.sources import Source
-from pacos.errors import UserError
+from pacos.errors import Problem, UserError
 from pacos.files import read_json
 from sft.configs.data import DataConfig
 from sft.steps.packing import Ints
@@ -42,6 +42,8 @@ LENGTH_SIGMA = 0.7
 """Sigma of the log-normal distribution assumed for row lengths, typical of instruction data."""
 LOGISTIC_SCALE = 1.702
 """Scale at which the logistic distribution is closest to the normal one (within 0.01)."""
+BISECTIONS = 60
+"""Halvings of an interval of scales: below the rounding of doubles."""
 COLUMNS_WITHOUT_TEXT = ("id", "lineage", "metadata")
 """Columns that never reach the model."""
 
@@ -63,30 +65,64 @@ def data_size(data: DataConfig, rows: int | None = None, tokens: int | None = No
         data: names the data sets.
         rows: rows of an epoch, if the user gives them.
         tokens: tokens of the mean row, if the user gives them.
+
+    Raises:
+        UserError: the given mean is above data.max_length.
     """
-    if rows is not None or tokens is not None:
-        rows, tokens = rows or ALPACA_ROWS, tokens or ALPACA_TOKENS
+    if tokens is not None and tokens > data.max_length:
+        fault = f"no row may be longer than data.max_length = {data.max_length}"
+        remedy = f"raise data.max_length, or give at most {data.max_length}"
+        raise UserError(str(Problem("--tokens", tokens, fault, remedy)))
+    if tokens is not None:
+        rows = rows or ALPACA_ROWS
         source = f"given: {rows:,} rows of {tokens:,} tokens"
         return DataSize(_log_normal(rows, tokens, data.max_length), source)
+    if rows is not None:
+        source = f"given: {rows:,} rows; assumed: {ALPACA_TOKENS} tokens each, as in Alpaca's data"
+        return DataSize(_like_alpaca(rows, data), source)
     try:
         parts = [(path, weight, *_lengths(path)) for path, weight in data.weights().items()]
     except (UserError, OSError, ValueError, csv.Error):
         # The run itself refuses such data with a better message than a plan could.
         source = f"assumed: {ALPACA_ROWS:,} rows of {ALPACA_TOKENS} tokens, as in Alpaca's data"
-        lengths = _log_normal(ALPACA_ROWS, ALPACA_TOKENS, data.max_length)
+        lengths = _like_alpaca(ALPACA_ROWS, data)
         return DataSize(lengths, f"{source}; give data.path, or --rows and --tokens")
     selected = [_weighted(lengths, weight) for _, weight, lengths, _ in parts]
     source = "; ".join(f"{Path(path).name}: {how}" for path, _, _, how in parts)
     return DataSize(_within_max_length(np.concatenate(selected), data), source)
 
 
+def _like_alpaca(rows: int, data: DataConfig) -> Ints:
+    """Return the lengths of rows like Alpaca's; those above data.max_length are cut."""
+    return np.minimum(_log_normal(rows, ALPACA_TOKENS, ALPACA_TOKENS * rows), data.max_length)
+
+
 def _log_normal(rows: int, mean: float, longest: int) -> Ints:
-    """Return log-normal lengths with this mean, at equally spaced quantiles."""
-    quantiles = (np.arange(SAMPLE_ROWS) + 0.5) / SAMPLE_ROWS
+    """Return log-normal lengths at equally spaced quantiles, kept within 1 and `longest`.
+
+    Their mean is `mean` with the limits applied: the nearer it comes to `longest`, the more rows
+    are of that length. It must lie within the limits.
+    """
+    count = min(rows, SAMPLE_ROWS)
+    quantiles = (np.arange(count) + 0.5) / count
     # The logistic quantile function stands in for the normal one, which would need scipy.
     logit = np.log(quantiles / (1 - quantiles))
     sample = np.exp(LENGTH_SIGMA * logit / LOGISTIC_SCALE)
-    return np.minimum(_resample(sample * (mean / sample.mean()), rows), longest)
+    rows_each = np.diff(np.arange(count + 1) * rows // count)
+
+    def scaled(scale: float) -> Ints:
+        return np.clip((sample * scale).round(), 1, longest).astype(np.int64)
+
+    # The mean rises with the scale: from 1 at scale 0 to `longest` where even the shortest row has
+    # that length.
+    low, high = 0.0, longest / float(sample[0])
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        if rows_each @ scaled(middle) < rows * mean:
+            low = middle
+        else:
+            high = middle
+    return np.repeat(scaled(high), rows_each)
 
 
 def _resample(sample: Sequence[float] | NDArray[Any], rows: int) -> Ints:

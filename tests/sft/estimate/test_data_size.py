@@ -12,6 +12,7 @@ import pytest
 
 from pacos.data.location import locate
 from pacos.data.sources import Source
+from pacos.errors import UserError
 from pacos.prompts.encoder import Encoder
 from pacos.prompts.formats import PromptFormat
 from pacos.run.stop import NeverStop
@@ -145,8 +146,39 @@ def test_a_beginning_without_a_whole_row_is_no_estimate(tmp_path: Path) -> None:
     assert "assumed" in data_size(DataConfig(path=str(path))).source
 
 
-def test_the_user_may_say_it() -> None:
-    found = data_size(DataConfig(path=""), rows=1000, tokens=300)
-    assert len(found.lengths) == 1000
-    assert found.lengths.mean() == pytest.approx(300, rel=0.02)
-    assert found.lengths.std() > 100
+@pytest.mark.parametrize("max_length", [1, 2, 64, 512, 2048, 4096, 131_072])
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.3, 0.6, 0.9, 0.99, 1.0])
+@pytest.mark.parametrize("rows", [1, 3, 999, 1500, 6400])
+def test_given_rows_have_the_given_mean(rows: int, share: float, max_length: int) -> None:
+    tokens = max(1, round(share * max_length))
+    found = data_size(DataConfig(path="", max_length=max_length), rows=rows, tokens=tokens)
+    assert len(found.lengths) == rows
+    assert found.lengths.min() >= 1
+    assert found.lengths.max() <= max_length
+    assert found.lengths.sum() == pytest.approx(rows * tokens, rel=1e-3)
+    assert f"{rows:,} rows of {tokens:,} tokens" in found.source
+
+
+def test_given_rows_as_long_as_max_length_all_are() -> None:
+    found = data_size(DataConfig(path="", max_length=4096), rows=6400, tokens=4096)
+    assert set(found.lengths) == {4096}
+
+
+def test_given_lengths_are_spread_where_max_length_is_far() -> None:
+    found = data_size(DataConfig(path=""), rows=1000, tokens=300).lengths
+    assert found.std() > 100
+    assert np.log(found).std() == pytest.approx(0.7, rel=0.1)
+
+
+def test_a_mean_above_max_length_is_refused() -> None:
+    with pytest.raises(
+        UserError, match=r"--tokens = 4097: no row .* data.max_length = 4096; raise"
+    ):
+        data_size(DataConfig(path="", max_length=4096), rows=10, tokens=4097)
+
+
+def test_rows_alone_are_taken_to_be_like_alpacas() -> None:
+    found = data_size(DataConfig(path=""), rows=2000)
+    assert len(found.lengths) == 2000
+    assert found.lengths.mean() == pytest.approx(120, rel=0.01)
+    assert data_size(DataConfig(path="", max_length=64), rows=2000).lengths.max() == 64
