@@ -9,7 +9,7 @@ from pacos.errors import UserError
 from pacos.model.protocols import Tokenizer
 from pacos.prompts.formats import FORMATS, Format, PromptFormat
 from pacos.prompts.rendering import ChatTemplate, Rendering, derived, stop_token_in
-from pacos.prompts.thoughts import empty_thought_end
+from pacos.prompts.thoughts import OPEN, empty_thought_end
 from pacos.prompts.traits import Traits
 
 PROBE: Sequence[Turn] = (
@@ -64,7 +64,7 @@ def stop_token_id(
 
 
 def _stop_id_of_template(tokenizer: Tokenizer, text: str, chat_template: str | None) -> int:
-    """Return the id of the first added token that a template writes after an answer."""
+    """Return the id of eos if a template writes it after each answer, else of the first token there."""
     template = ChatTemplate(text, dict(tokenizer.special_tokens_map))
     try:
         rendered = template.render(PROBE)
@@ -75,7 +75,10 @@ def _stop_id_of_template(tokenizer: Tokenizer, text: str, chat_template: str | N
         raise _template_error(chat_template, "does not write the answers of a conversation")
     added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
     ids: dict[str, int] = {token.content: number for number, token in added.items()}
-    stop = stop_token_in(rest, ids)
+    # Some templates end an answer with several tokens, eos the last.
+    first_rest = rendered.partition(PROBE[1]["content"])[2].partition(PROBE[2]["content"])[0]
+    eos = tokenizer.eos_token
+    stop = eos if eos in ids and eos in rest and eos in first_rest else stop_token_in(rest, ids)
     if stop is None:
         raise _template_error(
             chat_template,
@@ -151,8 +154,13 @@ def _text(rendering: Rendering, turn: int) -> str:
 
 
 def _comparable(answer: str) -> str:
-    """Return an answer without its empty thought and the blanks around it."""
-    return answer[empty_thought_end(answer, 0, len(answer)) :].strip()
+    """Return an answer without its empty thought and the blanks around it.
+
+    The thought may be opened in the generation prompt, and still be marked as a whole.
+    """
+    return answer[
+        empty_thought_end(OPEN + answer, len(OPEN), len(OPEN + answer)) - len(OPEN) :
+    ].strip()
 
 
 def _template_error(chat_template: str | None, fault: str) -> UserError:

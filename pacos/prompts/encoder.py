@@ -180,11 +180,16 @@ class Encoder:
         if lacking is not None:
             raise RowError(f"the chat template does not write {lacking}; {_REMEDY}")
         turns = [self.traits.prepared(turn) for turn in turns]
-        if self.template.has_marks:
-            renderings = marked(self.template, turns, tools, wanted)
-        else:
+        if not self.template.has_marks:
             renderings = derived(self.template, turns, tools, wanted, self.stop_token)
-        missing = left_out(content.turns, tools, renderings)
+            missing = left_out(content.turns, tools, renderings)
+        else:
+            renderings = marked(self.template, turns, tools, wanted)
+            missing = left_out(content.turns, tools, renderings)
+            if missing is not None:
+                # The marks of the last turn alone hold its thought.
+                renderings = derived(self.template, turns, tools, wanted, None)
+                missing = left_out(content.turns, tools, renderings)
         if missing is not None:
             raise RowError(f"the chat template leaves out {missing}; {_REMEDY}")
         return renderings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -47,7 +48,12 @@ def _missing(
         for key in ("content", "input"):
             value = (turn.get(key) or "").strip()
             # Templates may move system turns; the others stand in their order.
-            at = text.find(value, 0 if turn["role"] == "system" else begin)
+            start = 0 if turn["role"] == "system" else begin
+            at = text.find(value, start)
+            if at < 0:
+                # Llama 3.1 writes the results of tools as JSON.
+                value = json.dumps(value, ensure_ascii=False)[1:-1]
+                at = text.find(value, start)
             if at < 0:
                 yield f"the {key} of {place}"
             elif turn["role"] != "system":

@@ -129,20 +129,20 @@ def derived(
     turns: Sequence[Turn],
     tools: Sequence[Any] | None,
     wanted: Sequence[int],
-    stop: str,
+    stop: str | None,
 ) -> list[Rendering]:
-    """Find the answers of a template without marks by the difference between renderings.
+    """Find each answer in the text that ends with it.
 
-    An answer is what a rendering that ends with it has beyond the prompt for it. Templates that
-    rewrite earlier turns (Qwen3 drops old thoughts) give one text per answer, each as the model
-    sees it when it writes that answer; the others give one text for all.
+    Without marks, it is what that text has beyond the prompt for the answer. Templates that rewrite
+    earlier turns (Qwen3 drops old thoughts) give one text per answer, each as the model sees it when
+    it writes that answer; the others give one text for all.
 
     Args:
         template: the template.
         turns: the conversation.
         tools: the functions that the assistant may call.
         wanted: turns to train, in ascending order.
-        stop: token that ends an answer.
+        stop: token that ends an answer; None to use the template's marks.
 
     Raises:
         RowError: the template refuses the conversation, or an answer cannot be told from the
@@ -177,8 +177,12 @@ def _derive(
     turns: Sequence[Turn],
     tools: Sequence[Any] | None,
     number: int,
-    stop: str,
+    stop: str | None,
 ) -> _Derived:
+    if stop is None:
+        (rendering,) = marked(template, turns[: number + 1], tools, [number])
+        last = rendering.answers[-1]
+        return _Derived(rendering.text, last.begin, last.end)
     prompt = template.render(turns[:number], tools, add_generation_prompt=True)
     text = template.render(turns[: number + 1], tools)
     if not text.startswith(prompt):
@@ -194,14 +198,14 @@ def _derive(
 
 
 def _located(
-    text: str, found: Mapping[int, _Derived], trained: Collection[int], stop: str
+    text: str, found: Mapping[int, _Derived], trained: Collection[int], stop: str | None
 ) -> list[Answer]:
     """Return the answers in a text, also those that are written otherwise there."""
     answers = []
     for number, answer in found.items():
         if number in trained or answer.is_in(text):
             answers.append(Answer(number, answer.begin, answer.end))
-        elif text.startswith(answer.text[: answer.begin]):
+        elif stop is not None and text.startswith(answer.text[: answer.begin]):
             end = text.find(stop, answer.begin)
             if end >= 0:
                 answers.append(Answer(number, answer.begin, end + len(stop)))

@@ -1,0 +1,116 @@
+"""Masks beside those of TRL: its training templates, and its templates without marks."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pacos.data.example import Conversation, RowError
+from pacos.errors import UserError
+from pacos.prompts.encoder import Encoder
+from pacos.prompts.formats import PromptFormat
+from pacos.prompts.tokens import Reason
+from tests.pacos.prompts.generated_rows import conversation
+from tests.pacos.prompts.tokenizers_of_bytes import tokenizer_with, trl_template
+
+ROWS = 150
+
+
+def encoded(encoder: Encoder, row: Conversation) -> list[Any]:
+    (result,) = encoder.encode([row])
+    if isinstance(result, RowError):
+        raise result
+    return result
+
+
+def of_trl(tokenizer: Any, template: str, row: Conversation) -> Any:
+    """Ids and mask as TRL's `assistant_only_loss` makes them."""
+    return tokenizer.apply_chat_template(
+        row.turns,
+        tools=row.tools,
+        chat_template=template,
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "eos", "kinds"),
+    [
+        ("llama3_training", "<|eot_id|>", {}),
+        ("qwen2_5_training", "<|im_end|>", {"tools": True}),
+        ("qwen3_training", "<|im_end|>", {"tools": True, "thoughts": True, "as_text": True}),
+        ("qwen3_training", "<|im_end|>", {"thoughts": True}),
+    ],
+)
+def test_masks_of_training_templates_are_trls(name: str, eos: str, kinds: dict[str, bool]) -> None:
+    tokenizer, template, rng = tokenizer_with(eos), trl_template(name), random.Random(name)
+    encoder = Encoder.of(tokenizer, None, template)
+    for _ in range(ROWS):
+        row = conversation(rng, **kinds)
+        (ours,), theirs = encoded(encoder, row), of_trl(tokenizer, template, row)
+        assert ours.ids.tolist() == theirs["input_ids"]
+        assert (ours.reasons == Reason.trained).tolist() == [
+            bool(flag) for flag in theirs["assistant_masks"]
+        ]
+
+
+def supervised(tokenizer: Any, examples: list[Any]) -> list[str]:
+    """The supervised runs as text, without thoughts that are empty and blanks around them."""
+    runs = []
+    for example in examples:
+        flags = example.reasons == Reason.trained
+        edges = np.flatnonzero(np.diff(flags, prepend=False, append=False)).reshape(-1, 2)
+        runs += [tokenizer.decode(example.ids[begin:end]).strip() for begin, end in edges]
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("plain", "training", "eos", "kinds"),
+    [
+        ("llama3", "llama3_training", "<|eot_id|>", {}),
+        ("qwen2_5", "qwen2_5_training", "<|im_end|>", {"tools": True}),
+        ("qwen3", "qwen3_training", "<|im_end|>", {}),
+        ("qwen3", "qwen3_training", "<|im_end|>", {"thoughts": True}),
+        ("qwen3", "qwen3_training", "<|im_end|>", {"thoughts": True, "tools": True}),
+    ],
+)
+def test_a_template_without_marks_gives_the_masks_of_the_one_with_them(
+    plain: str, training: str, eos: str, kinds: dict[str, bool]
+) -> None:
+    tokenizer, rng = tokenizer_with(eos), random.Random(plain)
+    unmarked = Encoder.of(tokenizer, None, trl_template(plain))
+    with_marks = Encoder.of(tokenizer, None, trl_template(training))
+    for _ in range(ROWS):
+        row = conversation(rng, **kinds)
+        ours, theirs = encoded(unmarked, row), encoded(with_marks, row)
+        assert supervised(tokenizer, ours) == supervised(tokenizer, theirs)
+
+
+def test_llama31s_own_template_carries_one_call_and_no_text_beside_it() -> None:
+    tokenizer, rng = tokenizer_with("<|eot_id|>"), random.Random(1)
+    encoder = Encoder.of(tokenizer, None, trl_template("llama3_1"))
+    ours = Encoder.of(tokenizer, PromptFormat.llama3)
+    for _ in range(ROWS):
+        row = conversation(rng, tools=True, beside=False, several=False)
+        answers = [re.sub(r"\s+", "", run) for run in supervised(tokenizer, encoded(encoder, row))]
+        own = [re.sub(r"\s+", "", run) for run in supervised(tokenizer, encoded(ours, row))]
+        assert answers == own
+    turns = conversation(random.Random(2)).turns
+    function = {"name": "f", "arguments": {"a": 1}}
+    turns[-1] |= {
+        "content": "Let me look.",
+        "tool_calls": [{"type": "function", "function": function}],
+    }
+    with pytest.raises(RowError, match="leaves out the content of turn"):
+        encoded(encoder, Conversation(turns))
+
+
+def test_a_generation_prompt_that_no_answer_begins_with_is_named() -> None:
+    tokenizer = tokenizer_with("<｜end▁of▁sentence｜>", "<｜begin▁of▁sentence｜>")
+    with pytest.raises(UserError, match=r"otherwise than its generation prompt begins.*<think>"):
+        Encoder.of(tokenizer, None, trl_template("deepseek_r1_distill"))
