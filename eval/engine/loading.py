@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -14,11 +15,11 @@ from eval.engine.rank_workers import RankWorkers
 from pacos.configs.cluster import Device
 from pacos.distributed import World
 from pacos.errors import UserError, first_line
-from pacos.model.loading import model_directory
+from pacos.model.loading import model_directory, published_tokenizer
 from pacos.model.paths import exported_model
 from pacos.model.protocols import CausalLM, Tokenizer
 from pacos.prompts.choice import stop_token_id
-from pacos.prompts.formats import FORMATS, PromptFormat
+from pacos.prompts.formats import FORMATS, PromptFormat, read_template
 
 DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16}
 
@@ -63,12 +64,7 @@ def build_lm(
                 trust_remote_code=False,
             ),
         )
-        tokenizer = cast(
-            "Tokenizer",
-            transformers.AutoTokenizer.from_pretrained(
-                load_directory(path), trust_remote_code=False
-            ),
-        )
+        tokenizer = published_tokenizer(Path(load_directory(path)))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be loaded: {first_line(error)}") from error
     _set_format(model, tokenizer, path, config)

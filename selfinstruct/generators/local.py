@@ -103,7 +103,7 @@ class LocalGenerator:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer, padding on the left: decoding continues every row at its right end."""
-        tokenizer = load_tokenizer(self._path)
+        tokenizer = load_tokenizer(self._path, key="generator.model")
         tokenizer.padding_side = "left"
         return tokenizer
 

@@ -21,7 +21,7 @@ def build_method(config: SelfInstructConfig) -> Method:
     if method.as_conversations:
         assert generator.model is not None
         assert generator.prompt_format is not None
-        tokenizer = load_tokenizer(generator.model)
+        tokenizer = load_tokenizer(generator.model, key="generator.model")
         for lang in config.languages():
             chat_marks[lang] = ChatMarks.of(tokenizer, generator.prompt_format, WORDINGS[lang])
     return Alpaca(method, style, generator.request, config.seed, chat_marks)

@@ -20,11 +20,11 @@ from pacos.configs.frozen import load_frozen
 from pacos.console import set_up_logging
 from pacos.distributed import World
 from pacos.errors import EXIT_DONE, UserError
-from pacos.model.loading import load_tokenizer
 from pacos.rank import end_with_parent
 from pacos.run.manifest import package_versions
 from pacos.run.stop import SIGNALS
 from sft.config import SFTConfig
+from sft.data.tokenizer import build_tokenizer
 from sft.doctor.gradients import gradients
 from sft.doctor.resume import resume
 from sft.doctor.tokens import read_first_rows
@@ -123,8 +123,7 @@ def agreement(config: SFTConfig, path: Path, world: World) -> str | Skipped:
 
 def fingerprints(config: SFTConfig, path: Path) -> dict[str, str]:
     """Return what must be the same on every rank, by name; long contents as digests."""
-    model = config.model
-    tokenizer = load_tokenizer(model.path, model.revision, model.pad_token)
+    tokenizer = build_tokenizer(config.model)
     rows = [
         example.ids.tobytes()
         for first in read_first_rows(config, tokenizer)

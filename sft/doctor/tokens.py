@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
+from pathlib import Path
 
 import numpy as np
 
+from pacos.configs.model import ModelConfig
 from pacos.data.example import Content, Conversation, Example, RawText, RowError, TokenIds
 from pacos.data.rows import RowReader
 from pacos.data.sources import open_source
 from pacos.errors import UserError
+from pacos.model.hub import TOKENIZER_FILES
+from pacos.model.loading import TOKENIZER_JSON, model_directory
 from pacos.model.protocols import Tokenizer
-from pacos.prompts.choice import format_of, stop_token_id
+from pacos.prompts.choice import stop_token_id
 from pacos.prompts.thoughts import split_content
 from pacos.prompts.tokens import EncodedRow, Reason
 from sft.config import SFTConfig
@@ -81,6 +85,38 @@ def read_first_rows(config: SFTConfig, tokenizer: Tokenizer) -> Iterator[FirstRo
                 raise Refusal(number, example.id, str(result)).error(source)
 
 
+PROBES = ("[INST] Hi there [/INST]", "Below is an instruction.\n\n### Response:", " 12 안녕 👋\n")
+"""Texts whose tokens differ between tokenizers that differ in blanks, digits, bytes or newlines."""
+
+
+def _compare_with_file(model: ModelConfig, tokenizer: Tokenizer) -> None:
+    """Compare a tokenizer with the tokenizer.json beside its model.
+
+    Raises:
+        UserError: they differ in the tokens of a probe.
+    """
+    import tokenizers
+
+    folder = Path(model_directory(model.path, model.revision, patterns=TOKENIZER_FILES))
+    file = folder / TOKENIZER_JSON
+    if not file.is_file():
+        return
+    published = tokenizers.Tokenizer.from_file(str(file))
+    bos = tokenizer.bos_token or ""
+    for probe in (*(bos + probe for probe in PROBES), *PROBES):
+        ours, theirs = (
+            backend.encode(probe, add_special_tokens=False).tokens
+            for backend in (tokenizer.backend_tokenizer, published)
+        )
+        if ours != theirs:
+            at = next(n for n in range(len(ours) + 1) if ours[n : n + 1] != theirs[n : n + 1])
+            raise UserError(
+                f"model.path = {model.path}: transformers makes {ours[at : at + 3]} of {probe!r} "
+                f"where its {TOKENIZER_JSON} makes {theirs[at : at + 3]}; set tokenizer_class to "
+                "PreTrainedTokenizerFast in tokenizer_config.json"
+            )
+
+
 class TokenChecks:
     """The checks on tokenizer and rows; each keeps what the next one needs."""
 
@@ -94,8 +130,8 @@ class TokenChecks:
         model = self._config.model
         tokenizer = build_tokenizer(model)
         name = tokenizer.convert_ids_to_tokens(stop_token_id(tokenizer, model.prompt_format))
-        format_of(tokenizer, model.prompt_format)
         self._loaded = tokenizer
+        _compare_with_file(model, tokenizer)
         pad = tokenizer.pad_token
         return f"{len(tokenizer)} tokens; {name} ends an answer, {pad} pads"
 

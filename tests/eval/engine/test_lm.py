@@ -13,7 +13,7 @@ from eval.engine.lm import SharedPrefixLM
 from eval.engine.loading import build_lm, load_directory
 from pacos.configs.cluster import ClusterConfig, Device
 from pacos.errors import UserError
-from pacos.prompts.formats import PromptFormat
+from pacos.prompts.formats import FORMATS, PromptFormat
 from tests.eval.conftest import EMBEDDED
 
 
@@ -117,7 +117,7 @@ def test_generation_ends_at_the_stop_token_of_the_format(tiny: Path) -> None:
     assert (
         lm.tokenizer.convert_tokens_to_ids("<|im_end|>") in lm.model.generation_config.eos_token_id
     )
-    assert lm.tokenizer.chat_template.startswith("{% for m in messages %}")
+    assert lm.tokenizer.chat_template == FORMATS[PromptFormat.chatml].exported()
 
 
 def test_a_model_without_a_template_needs_a_format(

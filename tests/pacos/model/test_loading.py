@@ -14,6 +14,7 @@ import safetensors
 from pacos.errors import UserError
 from pacos.model.loading import load_tokenizer
 from tests.conftest import ROOT
+from tests.llama2_tokenizer import save_llama2_tokenizer
 from tests.sft.byte_tokenizer import byte_tokenizer
 
 
@@ -59,6 +60,40 @@ def test_a_pad_token_is_needed_and_must_be_known(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
     with pytest.raises(UserError, match="has no pad token; name an unused one"):
         load_tokenizer(str(folder))
+
+
+def test_a_message_names_a_token_to_pad_with_that_ends_no_answer(folder: Path) -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(UserError, match="name an unused one$"):
+        load_tokenizer(str(folder))
+    tokens = ["<|eot_id|>", "<|reserved_special_token_0|>", "<|finetune_right_pad_id|>"]
+    tokenizer.add_special_tokens({"additional_special_tokens": tokens})
+    tokenizer.save_pretrained(folder)
+    for pad_token in (None, "<pad>"):
+        with pytest.raises(UserError, match=r", such as <\|finetune_right_pad_id\|>$"):
+            load_tokenizer(str(folder), pad_token=pad_token)
+
+
+def test_a_message_names_the_key_of_the_model(tmp_path: Path) -> None:
+    for damaged in (False, True):
+        folder = save_llama2_tokenizer(tmp_path)
+        if damaged:
+            cut(folder)
+        with pytest.raises(UserError, match=f"^generator.model = {folder}: its tokenizer "):
+            load_tokenizer(str(folder), key="generator.model")
+
+
+def test_llama_2_keeps_the_blank_after_a_special_token(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(str(save_llama2_tokenizer(tmp_path)), pad_token="<unk>")
+    text = "<s>[INST] Hi [/INST] a </s><s>[INST]"
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    tokens = [tokenizer.convert_ids_to_tokens(number) for number in ids]
+    # Of Meta's own code and of tokenizer.json; transformers 5 makes "[" of both.
+    assert tokens[:2] == ["<s>", "▁["]
+    assert tokens[-8:-5] == ["</s>", "<s>", "▁["]
+    assert tokenizer("Hi")["input_ids"][0] == tokenizer.bos_token_id
 
 
 UNPACK = """

@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 from pacos.checks import Finding, Outcome, run_check
 from pacos.prompts.formats import FORMATS, Format, PromptFormat
 from sft.config import SFTConfig
 from sft.configs.data import OnError
 from sft.doctor import tokens
+from tests.llama2_tokenizer import save_llama2_tokenizer
 from tests.sft.byte_tokenizer import byte_tokenizer
 from tests.sft.small_runs import write_rows
 
@@ -63,6 +65,19 @@ def test_a_tokenizer_without_a_pad_token(config: SFTConfig) -> None:
 def test_a_format_whose_stop_token_the_tokenizer_lacks(config: SFTConfig) -> None:
     config.model.prompt_format = PromptFormat.llama3
     assert "its stop token <|eot_id|> is not in the tokenizer's vocabulary" in first_fault(config)
+
+
+def test_a_tokenizer_that_differs_from_its_file(
+    config: SFTConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.model.path = str(save_llama2_tokenizer(Path(config.model.path)))
+    config.model.pad_token = "<unk>"
+    config.model.prompt_format = PromptFormat.llama2
+    assert look(config)["tokenizer"].message.endswith("</s> ends an answer, <unk> pads")
+    rebuilt = AutoTokenizer.from_pretrained(config.model.path)
+    monkeypatch.setattr(tokens, "build_tokenizer", lambda _: rebuilt)
+    said = "transformers makes ['[', 'I', 'N'] of '<s>[INST] Hi there [/INST]' where its "
+    assert said + "tokenizer.json makes ['▁[', 'I', 'N'];" in first_fault(config)
 
 
 PLAIN = (
