@@ -16,6 +16,7 @@ from eval.configs.humaneval import HumanEvalConfig
 from pacos.benchmarks.catalogue import BENCHMARKS
 from pacos.configs.cluster import ClusterConfig
 from pacos.configs.judge import JudgeConfig
+from pacos.configs.model import missing_template, template_problems
 from pacos.configs.stage import RunConfig
 from pacos.configs.suite import SuiteConfig
 from pacos.configs.tracking import TrackingConfig
@@ -62,6 +63,8 @@ class EvalConfig:
     prompt_format: PromptFormat | None = None
     """Prompt format of conversations, for both models; null uses each model's own chat template.
     A format other than the one of training lowers the scores."""
+    chat_template: str | None = None
+    """Jinja file of a chat template for both models, with `prompt_format=null`."""
     suite: SuiteConfig = field(default_factory=SuiteConfig)
     geval: GEvalConfig = field(default_factory=GEvalConfig)
     # Free because the scores of each judge lie in a folder of their own (judged_folder).
@@ -131,9 +134,10 @@ class EvalConfig:
         if not self.suite.tasks and not self.suite.rubrics and self.heldout is None:
             remedy = "name tasks or rubrics of the suite, or a heldout file"
             problems.append(Problem("suite.tasks", "[]", "nothing to measure", remedy))
-        if self.heldout is not None and self.prompt_format is None:
+        if self.heldout and self.prompt_format is None and self.chat_template is None:
             remedy = "choose one of: " + ", ".join(member.name for member in PromptFormat)
             problems.append(Problem("prompt_format", None, "needed to score heldout", remedy))
+        problems += template_problems("", self.prompt_format, self.chat_template)
         problems += self._endpoint_problems()
         if HUMANEVAL in self.suite.tasks:
             problems += self.humaneval.problems()
@@ -164,7 +168,7 @@ class EvalConfig:
         return problems
 
     def missing_files(self) -> list[Problem]:
-        problems = []
+        problems: list[Problem | None] = [*missing_template("", self.chat_template)]
         for label, path in self.models().items():
             if path != ENDPOINT and exported_model(path) is None:
                 problems.append(path_problem(label, path))

@@ -99,6 +99,7 @@ class PipelineConfig:
                 target=str(run / SFTConfig.STAGE),
                 baseline=self.sft.model.path,
                 prompt_format=self.sft.model.prompt_format,
+                chat_template=self.sft.model.chat_template,
                 heldout=str(heldout) if heldout else None,
             ),
         )

@@ -93,6 +93,7 @@ class SFTConfig:
     def problems(self) -> list[Problem]:
         return [
             *self.cluster.problems(),
+            *self.model.problems(),
             *self.data.problems(),
             *self.optimizer.problems(),
             *self.schedule.problems(),
@@ -188,6 +189,7 @@ class SFTConfig:
             model = local_training_problem(key, path)
         return [
             *([model] if model else []),
+            *self.model.missing_files(),
             *self.data.missing_files(),
             *self.validation.missing_files(),
             *self._inherited_conflicts(),

@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
+from pathlib import Path
 
 from pacos.configs.license import terms_record
 from pacos.distributed import World
@@ -83,6 +84,8 @@ class Records:
         inputs = data.inputs("data")
         if held.parts is not data.parts:
             inputs |= held.inputs("validation")
+        if self._config.model.chat_template is not None:
+            inputs["chat template"] = Path(self._config.model.chat_template).expanduser()
         add_inputs(self._run, inputs, lineage=lineage, terms=terms, rows=len(data))
         events = self._run.health
         for file in (self._run.metrics, self.samples, events):

@@ -88,7 +88,9 @@ def _device(wanted: Device, world: World) -> torch.device:
 
 def _set_format(model: CausalLM, tokenizer: Tokenizer, path: str, config: EvalConfig) -> None:
     """Render prompts in the configured format, and end generation at its stop token."""
-    if config.prompt_format is None:
+    if config.chat_template is not None:
+        tokenizer.chat_template = read_template(config.chat_template)
+    if config.prompt_format is None and config.chat_template is None:
         if config.suite.chat_template and tokenizer.chat_template is None:
             formats = ", ".join(PromptFormat.__members__)
             raise UserError(
@@ -96,7 +98,8 @@ def _set_format(model: CausalLM, tokenizer: Tokenizer, path: str, config: EvalCo
                 f"{config.suite.name} needs; choose one of: {formats}"
             )
         return
-    tokenizer.chat_template = FORMATS[config.prompt_format].exported()
+    if config.prompt_format is not None:
+        tokenizer.chat_template = FORMATS[config.prompt_format].exported()
     # A base model's generation config does not name the stop token of the format.
     stop = stop_token_id(tokenizer, config.prompt_format)
     model.generation_config.eos_token_id = sorted({stop, *end_token_ids(model)})

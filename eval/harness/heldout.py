@@ -57,7 +57,6 @@ def score_heldout(lm: EvaluatedModel, folder: Path, *, rows: list[Row], config: 
         config: prompt format, which both models share, and batch size.
     """
     assert isinstance(lm, SharedPrefixLM), "EvalConfig.problems() refuses an endpoint"
-    assert config.prompt_format is not None, "EvalConfig.problems() requires one"
     encoded = _encoded(lm, rows, config.prompt_format)
     with progress("predicting answers", len(rows), "rows") as counter:
         nlls = answer_nlls(lm.model, encoded, config.batch_size, counter.advance)
@@ -74,7 +73,7 @@ def score_heldout(lm: EvaluatedModel, folder: Path, *, rows: list[Row], config: 
     facts = {
         "model": lm.model.name_or_path,
         "heldout": config.heldout,
-        "prompt_format": config.prompt_format.name,
+        "prompt_format": config.prompt_format.name if config.prompt_format else None,
         "precision": config.precision.name,
     }
     with atomic_folder(folder) as partial:
@@ -94,7 +93,7 @@ def read_heldout(folder: Path) -> list[RowScore]:
 
 
 def _encoded(
-    lm: SharedPrefixLM, rows: list[Row], prompt_format: PromptFormat
+    lm: SharedPrefixLM, rows: list[Row], prompt_format: PromptFormat | None
 ) -> list[TokenizedRow]:
     encoded = encode(lm.tokenizer, prompt_format, [row.messages() for row in rows])
     for row, tokenized in zip(rows, encoded, strict=True):

@@ -1,4 +1,4 @@
-"""The chat template of a model: a format of pacos, a file's, or the tokenizer's own."""
+"""The chat template of a model: a format of pacos, or the tokenizer's."""
 
 from __future__ import annotations
 
@@ -27,32 +27,28 @@ PROBE_WITH_THOUGHTS: Sequence[Turn] = tuple(
 """The same for templates whose generation prompt begins with `<think>`."""
 
 
-def format_of(
-    tokenizer: Tokenizer, prompt_format: PromptFormat | None, chat_template: str | None = None
-) -> Format:
-    """Return a format; with None the chat template, the tokenizer's own if that is None too.
+def format_of(tokenizer: Tokenizer, prompt_format: PromptFormat | None) -> Format:
+    """Return a format, or with None the tokenizer's chat template.
 
     Raises:
-        UserError: both are None and the tokenizer has no chat template.
+        UserError: the format is None and the tokenizer has no chat template.
     """
     if prompt_format is not None:
         return FORMATS[prompt_format]
-    if chat_template is None and not tokenizer.chat_template:
-        raise _template_error(None, "is missing; set model.chat_template")
-    return Format(chat_template or tokenizer.get_chat_template(), None)
+    if not tokenizer.chat_template:
+        raise _template_error("is missing; set model.chat_template to a Jinja file")
+    return Format(tokenizer.get_chat_template(), None)
 
 
-def stop_token_id(
-    tokenizer: Tokenizer, prompt_format: PromptFormat | None, chat_template: str | None = None
-) -> int:
+def stop_token_id(tokenizer: Tokenizer, prompt_format: PromptFormat | None) -> int:
     """Return the id of the token that ends an answer.
 
     Raises:
         UserError: the tokenizer's vocabulary lacks the token, or the template writes none.
     """
-    chosen = format_of(tokenizer, prompt_format, chat_template)
+    chosen = format_of(tokenizer, prompt_format)
     if prompt_format is None:
-        return _stop_id_of_template(tokenizer, chosen.template, chat_template)
+        return _stop_id_of_template(tokenizer, chosen.template)
     name = chosen.stop_token or tokenizer.eos_token
     number = None if name is None else tokenizer.get_vocab().get(name)
     if number is None:
@@ -63,16 +59,16 @@ def stop_token_id(
     return int(number)
 
 
-def _stop_id_of_template(tokenizer: Tokenizer, text: str, chat_template: str | None) -> int:
-    """Return the id of eos if a template writes it after each answer, else of the first token there."""
+def _stop_id_of_template(tokenizer: Tokenizer, text: str) -> int:
+    """Return the id of eos if a template writes it after each answer, else of the first token."""
     template = ChatTemplate(text, dict(tokenizer.special_tokens_map))
     try:
         rendered = template.render(PROBE)
     except RowError as error:
-        raise _template_error(chat_template, f"cannot be used: {error}") from error
+        raise _template_error(f"cannot be used: {error}") from error
     _, written, rest = rendered.rpartition(PROBE[-1]["content"])
     if not written:
-        raise _template_error(chat_template, "does not write the answers of a conversation")
+        raise _template_error("does not write the answers of a conversation")
     added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
     ids: dict[str, int] = {token.content: number for number, token in added.items()}
     # Some templates end an answer with several tokens, eos the last.
@@ -81,20 +77,18 @@ def _stop_id_of_template(tokenizer: Tokenizer, text: str, chat_template: str | N
     stop = eos if eos in ids and eos in rest and eos in first_rest else stop_token_in(rest, ids)
     if stop is None:
         raise _template_error(
-            chat_template,
             "ends an answer with no token of the tokenizer, so the model would never learn to "
             "stop; write {{ eos_token }} after it",
         )
     return ids[stop]
 
 
-def check_template(template: ChatTemplate, stop: str, chat_template: str | None) -> None:
+def check_template(template: ChatTemplate, stop: str) -> None:
     """Check that every answer of a probe is found, up to its stop token.
 
     Args:
         template: not one of pacos' own.
         stop: token that ends an answer.
-        chat_template: its text if the config names it; None for the tokenizer's own.
 
     Raises:
         UserError: one is not, or a template's marks differ from what generation writes.
@@ -105,29 +99,26 @@ def check_template(template: ChatTemplate, stop: str, chat_template: str | None)
         by_difference = _by_difference(template, answers, stop)
     except RowError as error:
         if not template.has_marks:
-            raise _template_error(chat_template, f"cannot be used: {error}") from error
+            raise _template_error(f"cannot be used: {error}") from error
     if not template.has_marks:
         return
     text, spans = template.render_marked(PROBE)
     if len(spans) != len(answers):
         raise _template_error(
-            chat_template,
             f"marks {len(spans)} of {len(answers)} answers; put {{% generation %}} before each "
             "answer and {% endgeneration %} behind the token that ends it",
         )
     by_marks = {number: text[slice(*span)] for number, span in zip(answers, spans, strict=True)}
     if not all(stop in answer for answer in by_marks.values()):
         raise _template_error(
-            chat_template,
             f"does not mark the stop token {stop} after an answer, so the model would never learn "
             "to stop; put {% endgeneration %} behind it",
         )
     for number, answer in (by_difference or {}).items():
         if _comparable(answer) != _comparable(by_marks[number]):
             raise _template_error(
-                chat_template,
-                f"marks {by_marks[number]!r} as an answer, but what follows its generation prompt "
-                f"is {answer!r}; move the marks",
+                f"marks {by_marks[number]!r} as an answer, but what follows the generation "
+                f"prompt is {answer!r}; move the marks",
             )
 
 
@@ -163,27 +154,23 @@ def _comparable(answer: str) -> str:
     ].strip()
 
 
-def _template_error(chat_template: str | None, fault: str) -> UserError:
+def _template_error(fault: str) -> UserError:
     formats = ", ".join(PromptFormat.__members__)
-    which = (
-        "model.prompt_format = null: the tokenizer's own chat template"
-        if chat_template is None
-        else "model.chat_template: the template"
+    return UserError(
+        f"model.prompt_format = null: the chat template {fault}; or choose one of: {formats}"
     )
-    return UserError(f"{which} {fault}; or choose one of: {formats}")
 
 
 def prompt_text(
     tokenizer: Tokenizer,
     prompt_format: PromptFormat | None,
     turns: Sequence[Turn],
-    chat_template: str | None = None,
 ) -> str:
     """Return the prompt for the next assistant turn."""
     joined = [Traits().prepared(turn) for turn in turns] if prompt_format is None else [*turns]
     text: str = tokenizer.apply_chat_template(
         joined,
-        chat_template=format_of(tokenizer, prompt_format, chat_template).template,
+        chat_template=format_of(tokenizer, prompt_format).template,
         tokenize=False,
         add_generation_prompt=True,
     )

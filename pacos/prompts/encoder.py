@@ -51,17 +51,15 @@ class Encoder:
         cls,
         tokenizer: Tokenizer,
         prompt_format: PromptFormat | None,
-        chat_template: str | None = None,
         *,
         only_last: bool = False,
         train_on_reasoning: bool = True,
     ) -> Encoder:
-        """Return the encoder of a format, or with None of a chat template.
+        """Return the encoder of a format, or with None of the tokenizer's chat template.
 
         Args:
             tokenizer: of the model.
-            prompt_format: the format; None for a chat template.
-            chat_template: text of the template; None for the tokenizer's own.
+            prompt_format: the format; None for the tokenizer's chat template.
             only_last: train the last answer of a conversation alone.
             train_on_reasoning: train the thoughts of the assistant.
 
@@ -69,12 +67,12 @@ class Encoder:
             UserError: the tokenizer lacks the format's stop token. With None: there is no template,
                 or one whose answers or stop tokens cannot be found.
         """
-        chosen = format_of(tokenizer, prompt_format, chat_template)
+        chosen = format_of(tokenizer, prompt_format)
         template = ChatTemplate(chosen.template, dict(tokenizer.special_tokens_map))
         encoder = cls(
             template=template,
             prompt_format=prompt_format,
-            stop_id=stop_token_id(tokenizer, prompt_format, chat_template),
+            stop_id=stop_token_id(tokenizer, prompt_format),
             tokens=TextTokenizer.of(tokenizer.backend_tokenizer, tokenizer.eos_token_id),
             vocabulary=len(tokenizer),
             traits=Traits() if prompt_format is not None else Traits.of(template),
@@ -82,7 +80,7 @@ class Encoder:
             train_on_reasoning=train_on_reasoning,
         )
         if prompt_format is None:
-            check_template(template, encoder.stop_token, chat_template)
+            check_template(template, encoder.stop_token)
         return encoder
 
     def fingerprint(self) -> str:
@@ -271,14 +269,13 @@ def encode(
     tokenizer: Tokenizer,
     prompt_format: PromptFormat | None,
     conversations: Sequence[Sequence[Turn]],
-    chat_template: str | None = None,
 ) -> list[TokenizedRow]:
     """Tokenize a few conversations with all answers in one text; see `Encoder`.
 
     Raises:
         UserError: the format or template cannot be used, or cannot write a conversation.
     """
-    encoder = Encoder.of(tokenizer, prompt_format, chat_template)
+    encoder = Encoder.of(tokenizer, prompt_format)
     rows = []
     for number, result in enumerate(
         encoder.encode([Conversation([*turns]) for turns in conversations]), start=1

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pacos.configs.model import Init, ModelConfig
 from pacos.errors import UserError
-from pacos.model.loading import load_tokenizer
+from pacos.model.loading import load_tokenizer, pad_hint
 from pacos.model.protocols import CausalLM, Tokenizer
 from pacos.prompts.choice import stop_token_id
 from pacos.prompts.encoder import Encoder
+from pacos.prompts.formats import read_template
 from sft.config import SFTConfig
 from sft.configs.data import TrainOn
 
@@ -19,14 +20,17 @@ def build_tokenizer(model: ModelConfig) -> Tokenizer:
         UserError: it cannot be loaded, lacks one of the two tokens, or uses one token as both.
     """
     tokenizer = load_tokenizer(model.path, model.revision, model.pad_token)
+    if model.chat_template is not None:
+        # Everything that takes the tokenizer's template uses this one: data, samples and export.
+        tokenizer.chat_template = read_template(model.chat_template)
     stop = stop_token_id(tokenizer, model.prompt_format)
     if tokenizer.pad_token_id == stop:
         # pacos itself never pads, but a trainer that masks padding by id would mask the stop token.
         name = tokenizer.convert_ids_to_tokens(stop)
         raise UserError(
             f"model.pad_token = {model.pad_token}: {name} also ends an answer, and trainers that "
-            "mask the pad token would stop teaching it; name another token of the vocabulary, such "
-            "as an unused one"
+            "mask the pad token would stop teaching it; name another token of the vocabulary"
+            f"{pad_hint(tokenizer, name)}"
         )
     return tokenizer
 

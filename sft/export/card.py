@@ -61,7 +61,7 @@ def model_card(
     """
     model, optimizer = config.model, config.optimizer
     prompt_format = (
-        "its tokenizer's own" if model.prompt_format is None else model.prompt_format.name
+        "a chat template of its own" if model.prompt_format is None else model.prompt_format.name
     )
     measured = ", ".join(f"{source} {loss:.4f}" for source, loss in losses.items())
     return f"""---

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +39,16 @@ def test_absent_files_are_named(config: EvalConfig) -> None:
     wrong = replace(config, target="/no", baseline="/none", heldout="/not", suite=suite)
     found = {problem.key: str(problem) for problem in wrong.missing_files()}
     assert list(found) == ["baseline", "target", "heldout", "suite.folder"]
+
+
+def test_a_chat_template_needs_a_format_of_null(config: EvalConfig, tmp_path: Path) -> None:
+    template = tmp_path / "t.jinja"
+    with_both = replace(config, chat_template=str(template))
+    assert keys(with_both) == ["chat_template"]
+    alone = replace(with_both, prompt_format=None)
+    # It writes held-out rows as well as a format does.
+    assert alone.heldout is not None
+    assert keys(alone) == []
+    assert [problem.key for problem in alone.missing_files()] == ["chat_template"]
+    template.write_text("{{ messages }}")
+    assert alone.missing_files() == []

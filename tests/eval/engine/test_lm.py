@@ -120,6 +120,16 @@ def test_generation_ends_at_the_stop_token_of_the_format(tiny: Path) -> None:
     assert lm.tokenizer.chat_template == FORMATS[PromptFormat.chatml].exported()
 
 
+def test_a_chat_template_of_the_config_replaces_the_models(tiny: Path, tmp_path: Path) -> None:
+    template = "{% for m in messages %}{{ m['content'] + '<file_sep>' }}{% endfor %}"
+    (tmp_path / "t.jinja").write_text(template)
+    config = EvalConfig(target=str(tiny), chat_template=str(tmp_path / "t.jinja"))
+    lm = build_lm(str(tiny), config)
+    assert lm.tokenizer.chat_template == template
+    stop = lm.tokenizer.convert_tokens_to_ids("<file_sep>")
+    assert stop in lm.model.generation_config.eos_token_id
+
+
 def test_a_model_without_a_template_needs_a_format(
     config: EvalConfig, tiny: Path, tmp_path: Path
 ) -> None:

@@ -66,7 +66,7 @@ def test_a_message_names_a_token_to_pad_with_that_ends_no_answer(folder: Path) -
     tokenizer = byte_tokenizer()
     tokenizer.pad_token = None
     tokenizer.save_pretrained(folder)
-    with pytest.raises(UserError, match="name an unused one$"):
+    with pytest.raises(UserError, match=r"name an unused one$"):
         load_tokenizer(str(folder))
     tokens = ["<|eot_id|>", "<|reserved_special_token_0|>", "<|finetune_right_pad_id|>"]
     tokenizer.add_special_tokens({"additional_special_tokens": tokens})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import re
 from typing import Any
@@ -18,6 +19,12 @@ from tests.pacos.prompts.generated_rows import conversation
 from tests.pacos.prompts.tokenizers_of_bytes import tokenizer_with, trl_template
 
 ROWS = 150
+
+
+def encoder_of(tokenizer: Any, template: str) -> Encoder:
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template = template
+    return Encoder.of(tokenizer, None)
 
 
 def encoded(encoder: Encoder, row: Conversation) -> list[Any]:
@@ -49,7 +56,7 @@ def of_trl(tokenizer: Any, template: str, row: Conversation) -> Any:
 )
 def test_masks_of_training_templates_are_trls(name: str, eos: str, kinds: dict[str, bool]) -> None:
     tokenizer, template, rng = tokenizer_with(eos), trl_template(name), random.Random(name)
-    encoder = Encoder.of(tokenizer, None, template)
+    encoder = encoder_of(tokenizer, template)
     for _ in range(ROWS):
         row = conversation(rng, **kinds)
         (ours,), theirs = encoded(encoder, row), of_trl(tokenizer, template, row)
@@ -83,8 +90,8 @@ def test_a_template_without_marks_gives_the_masks_of_the_one_with_them(
     plain: str, training: str, eos: str, kinds: dict[str, bool]
 ) -> None:
     tokenizer, rng = tokenizer_with(eos), random.Random(plain)
-    unmarked = Encoder.of(tokenizer, None, trl_template(plain))
-    with_marks = Encoder.of(tokenizer, None, trl_template(training))
+    unmarked = encoder_of(tokenizer, trl_template(plain))
+    with_marks = encoder_of(tokenizer, trl_template(training))
     for _ in range(ROWS):
         row = conversation(rng, **kinds)
         ours, theirs = encoded(unmarked, row), encoded(with_marks, row)
@@ -93,7 +100,7 @@ def test_a_template_without_marks_gives_the_masks_of_the_one_with_them(
 
 def test_llama31s_own_template_carries_one_call_and_no_text_beside_it() -> None:
     tokenizer, rng = tokenizer_with("<|eot_id|>"), random.Random(1)
-    encoder = Encoder.of(tokenizer, None, trl_template("llama3_1"))
+    encoder = encoder_of(tokenizer, trl_template("llama3_1"))
     ours = Encoder.of(tokenizer, PromptFormat.llama3)
     for _ in range(ROWS):
         row = conversation(rng, tools=True, beside=False, several=False)
@@ -113,4 +120,4 @@ def test_llama31s_own_template_carries_one_call_and_no_text_beside_it() -> None:
 def test_a_generation_prompt_that_no_answer_begins_with_is_named() -> None:
     tokenizer = tokenizer_with("<｜end▁of▁sentence｜>", "<｜begin▁of▁sentence｜>")
     with pytest.raises(UserError, match=r"otherwise than its generation prompt begins.*<think>"):
-        Encoder.of(tokenizer, None, trl_template("deepseek_r1_distill"))
+        encoder_of(tokenizer, trl_template("deepseek_r1_distill"))

@@ -200,9 +200,7 @@ def test_chunks_are_not_read_far_ahead_of_the_workers(encoder: Encoder) -> None:
     results.close()
 
 
-def test_a_conversation_that_the_template_refuses_is_an_error_of_its_row_alone(
-    tokenizer: Any,
-) -> None:
+def test_a_conversation_that_the_template_refuses_is_an_error_of_its_row_alone() -> None:
     template = (
         "{% for m in messages %}"
         "{% if m['role'] == 'system' %}{{ raise_exception('no system turn, please') }}"
@@ -210,7 +208,7 @@ def test_a_conversation_that_the_template_refuses_is_an_error_of_its_row_alone(
         "{% else %}{% generation %}{{ m['content'] + eos_token }}{% endgeneration %}{% endif %}"
         "{% endfor %}"
     )
-    encoder = Encoder.of(tokenizer, None, template)
+    encoder = Encoder.of(byte_tokenizer(template), None)
     refused = [{"role": "system", "content": "Be brief."}, *EXCHANGE]
     chunk = tokenized(encoder, 1000, TooLong.drop, EXCHANGE, refused)
     assert chunk.arrays["numbers"].tolist() == [1]
