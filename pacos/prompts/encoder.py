@@ -17,7 +17,7 @@ from pacos.model.protocols import Tokenizer
 from pacos.prompts.choice import check_template, format_of, stop_token_id
 from pacos.prompts.formats import FORMATS, PromptFormat
 from pacos.prompts.presence import left_out
-from pacos.prompts.rendering import ChatTemplate, Rendering, derived, marked
+from pacos.prompts.rendering import ChatTemplate, MarkedRendering, Rendering, derived, marked
 from pacos.prompts.restrictions import check_only_text, control_tokens, texts_of
 from pacos.prompts.thoughts import empty_thought_end, split_content, thought_end
 from pacos.prompts.tokenization import MarkedText, Region, TextTokenizer
@@ -106,7 +106,10 @@ class Encoder:
             For each, in order: its examples, of which there are several if the chat template
             rewrites earlier turns; or the reason why it cannot be used.
         """
-        drafts = [self._drafted(content) for content in contents]
+        rendered = self._rendered_together(contents)
+        drafts = [
+            self._drafted(content, rendered.get(number)) for number, content in enumerate(contents)
+        ]
         texts = [
             draft
             for row in drafts
@@ -117,7 +120,20 @@ class Encoder:
         encoded = iter(self.tokens.encode(texts) if texts else [])
         return [row if isinstance(row, RowError) else _finished(row, encoded) for row in drafts]
 
-    def _drafted(self, content: Content) -> Sequence[MarkedText | EncodedRow] | RowError:
+    def _rendered_together(self, contents: Sequence[Content]) -> dict[int, MarkedRendering | None]:
+        """Render plain conversations with one call; it takes a tenth off the time of all."""
+        if self.prompt_format is None:
+            return {}
+        plain = {
+            number: content.turns
+            for number, content in enumerate(contents)
+            if isinstance(content, Conversation) and not content.tools
+        }
+        return dict(zip(plain, self.template.render_all([*plain.values()]), strict=True))
+
+    def _drafted(
+        self, content: Content, rendered: MarkedRendering | None
+    ) -> Sequence[MarkedText | EncodedRow] | RowError:
         try:
             if isinstance(content, TokenIds):
                 return [self._given(content)]
@@ -131,7 +147,7 @@ class Encoder:
                 text = content.prompt + content.text
                 region = Region(len(content.prompt), len(text), Reason.trained)
                 return [MarkedText(text, [region], is_raw=True)]
-            renderings = self._rendered(content)
+            renderings = self._rendered(content, rendered)
             return [
                 MarkedText(rendering.text, self._regions(content, rendering))
                 for rendering in renderings
@@ -160,7 +176,7 @@ class Encoder:
             reasons[0] = Reason.first
         return EncodedRow(ids.astype(np.int32), reasons)
 
-    def _rendered(self, content: Conversation) -> list[Rendering]:
+    def _rendered(self, content: Conversation, rendered: MarkedRendering | None) -> list[Rendering]:
         """Return the texts of a conversation.
 
         Raises:
@@ -173,7 +189,7 @@ class Encoder:
         if self.prompt_format is not None:
             if FORMATS[self.prompt_format].only_text:
                 check_only_text(content, self.prompt_format)
-            return marked(self.template, turns, tools, wanted)
+            return marked(self.template, turns, tools, wanted, rendered)
         lacking = self.traits.lacking(content)
         if lacking is not None:
             raise RowError(f"the chat template does not write {lacking}; {_REMEDY}")

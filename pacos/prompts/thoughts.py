@@ -20,7 +20,7 @@ def split_content(turn: Turn) -> tuple[list[str], str]:
     A content that begins with `<think>…</think>` holds a thought itself.
     """
     content: str = turn["content"]
-    match = _LEADING.match(content) if content.lstrip().startswith(OPEN) else None
+    match = _LEADING.match(content) if CLOSE in content else None
     inside = match.group(1) if match else ""
     thoughts = (turn.get("reasoning_content") or "", inside)
     return [thought for thought in map(str.strip, thoughts) if thought], (

@@ -83,7 +83,7 @@ class TextTokenizer:
         ]
 
     def _row(self, marked: MarkedText, encoding: Any) -> EncodedRow:
-        ids, offsets = encoding.ids, np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        ids, offsets = encoding.ids, _offsets(encoding)
         cuts = [
             region.begin
             for region in marked.regions
@@ -93,8 +93,8 @@ class TextTokenizer:
             ids, offsets = self._piecewise(marked.text, cuts)
         reasons = np.zeros(len(ids), dtype=np.uint8)
         for region in marked.regions:
-            first = np.searchsorted(offsets[:, 1], region.begin, side="right")
-            last = np.searchsorted(offsets[:, 0], region.end, side="left")
+            first = offsets[1].searchsorted(region.begin, side="right")
+            last = offsets[0].searchsorted(region.end, side="left")
             reasons[first:last] = region.reason
         if marked.is_raw:
             ids = [*self.before, *ids, *self.after]
@@ -117,30 +117,30 @@ class TextTokenizer:
         before it.
         """
         ids: list[int] = []
-        offsets = [np.zeros((0, 2), dtype=np.int64)]
+        offsets = []
         for begin, end in itertools.pairwise((0, *cuts, len(text))):
             piece_ids, piece = self._continued(text[begin:end]) if begin else self._bare(text[:end])
             ids += piece_ids
             offsets.append(piece + begin)
-        return ids, np.concatenate(offsets)
+        return ids, np.concatenate(offsets, axis=1)
 
     def _bare(self, text: str) -> tuple[list[int], NDArray[np.int64]]:
         encoding = self.backend.encode(text, add_special_tokens=False)
-        return encoding.ids, np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        return encoding.ids, _offsets(encoding)
 
     def _continued(self, text: str) -> tuple[list[int], NDArray[np.int64]]:
         """Tokenize a text that continues another."""
         if self._continuing is None:
             return self._bare(text)
         encoding = self._continuing.encode(text, add_special_tokens=False)
-        ids, offsets = encoding.ids, np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        ids, offsets = encoding.ids, _offsets(encoding)
         number = next((n for n, token in enumerate(ids) if token in self._added), None)
         if number is None:
             return ids, offsets
         # After an added token, such as the next <s>, the tokenizer begins anew.
-        begin = int(offsets[number, 0])
+        begin = int(offsets[0, number])
         rest_ids, rest = self._bare(text[begin:])
-        return ids[:number] + rest_ids, np.concatenate([offsets[:number], rest + begin])
+        return ids[:number] + rest_ids, np.concatenate([offsets[:, :number], rest + begin], axis=1)
 
     @cached_property
     def _added(self) -> frozenset[int]:
@@ -175,7 +175,14 @@ def _without_prefix(step: Any) -> Any:
     return step
 
 
+def _offsets(encoding: Any) -> NDArray[np.int64]:
+    """Return [2, T]: begin and end of each token in the text."""
+    pairs = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+    # Contiguous: a search would copy a strided row each time.
+    return np.ascontiguousarray(pairs.T)
+
+
 def _straddles(offsets: NDArray[np.int64], begin: int) -> bool:
     """Return True if a token has characters on both sides of a position."""
-    first = int(np.searchsorted(offsets[:, 1], begin, side="right"))
-    return first < len(offsets) and bool(offsets[first, 0] < begin)
+    first = int(offsets[1].searchsorted(begin, side="right"))
+    return first < offsets.shape[1] and bool(offsets[0, first] < begin)
