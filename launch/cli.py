@@ -21,6 +21,7 @@ COMMANDS = {
     "eval": ("stage", "evaluate a model on benchmarks and compare it with another"),
     "pipeline": ("stage", "run all three stages in sequence and write a report"),
     "plan": ("plan", "estimate memory, disk, time and cost of a training run"),
+    "preview": ("preview", "show rows as the model sees them, each token trained or not"),
     "doctor": ("doctor", "check on this machine that a training run would be correct"),
     "prefetch": ("prefetch", "download the models and data sets that a config names"),
     "status": ("status", "show the state of runs and sweeps"),
