@@ -17,7 +17,7 @@ from pacos.errors import ConfigError
 from tests.conftest import ROOT
 
 PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
-STAGE_OF_OVERRIDES = {"plan": "sft", "doctor": "sft", "prefetch": "sft"}
+STAGE_OF_OVERRIDES = {"plan": "sft", "doctor": "sft", "preview": "sft", "prefetch": "sft"}
 """Stage whose overrides a command takes, if its first word names no other."""
 
 
