@@ -29,7 +29,7 @@ SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglo
     [
         "launch.cli",
         *(f"launch.commands.{module}" for module, _ in COMMANDS.values()),
-        "launch.commands.stage_run",
+        "launch.stage.run",
         "launch.report.page",
         "pacos.configs.compose",
         "pacos.run.open",
@@ -82,7 +82,8 @@ def test_the_wheel_holds_the_packages_with_their_data(tmp_path: Path) -> None:
         "launch/report/*.j2",
         "launch/accelerate/*.yaml",
     ]
-    shipped += ["pacos/review/*.html"]
+    shipped += ["pacos/review/*.html", "pacos/terms/*.yaml", "pacos/prompts/templates/*.jinja"]
+    shipped += ["sft/preview/*.j2"]
     for pattern in shipped:
         files = [path for path in ROOT.glob(pattern) if "__pycache__" not in path.parts]
         assert files, pattern

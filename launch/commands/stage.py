@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from launch.commands.parser import CommandParser
-from launch.commands.stage_help import stage_help
+from launch.stage.help import stage_help
 from pacos.console import outlive_terminal
 from pacos.errors import UserError
 from pacos.rank import is_rank
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     _refuse_ranks(args.command)
     outlive_terminal()
     # Imports Hydra and most of this package, which `--help` must not wait for.
-    from launch.commands.stage_run import run_stage, run_with_hydra
+    from launch.stage.run import run_stage, run_with_hydra
 
     if args.hydra_options:
         if args.dry_run or args.multirun:

@@ -105,7 +105,9 @@ def _type_name(kind: object) -> str:
         return " | ".join(_type_name(part) for part in get_args(kind))
     if kind is NoneType:
         return "null"
-    return kind.__name__ if inspect.isclass(kind) and not get_args(kind) else str(kind)
+    if inspect.isclass(kind) and not get_args(kind):
+        return kind.__name__
+    return str(kind).replace("typing.", "")
 
 
 def _field_docs(schema: type) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""The commands that run a stage: their help, and what they start."""
