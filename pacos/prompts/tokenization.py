@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from pacos.data.example import RowError
 from pacos.prompts.tokens import EncodedRow, Reason
 
+LONGEST_TAIL = 40
+"""Characters of a prompt's end up to which its tokens are kept: longer ones hold a row's text."""
+
 
 @dataclass(frozen=True, slots=True)
 class Region:
@@ -87,7 +90,8 @@ class TextTokenizer:
         cuts = [
             region.begin
             for region in marked.regions
-            if region.reason is Reason.trained and _straddles(offsets, region.begin)
+            if region.reason is Reason.trained
+            and not self._ends_at(region.begin, marked.text, ids, offsets)
         ]
         if cuts:
             ids, offsets = self._piecewise(marked.text, cuts)
@@ -110,11 +114,40 @@ class TextTokenizer:
             reasons[0] = Reason.first
         return EncodedRow(np.array(ids, dtype=np.int32), reasons)
 
+    def _ends_at(
+        self, begin: int, text: str, ids: Sequence[int], offsets: NDArray[np.int64]
+    ) -> bool:
+        """Return True if the tokens before an answer are those of its prompt alone."""
+        first = int(offsets[1].searchsorted(begin, side="right"))
+        if first < len(ids) and offsets[0, first] < begin:
+            return False
+        # GPT-2's pattern looks ahead: "\n\n" is one token at the end of a text, but two before a
+        # letter. It does so for several blanks alone.
+        if not text[max(0, begin - 2) : begin].isspace():
+            return True
+        start = next((n for n in range(first, 0, -1) if ids[n - 1] in self._added), 0)
+        tail = text[offsets[1, start - 1] if start else 0 : begin]
+        return self._alone(tail) == [*ids[start:first]]
+
+    def _alone(self, tail: str) -> list[int]:
+        """Return the ids of a text that begins after an added token."""
+        known = self._tails.get(tail)
+        if known is None:
+            known = self._bare(tail)[0]
+            # Most templates end each prompt with the same few characters.
+            if len(tail) < LONGEST_TAIL:
+                self._tails[tail] = known
+        return known
+
+    @cached_property
+    def _tails(self) -> dict[str, list[int]]:
+        return {}
+
     def _piecewise(self, text: str, cuts: Sequence[int]) -> tuple[list[int], NDArray[np.int64]]:
         """Tokenize the parts of a text apart.
 
-        A token across the beginning of an answer is one that generation never sees: the prompt ends
-        before it.
+        Generation never sees a token across the beginning of an answer, nor what the answer makes
+        of the blanks before it: the prompt ends there.
         """
         ids: list[int] = []
         offsets = []
@@ -180,9 +213,3 @@ def _offsets(encoding: Any) -> NDArray[np.int64]:
     pairs = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
     # Contiguous: a search would copy a strided row each time.
     return np.ascontiguousarray(pairs.T)
-
-
-def _straddles(offsets: NDArray[np.int64], begin: int) -> bool:
-    """Return True if a token has characters on both sides of a position."""
-    first = int(offsets[1].searchsorted(begin, side="right"))
-    return first < offsets.shape[1] and bool(offsets[0, first] < begin)

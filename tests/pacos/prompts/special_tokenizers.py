@@ -1,7 +1,8 @@
-"""Tokenizers of one token a byte, with the special tokens of foreign templates."""
+"""Tokenizers of one token a byte or of SmolLM2's, with the special tokens of foreign templates."""
 
 from __future__ import annotations
 
+import copy
 from importlib import resources
 from typing import Any
 
@@ -10,6 +11,11 @@ SPECIAL = [
     *("<|eot_id|>", "<|eom_id|>", "<|python_tag|>", "<|im_start|>", "<|im_end|>", "<|endoftext|>"),
     *("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>"),
 ]
+
+LLAMA3_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
 
 def tokenizer_with(eos: str, bos: str = "<|begin_of_text|>") -> Any:
@@ -25,6 +31,31 @@ def tokenizer_with(eos: str, bos: str = "<|begin_of_text|>") -> Any:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=bos, eos_token=eos, pad_token="<|end_of_text|>"
     )
+
+
+def with_special_tokens(tokenizer: Any) -> Any:
+    """Copy a tokenizer whose letters merge, and add the tokens of every format."""
+    own = copy.deepcopy(tokenizer)
+    own.add_special_tokens({"additional_special_tokens": SPECIAL})
+    return own
+
+
+def split_as_llama3(tokenizer: Any) -> Any:
+    """Copy SmolLM2's tokenizer with the tokens of every format, and split text as Llama 3 does.
+
+    SmolLM2's own pattern makes other tokens of the newlines before an answer than of those at the
+    end of a prompt. TRL trains the former, which generation never sees.
+    """
+    from tokenizers import Regex, pre_tokenizers
+
+    own = with_special_tokens(tokenizer)
+    own.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(LLAMA3_PATTERN), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    return own
 
 
 def trl_template(name: str) -> str:
