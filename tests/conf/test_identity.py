@@ -16,23 +16,23 @@ DIGESTS: list[tuple[type[StageConfig], str, str]] = [
     (
         SFTConfig,
         "",
-        "83868f60e2a2ecc7bdc50d2ee862a08910f4b12f52011522e683123b89cb6aca",
+        "9b817de0341375589f5dbc1fae17c0df2582039c790a2cf0154aba879a481763",
     ),
     (
         SFTConfig,
         "experiment=alpaca_7b",
-        "ca0e093127c82ec29d9f0ab2429dabccfcef9b1bc284c161240dd9b6b2e12938",
+        "74e7839db75ca58efe32e36c48cbdb2cdfc0249cdf332896805c4755d560009a",
     ),
     (
         SFTConfig,
         "model=llama3_1_8b data=rows data.path=rows.jsonl batch.rows=64 precision=bf16_states "
         "seed=7",
-        "db90c32509a9f2e314e9c1e00fa28e673bbaca2f8d27bfc80230fbe79aba7bf6",
+        "77ae20cb14900dd5bc60f1e7440718fb8138f8f1b5345166809a022af76474c3",
     ),
     (
         SFTConfig,
         "model=tiny validation.rows=8 max_steps=10 batch.layout=grouped",
-        "5bf483b5265e33f0692f4d0f0ef1a3d51d52df779bb4f414ac1c195f02f7fa98",
+        "77f4a52fa32b291d594f93537d5ceab1fd23dc43a8358042b0e8c988ac86f1a6",
     ),
     (
         SelfInstructConfig,
@@ -58,32 +58,32 @@ DIGESTS: list[tuple[type[StageConfig], str, str]] = [
     (
         EvalConfig,
         "target=m",
-        "a2416cef5cb2e4368a9414da4be0c902b46234510456d417ef996feb0e287f33",
+        "31bd78faacc3e838b8fdb9a7fc4e2c68841c2d2f3d2b367e772287f3be0da378",
     ),
     (
         EvalConfig,
         "suite=geval target=m baseline=b judge=openai geval.temperature=0.7",
-        "33f4c35b26c1d89f3643f30ccd22eccc3149a653b3a3b7919133ca3dc0848a82",
+        "b2ab888bb96d689905885170bd547f049df054520062c5d10f57b5ada2a2696f",
     ),
     (
         EvalConfig,
         "suite=humaneval target=endpoint endpoint=openai prompt_format=llama3 limit=5",
-        "d2dfaa29fc248e4c007db617c45867efeed87ea6fab25376351038e6798aa110",
+        "b23e5b33690900f7db467bb0357951ced6a198549c5abec5d17fbac939912635",
     ),
     (
         PipelineConfig,
         "",
-        "410dfeb42a3874e61254b8d1ca4fb8671825f9276f745e16353204e29ccb40b9",
+        "d0e7b89ba186887f3802080d586cbe0a320ac2ce67655a08357b1a18f4e9f2e6",
     ),
     (
         PipelineConfig,
         "experiment=demo",
-        "0665682ad722274ae9ffa078e4e5dfc5d23cf59b82f6576c8e77cd57ed3b2258",
+        "4769e1adcb51dcd44a2ea3834363db14b7546a7abe4af9633c3c18f0543e3596",
     ),
     (
         PipelineConfig,
         "where=cluster sft.model.license=x selfinstruct.seed=3",
-        "94016fe0f4ddfc18a060b859f5fdfd4fef8aba58e712e6266e567e8680f1d128",
+        "b958d25ab94b20d550b6d06824e768c2899bd9bc72f130689d6e1a7c92c36e8b",
     ),
 ]
 """Stage, overrides, digest. If one changes, the command of an existing run starts a new one."""

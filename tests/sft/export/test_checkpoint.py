@@ -54,10 +54,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunPaths]:
         "validation": ValidationConfig(rows=8, every_steps=2, samples=0),
     }
     last = small_config(root, "last", **own)
-    last.optimizer.lr = 0.3
+    last.optimizer.lr = 3.0
+    # A rate that rises to the end: the first steps help, the later ones do harm.
+    last.schedule.warmup_ratio = 0.99
     best = dataclasses.replace(
         small_config(root, "best", **own),
         optimizer=last.optimizer,
+        schedule=last.schedule,
         export=ExportConfig(checkpoint=Exported.best),
         deepspeed=DeepSpeedConfig(stage=3),
     )
