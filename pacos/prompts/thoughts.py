@@ -9,8 +9,9 @@ from pacos.data.example import RowError, Turn
 OPEN, CLOSE = "<think>", "</think>"
 
 _LEADING = re.compile(rf"\s*{OPEN}(.*?){CLOSE}\s*", re.DOTALL)
-_EMPTY = re.compile(rf"\s*{OPEN}\s*{CLOSE}\s*")
-_EMPTY_AFTER_OPEN = re.compile(rf"\s*{CLOSE}\s*")
+# Several if the row's content begins with one too.
+_EMPTY = re.compile(rf"(?:\s*{OPEN}\s*{CLOSE})+\s*")
+_EMPTY_AFTER_OPEN = re.compile(rf"\s*{CLOSE}(?:\s*{OPEN}\s*{CLOSE})*\s*")
 _CLOSING = re.compile(rf"{CLOSE}\s*")
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import random
 import re
 from collections import Counter
 from typing import Any
 
-import numpy as np
 import pytest
 
 from pacos.data.example import Conversation, RowError
@@ -16,6 +14,7 @@ from pacos.errors import UserError
 from pacos.prompts.encoder import Encoder
 from pacos.prompts.formats import FORMATS, PromptFormat
 from pacos.prompts.tokens import Reason
+from tests.pacos.prompts.encoding import encoded, encoder_of, supervised
 from tests.pacos.prompts.generated_rows import conversation
 from tests.pacos.prompts.special_tokenizers import (
     split_as_llama3,
@@ -24,19 +23,6 @@ from tests.pacos.prompts.special_tokenizers import (
 )
 
 ROWS = 1000
-
-
-def encoder_of(tokenizer: Any, template: str) -> Encoder:
-    tokenizer = copy.deepcopy(tokenizer)
-    tokenizer.chat_template = template
-    return Encoder.of(tokenizer, None)
-
-
-def encoded(encoder: Encoder, row: Conversation) -> list[Any]:
-    (result,) = encoder.encode([row])
-    if isinstance(result, RowError):
-        raise result
-    return result
 
 
 def of_trl(tokenizer: Any, template: str, row: Conversation) -> Any:
@@ -133,16 +119,6 @@ def test_masks_of_training_templates_are_trls(
     assert seen["several answers"] > ROWS // 2
     assert ("thought" in seen) == any("thoughts" in kind for kind in kinds)
     assert ("call" in seen) == any("tools" in kind for kind in kinds)
-
-
-def supervised(tokenizer: Any, examples: list[Any]) -> list[str]:
-    """The supervised runs as text, without thoughts that are empty and blanks around them."""
-    runs = []
-    for example in examples:
-        flags = example.reasons == Reason.trained
-        edges = np.flatnonzero(np.diff(flags, prepend=False, append=False)).reshape(-1, 2)
-        runs += [tokenizer.decode(example.ids[begin:end]).strip() for begin, end in edges]
-    return runs
 
 
 @pytest.mark.parametrize(
