@@ -37,14 +37,16 @@ def fetch_data(config: SFTConfig) -> None:
     """
     from pacos.data.sources import open_source
 
-    held_out = config.validation_source()
-    for source in [*config.data.sources(), *([held_out] if held_out else [])]:
+    keys = dict.fromkeys(config.data.weights(), "data.path, data.mix")
+    if config.validation.path is not None:
+        keys.setdefault(config.validation.path, "validation.path")
+    for path, key in keys.items():
         try:
-            on_hub = locate(source.path).on_hub
+            on_hub = locate(path).on_hub
         except UserError:
             continue  # a file that does not exist yet
         if on_hub:
-            print(f"{source.path}: {open_source(source.path).count():,} rows", flush=True)
+            print(f"{path}: {open_source(path, key).count():,} rows", flush=True)
 
 
 def fetch_kernels() -> None:

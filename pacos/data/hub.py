@@ -30,7 +30,8 @@ def downloaded(path: str, location: Location) -> Location:
     Without a network, files that were downloaded for the same path are found again.
 
     Raises:
-        UserError: it cannot be reached and is not in the cache, or has no such subset or split.
+        UserError: it cannot be reached and is not in the cache, or has no such subset or split. The
+            text does not repeat the path.
     """
     import datasets
 
@@ -41,22 +42,20 @@ def downloaded(path: str, location: Location) -> Location:
             known = _remembered(location)
             if known is None:
                 raise UserError(
-                    f"data.path, data.mix = {path}: cannot be loaded: {first_line(error)}; "
-                    f"on a machine with a network, run: pacos prefetch data.path={path}"
+                    f"cannot be loaded: {first_line(error)}; on a machine with a network, run: "
+                    f"pacos prefetch data.path={path}"
                 ) from error
-            return _with_files(path, location, known)
-        except UserError as error:
-            raise UserError(f"data.path, data.mix = {path}: {error}") from error
+            return _with_files(location, known)
         # The cached copy of a data set, taken if the hub cannot be reached, has no files.
         urls = (builder.config.data_files or {}).get(split)
         known = _remembered(location) if urls is None else _download(builder, urls)
         if known is None:
             raise UserError(
-                f"data.path, data.mix = {path}: cannot be reached, and is not in the cache; "
-                f"on a machine with a network, run: pacos prefetch data.path={path}"
+                "cannot be reached, and is not in the cache; on a machine with a network, run: "
+                f"pacos prefetch data.path={path}"
             )
     write_json(_memory(location), known)
-    return _with_files(path, location, known)
+    return _with_files(location, known)
 
 
 def _resolve(location: Location) -> tuple[Any, str]:
@@ -72,9 +71,8 @@ def _resolve(location: Location) -> tuple[Any, str]:
         return builders[subset]
 
     def splits(subset: str) -> Sequence[str]:
-        return [
-            *(builder_of(None if subset == default else subset).config.data_files or {"train": ()})
-        ]
+        files = builder_of(None if subset == default else subset).config.data_files
+        return [str(name) for name in files or {"train": ()}]
 
     default: str | None
     try:
@@ -117,12 +115,12 @@ def _remembered(location: Location) -> list[str] | None:
     return files if all(Path(file).is_file() for file in files) else None
 
 
-def _with_files(path: str, location: Location, names: Sequence[str]) -> Location:
+def _with_files(location: Location, names: Sequence[str]) -> Location:
     files = tuple(map(Path, names))
     kinds = {kind_of(file) for file in files}
     if len(kinds) != 1 or None in kinds:
         raise UserError(
-            f"data.path, data.mix = {path}: its files, such as {files[0].name}, are not of one of "
-            f"the kinds {FILES_KINDS}; convert them"
+            f"its files, such as {files[0].name}, are not of one of the kinds {FILES_KINDS}; "
+            "convert them"
         )
     return replace(location, kind=SourceKind(kinds.pop()), files=files)

@@ -120,18 +120,22 @@ class Source:
         return {file: json_form(file) for file in self.location.files}
 
 
-def open_source(path: str) -> Source:
+def open_source(path: str, key: str = "data.path, data.mix") -> Source:
     """Open a data set; one on the hub is downloaded if it is not in the cache.
+
+    Args:
+        path: as written in the config.
+        key: of the config that has the path, for messages.
 
     Raises:
         UserError: it does not exist, or cannot be read.
     """
     try:
         location = locate(path)
+        if location.kind is SourceKind.hub:
+            location = downloaded(path, location)
     except UserError as error:
-        raise UserError(f"data.path, data.mix = {path}: {error}") from error
-    if location.kind is SourceKind.hub:
-        location = downloaded(path, location)
+        raise UserError(f"{key} = {path}: {error}") from error
     return Source(path, location)
 
 

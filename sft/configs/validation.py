@@ -15,13 +15,14 @@ class ValidationConfig:
     """The held-out rows, and when they are measured."""
 
     rows: int = 0
-    """Rows held out of training, drawn by the seed; rows with equal tokens count as one. Their loss
-    is measured before the first step, every `every_steps` and after the last. With 0, all rows are
-    trained on and nothing is measured, unless there is a `path`."""
+    """Rows held out of training, drawn by the seed. Rows with equal tokens count as one, whichever
+    sources they come from, and a conversation with an example per answer is held out whole. The
+    loss is measured before the first step, every `every_steps` and after the last. With 0, all rows
+    are trained on and nothing is measured, unless there is a `path`."""
     path: str | None = None
-    """Held-out rows from a source of their own, as for data.path, with the same columns and roles.
-    `rows` are drawn from it, or with 0 all are taken; rows that are also trained on are left out
-    and counted at the start."""
+    """Held-out rows from a source of their own, as for data.path, read with data.columns, roles,
+    ignore, raw and tree. `rows` are drawn from it, or with 0 all are taken; rows that are also
+    trained on are left out and counted at the start."""
     every_steps: int = field(default=100, metadata=FREE)
     """Steps between measurements; each costs a forward pass over the held-out rows."""
     samples: int = field(default=2, metadata=FREE)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pacos.cache import cache_directory
 from pacos.data.source_config import SourceConfig
-from pacos.data.sources import open_source
+from pacos.data.sources import Source, open_source
 from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.model.protocols import Tokenizer
@@ -91,6 +91,11 @@ class Mixture:
     def digests(self) -> NDArray[np.uint64]:
         """Return [rows]: a hash of each row's tokens."""
         return np.concatenate([part.digests for part in self.parts])[self.indices]
+
+    def records(self) -> NDArray[np.int64]:
+        """Return [rows]: a number for each row's record. A record may have several rows."""
+        begins = [np.diff(part.numbers, prepend=-1) != 0 for part in self.parts]
+        return np.cumsum(np.concatenate(begins))[self.indices]
 
     def subset(self, positions: NDArray[np.int64]) -> Mixture:
         """Return the rows at these positions of the epoch."""
@@ -172,7 +177,10 @@ def load_data(
     """
     sources = config.data.sources()
     encoder = build_encoder(config, tokenizer)
-    parts = [_load(source, config.data, encoder, world, stop) for source in sources]
+    parts = [
+        _load(open_source(source.path), source, config.data, encoder, world, stop)
+        for source in sources
+    ]
     return Mixture.of(parts, {source.path: source.weight for source in sources}, config.seed)
 
 
@@ -187,19 +195,23 @@ def load_heldout(
     source = config.validation_source()
     if source is None:
         return None
-    part = _load(source, config.data, build_encoder(config, tokenizer), world, stop)
+    opened = open_source(source.path, key="validation.path")
+    encoder = build_encoder(config, tokenizer)
+    try:
+        part = _load(opened, source, config.data, encoder, world, stop)
+    except UserError as error:
+        raise UserError(f"validation.path: {error}") from error
     return Mixture.of([part], {source.path: 1.0}, config.seed)
 
 
 def _load(
+    source: Source,
     source_config: SourceConfig,
     data: DataConfig,
     encoder: Encoder,
     world: World,
     stop: StopCheck,
 ) -> TokenCache:
-    path = source_config.path
-    source = open_source(path)
     start = time.monotonic()
     # Named by content: a file that moved or was copied is not tokenized again.
     key = cache_key(source.digest(), encoder, source_config, data)
@@ -215,7 +227,7 @@ def _load(
     build_once(folder, build, world, stop)
     cache = read_cache(folder, source)
     log.info(
-        f"{path}: {len(cache.lengths):,} rows, {len(cache.ids):,} tokens, "
+        f"{source.path}: {len(cache.lengths):,} rows, {len(cache.ids):,} tokens, "
         f"in {time.monotonic() - start:.1f} s"
     )
     if world.is_main:

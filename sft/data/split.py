@@ -1,7 +1,8 @@
 """The split into training rows and held-out rows.
 
 Rows with equal tokens are one row here, whichever sources they come from: a copy of a held-out row
-that is trained on would make the held-out loss measure memory.
+that is trained on would make the held-out loss measure memory. A record that makes several examples
+stays together for the same reason: the later ones hold the answers of the earlier ones.
 """
 
 from __future__ import annotations
@@ -37,10 +38,15 @@ def split(data: Mixture, own: Mixture | None, rows: int, seed: int) -> tuple[Mix
 
 
 def split_heldout(data: Mixture, rows: int, seed: int) -> tuple[Mixture, Mixture]:
-    """Split the rows of an epoch into training rows and `rows` held-out rows.
+    """Split the rows of an epoch into training rows and held-out rows.
 
     All copies of a row go to the same side: a row with a weight of 2 is never both trained on and
     held out.
+
+    Args:
+        data: all rows of the epoch.
+        rows: different records to hold out.
+        seed: draws them.
 
     Returns:
         The training rows with all their copies, and one copy of each held-out row.
@@ -50,15 +56,14 @@ def split_heldout(data: Mixture, rows: int, seed: int) -> tuple[Mixture, Mixture
     """
     if not rows:
         return data, data.subset(np.array([], dtype=np.int64))
-    first_copies = _first_copies(data)
-    if rows >= len(first_copies):
+    groups, first_copies = _groups(data), _first_copies(data)
+    different = _different(groups[first_copies])
+    if rows >= len(different):
         raise UserError(
-            f"validation.rows = {rows}: the data has only {len(first_copies)} different rows; "
-            "lower it"
+            f"validation.rows = {rows}: the data has only {len(different)} different rows; lower it"
         )
-    heldout = first_copies[_drawn(len(first_copies), rows, seed)]
-    digests = data.digests()
-    is_heldout = np.isin(digests, digests[heldout])
+    is_heldout = np.isin(groups, _drawn(different, rows, seed))
+    heldout = first_copies[is_heldout[first_copies]]
     return data.subset(np.flatnonzero(~is_heldout)), data.subset(np.sort(heldout))
 
 
@@ -68,32 +73,37 @@ def separate_heldout(data: Mixture, held: Mixture, rows: int, seed: int) -> Mixt
     Args:
         data: the training rows, which stay as they are.
         held: the rows of `validation.path`.
-        rows: number of rows to draw; 0 takes all.
+        rows: different records to draw; 0 takes all.
         seed: draws them.
 
     Returns:
-        One copy of each row that is not trained on.
+        One copy of each row, without the records of which a row is trained on.
 
     Raises:
         UserError: there are too few.
     """
-    first_copies = _first_copies(held)
-    is_trained = np.isin(held.digests()[first_copies], data.digests())
-    unseen = first_copies[~is_trained]
+    groups, first_copies = _groups(held), _first_copies(held)
+    different = _different(groups[first_copies])
+    trained = np.unique(groups[np.isin(held.digests(), data.digests())])
+    unseen = different[~np.isin(different, trained)]
     path = held.parts[0].source.path
-    if is_trained.any():
+    if len(trained):
         log.warning(
-            f"validation.path = {path}: {is_trained.sum():,} of its {len(first_copies):,} "
-            "different rows are also trained on; they are left out of the validation"
+            f"validation.path = {path}: {len(trained):,} of its {len(different):,} different rows "
+            "are also trained on; they are left out of the validation"
         )
     if not len(unseen):
-        raise UserError(f"validation.path = {path}: every row of it is also trained on; give other")
+        raise UserError(
+            f"validation.path = {path}: every row of it is also trained on; give other rows, or "
+            "set validation.rows alone to hold out some of data.path"
+        )
     if rows > len(unseen):
         raise UserError(
-            f"validation.rows = {rows}: validation.path has only {len(unseen)} different rows that "
-            "are not trained on; lower it, or set 0 for all of them"
+            f"validation.rows = {rows}: {path} (validation.path) has only {len(unseen)} different "
+            "rows that are not trained on; lower it, or set 0 for all of them"
         )
-    return held.subset(np.sort(unseen[_drawn(len(unseen), rows, seed)] if rows else unseen))
+    taken = _drawn(unseen, rows, seed) if rows else unseen
+    return held.subset(np.sort(first_copies[np.isin(groups[first_copies], taken)]))
 
 
 def _first_copies(data: Mixture) -> NDArray[np.int64]:
@@ -104,6 +114,25 @@ def _first_copies(data: Mixture) -> NDArray[np.int64]:
     return order[np.sort(first)]
 
 
-def _drawn(count: int, rows: int, seed: int) -> NDArray[np.int64]:
+def _groups(data: Mixture) -> NDArray[np.int64]:
+    """Return [rows]: the group of each row; rows with equal tokens or of one record share it."""
+    group = np.arange(len(data), dtype=np.int64)
+    links = [np.unique(key, return_inverse=True)[1] for key in (data.digests(), data.records())]
+    while True:
+        before = group
+        for link in links:
+            least = np.full(len(data), len(data), dtype=np.int64)
+            np.minimum.at(least, link, group)
+            group = least[link]
+        if np.array_equal(group, before):
+            return group
+
+
+def _different(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return each group once, in the order in which they come."""
+    return groups[np.sort(np.unique(groups, return_index=True)[1])]
+
+
+def _drawn(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
     rng = random.Random(derived_seed(seed, "validation"))
-    return np.array(sorted(rng.sample(range(count), rows)), dtype=np.int64)
+    return groups[sorted(rng.sample(range(len(groups)), count))]

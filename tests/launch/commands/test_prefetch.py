@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import subprocess
@@ -39,7 +40,10 @@ def hub(files: dict[str, bytes], rows: dict[str, bytes]) -> Iterator[Hub]:
         "owner/model": Repository(dict(files)),
         "owner/gated": Repository(dict(files), gated=True),
     }
-    with serve(models, {"owner/rows": Repository(dict(rows))}) as served:
+    content = rows["train.jsonl"]
+    held = {"other.jsonl": content, "test.jsonl.gz": gzip.compress(content)}
+    datasets = {"owner/rows": Repository(dict(rows)), "owner/held": Repository(held)}
+    with serve(models, datasets) as served:
         yield served
 
 
@@ -92,6 +96,21 @@ def test_what_is_downloaded_once_is_there_for_a_job_without_network(
     assert done.returncode == 0, done.stderr
     assert hub.asked == []
     assert read_json(tmp_path / "runs" / "run" / "status.json")["state"] == "done"
+
+
+def test_every_source_is_downloaded_by_subset_split_and_slice(command: Command, hub: Hub) -> None:
+    done = command(
+        "prefetch",
+        'data.path="owner/rows:train[:10]"',
+        r"+data.mix={owner/rows\:train\[10\:\]: {weight: 0.5}}",
+        "validation.path=owner/held:test",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "owner/held (validation.path): 2 files" in done.stdout
+    assert "owner/rows:train[:10]: 10 rows" in done.stdout
+    assert "owner/rows:train[10:]: 30 rows" in done.stdout
+    assert "owner/held:test: 40 rows" in done.stdout
+    assert "other.jsonl" not in hub.files_sent()
 
 
 def test_a_broken_connection_goes_on_where_it_broke(command: Command, hub: Hub) -> None:
@@ -158,6 +177,8 @@ def test_who_was_let_in_gets_a_gated_model(command: Command) -> None:
         (["model.path=owner/none"], "model.path = owner/none: no such model"),
         (["model.path=owner/model", "model.revision=v9"], "has no revision v9"),
         (["data.path=owner/none"], "data.path = owner/none: no such dataset"),
+        (["validation.path=owner/none"], "validation.path = owner/none: no such dataset"),
+        (["validation.path=owner/held:dev"], "validation.path = owner/held:dev: has no split"),
         (["selfinstruct", "generator.model=owner/none"], "generator.model = owner/none: no such"),
         (["model.path=./none"], "model.path = ./none: no such model directory"),
         (["rows.jsonl"], "neither a run nor KEY=VALUE"),

@@ -1,7 +1,6 @@
 """From data on disk to the rows of an epoch."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,49 +15,12 @@ from pacos.prompts.formats import PromptFormat
 from pacos.schemas import Row
 from sft.config import SFTConfig
 from sft.configs.data import OnError, TooLong
-from sft.configs.validation import ValidationConfig
 from sft.data import token_cache
-from sft.data.mixture import Mixture, load_data, load_heldout
-from sft.data.split import split, split_heldout
-from tests.sft.byte_tokenizer import byte_tokenizer
+from sft.data.mixture import load_data
+from sft.data.split import split_heldout
+from tests.sft.data.small_data import ALONE, instructions, record, write
 
-ALONE = World(rank=0, size=1, local_rank=0)
 LONG = {"instruction": "Count.", "output": "one two " * 100, "id": "long"}
-
-
-def record(name: str, number: int) -> dict[str, Any]:
-    terms = {"terms": f"terms of {name}"}
-    return {"instruction": f"{name} {number}", "output": f"{number}.", "lineage": terms}
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Any:
-    return byte_tokenizer()
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("PACOS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "tokens"
-
-
-def write(path: Path, rows: list[Any]) -> str:
-    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
-    path.write_text("".join(line + "\n" for line in lines))
-    return str(path)
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> SFTConfig:
-    config = SFTConfig()
-    config.data.path = write(tmp_path / "rows.jsonl", [record("main", n) for n in range(10)])
-    config.data.max_length = 256
-    return config
-
-
-def instructions(tokenizer: Any, data: Mixture) -> list[str]:
-    texts = [tokenizer.decode(data.row(index).ids) for index in range(len(data))]
-    return [text.partition("user\n")[2].partition("<|im_end|>")[0] for text in texts]
 
 
 def test_tokens_come_back_from_disk_as_they_are(tokenizer: Any, config: SFTConfig) -> None:
@@ -293,9 +255,12 @@ def test_what_is_not_read_is_named_at_every_start(
 @pytest.mark.parametrize(
     ("policy", "says"),
     [
-        (TooLong.drop, r"2 of 5 rows \((\d\d)% of the tokens\) are left out"),
-        (TooLong.cut_turns, r"2 of 5 rows lose their last exchanges .*\((\d\d)% of the tokens\)"),
-        (TooLong.truncate, r"2 of 5 rows are truncated \((\d\d)% of the tokens\)"),
+        (TooLong.drop, "({share}% of the tokens) are left out, because"),
+        (
+            TooLong.cut_turns,
+            "lose their last exchanges or are left out ({share}% of the tokens), because",
+        ),
+        (TooLong.truncate, "are truncated ({share}% of the tokens), because"),
     ],
 )
 def test_the_share_of_long_rows_is_named_at_every_start(
@@ -307,20 +272,24 @@ def test_the_share_of_long_rows_is_named_at_every_start(
     says: str,
 ) -> None:
     rows = [record("main", 1), LONG, record("main", 2), LONG, record("main", 3)]
-    config.data.path = write(tmp_path / "long.jsonl", rows)
+    config.data.mix = {write(tmp_path / "long.jsonl", rows): 1.0}
     config.data.too_long = policy
-    tokens = []
-    for length in (10_000, 256):
-        config.data.max_length = length
-        tokens.append(int(load_data(config, tokenizer, ALONE).lengths.sum()))
+    config.data.max_length = 10_000
+    fits, long = load_data(config, tokenizer, ALONE).parts
+    assert not caplog.records
+    config.data.max_length = 256
     for _ in range(2):
-        (warning,) = (entry.message for entry in caplog.records if entry.levelname == "WARNING")
-        match = re.search(says, warning)
-        assert match, warning
-        assert int(match[1]) == round(100 * (1 - tokens[1] / tokens[0]))
-        assert "data.max_length = 256: raise it, or choose another data.too_long" in warning
         caplog.clear()
-        load_data(config, tokenizer, ALONE)
+        data = load_data(config, tokenizer, ALONE)
+        (warning,) = (entry.message for entry in caplog.records if entry.levelname == "WARNING")
+        share = round(100 * (1 - len(data.parts[1].ids) / len(long.ids)))
+        assert 0 < share < 100
+        assert warning == (
+            f"{long.source.path}: 2 of 5 rows {says.format(share=share)} they are longer than "
+            "data.max_length = 256: raise it, or choose another data.too_long (drop, cut_turns, "
+            "truncate, error)"
+        )
+    assert len(data.parts[0].ids) == len(fits.ids)
 
 
 def test_a_long_row_may_end_the_run(tokenizer: Any, config: SFTConfig, tmp_path: Path) -> None:
@@ -346,49 +315,3 @@ def test_shards_and_tables_are_trained_on_with_places(
     assert instructions(tokenizer, data) == ["0.1", "0.2", "1.0", "1.1", "1.2"]
     assert data.place(4) == f"{folder}/part-1.csv, row 3"
     assert list(data.inputs("data")) == ["data", "data 2"]
-
-
-def copies(tmp_path: Path) -> tuple[str, str]:
-    """Ten texts, of which the last five are in both files, and some twice in one."""
-    first = write(tmp_path / "first.jsonl", [record("a", n % 10) for n in range(13)])
-    return first, write(tmp_path / "second.jsonl", [record("a", n) for n in range(5, 10)])
-
-
-def test_no_copy_of_a_held_out_row_is_trained_on_from_any_source(
-    tokenizer: Any, config: SFTConfig, tmp_path: Path
-) -> None:
-    config.data.path, other = copies(tmp_path)
-    config.data.mix = {other: 1.5}
-    data = load_data(config, tokenizer, ALONE)
-    for seed in range(5):
-        trained, held = split_heldout(data, 4, seed)
-        texts, held_texts = instructions(tokenizer, trained), instructions(tokenizer, held)
-        assert len(held_texts) == len(set(held_texts)) == 4
-        assert len(set(texts)) == 6
-        assert not set(texts) & set(held_texts)
-    with pytest.raises(UserError, match="only 10 different rows"):
-        split_heldout(data, 10, seed=0)
-
-
-def test_held_out_rows_may_have_a_source_of_their_own(
-    tokenizer: Any, config: SFTConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    _, config.validation.path = copies(tmp_path)
-    config.data.path = write(tmp_path / "train.jsonl", [record("a", n) for n in range(7)])
-    data = load_data(config, tokenizer, ALONE)
-    own = load_heldout(config, tokenizer, ALONE)
-    trained, held = split(data, own, rows=0, seed=0)
-    assert trained is data
-    assert instructions(tokenizer, held) == ["a 7", "a 8", "a 9"]
-    assert "2 of its 5 different rows are also trained on" in caplog.text
-    assert len(split(data, own, rows=2, seed=0)[1]) == 2
-    with pytest.raises(UserError, match=r"validation.path has only 3 different rows"):
-        split(data, own, rows=4, seed=0)
-    config.data.path = config.validation.path
-    with pytest.raises(UserError, match="every row of it is also trained on"):
-        split(load_data(config, tokenizer, ALONE), own, rows=0, seed=0)
-
-
-def test_a_validation_path_that_does_not_exist_is_a_problem_of_the_config() -> None:
-    (problem,) = ValidationConfig(path="nothing.jsonl").missing_files()
-    assert str(problem).startswith("validation.path = nothing.jsonl: no nothing.jsonl; give")

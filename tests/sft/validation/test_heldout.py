@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -249,6 +250,27 @@ def test_training_does_not_notice(runs: dict[str, RunPaths], way: str) -> None:
     assert curve(often, metrics.GRAD_NORM) == curve(seldom, metrics.GRAD_NORM)
     weights = [(run.model / "model.safetensors").read_bytes() for run in (often, seldom)]
     assert weights[0] == weights[1]
+
+
+def test_held_out_rows_of_their_own_are_measured_answered_and_recorded(tmp_path: Path) -> None:
+    config = small_config(tmp_path, "own")
+    rows = (tmp_path / "rows.jsonl").read_text().splitlines()
+    new = [json.dumps({"instruction": f"Say {n}.", "output": f"{n}"}) for n in range(3)]
+    long = json.dumps({"instruction": "Sing.", "output": "la " * 100, "id": "long"})
+    own = tmp_path / "own.jsonl"
+    own.write_text("\n".join([rows[0], *new, long, ""]))
+    config.validation = ValidationConfig(path=str(own), samples=1, sample_tokens=3)
+    ((run, code),) = train(1, [config])
+    assert code == EXIT_DONE
+    losses = curve(run, metrics.VALIDATION_LOSS)
+    assert len(losses) == 2
+    assert losses[1] < losses[0]
+    assert read_json(run.result)["validation_loss"] == losses[1]
+    assert {line["row"] for line in read_jsonl(run.samples)} == {f"{own}:2"}
+    inputs = read_json(run.manifest)["inputs"]
+    assert inputs["validation"]["path"] == str(own)
+    (dropped,) = read_jsonl(run.excluded_rows("dropped"))
+    assert dropped["place"] == f"{own}:5"
 
 
 @contextlib.contextmanager
