@@ -9,6 +9,7 @@ import pytest
 
 from launch.cli import COMMANDS, parse
 from pacos.errors import UserError
+from pacos.prompts.formats import PromptFormat
 from tests.conftest import Pacos
 
 TAKES_OVERRIDES = ["selfinstruct", "sft", "eval", "pipeline", "plan", "doctor", "prefetch"]
@@ -89,7 +90,7 @@ def test_help_shows_types_as_values_are_written(pacos: Pacos, stage: str) -> Non
     plain = re.compile(r"(?:list|dict)\[\w+(?:, \w+)?\]|null, or keys of its own|\w+(?: \| \w+)*")
     assert [name for name, kind in types.items() if not plain.fullmatch(kind)] == []
     if stage == "selfinstruct":
-        assert types["generator.prompt_format"] == "alpaca | llama2 | llama3 | chatml | null"
+        assert types["generator.prompt_format"] == " | ".join([*PromptFormat.__members__, "null"])
 
 
 def test_every_config_problem_is_reported_and_nothing_is_left(pacos: Pacos, tmp_path: Path) -> None:
