@@ -12,7 +12,8 @@ file with empty caches, and use one process per core:
   rows, with the mask of assistant tokens and the template of the same format.
 
 The sides alternate, each in a process of its own, as often as --repeats says. Prints one JSON
-object with all seconds, the medians and their ratio, and the peak memory of the main process.
+object with all seconds, elapsed and on processors, the medians and their ratio, and the peak memory
+of the main process.
 """
 
 from __future__ import annotations
@@ -49,6 +50,12 @@ def rows_of(path: Path, count: int) -> Iterator[dict[str, str]]:
         yield {**record, "instruction": f"{record['instruction']} ({number})"}
 
 
+def processor_seconds() -> float:
+    """Return the time on processors of this process and of its workers that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def pacos_side(rows: Path, cache: str, model: str, prompt_format: str) -> dict[str, float]:
     """Return the seconds of pacos, and those of a second start."""
     from pacos.distributed import World
@@ -60,13 +67,14 @@ def pacos_side(rows: Path, cache: str, model: str, prompt_format: str) -> dict[s
     tokenizer = load_tokenizer(model)
     os.environ["PACOS_CACHE"] = cache
     alone = World(rank=0, size=1, local_rank=0)
-    start = time.perf_counter()
+    used, start = processor_seconds(), time.perf_counter()
     data = load_data(config, tokenizer, alone)
-    first = time.perf_counter()
+    first, used = time.perf_counter(), processor_seconds() - used
     load_data(config, tokenizer, alone)
     again = time.perf_counter()
     return {
         "seconds": first - start,
+        "processor_seconds": used,
         "seconds_from_cache": again - first,
         "tokens": int(data.lengths.sum()),
         "supervised": int(data.num_supervised.sum()),
@@ -81,7 +89,7 @@ def datasets_side(rows: Path, cache: str, model: str, prompt_format: str) -> dic
     datasets.disable_progress_bars()
     tokenizer = load_tokenizer(model)
     template = FORMATS[PromptFormat[prompt_format]].template
-    start = time.perf_counter()
+    used, start = processor_seconds(), time.perf_counter()
     data = datasets.load_dataset("json", data_files=str(rows), split="train", cache_dir=cache)
     mapped = data.map(
         encode_batch,
@@ -91,12 +99,13 @@ def datasets_side(rows: Path, cache: str, model: str, prompt_format: str) -> dic
         remove_columns=data.column_names,
         fn_kwargs={"tokenizer": tokenizer, "template": template},
     )
-    seconds = time.perf_counter() - start
+    seconds, used = time.perf_counter() - start, processor_seconds() - used
     columns = mapped.with_format("arrow")[:]
     tokens = sum(len(ids) for ids in columns["input_ids"])
     supervised = sum(sum(mask.as_py()) for mask in columns["assistant_masks"])
     return {
         "seconds": seconds,
+        "processor_seconds": used,
         "tokens": tokens,
         "supervised": supervised,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import itertools
 import json
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pacos.data.example import RowError
 from pacos.prompts.tokens import EncodedRow, Reason
+
+Offsets = list[tuple[int, int]]
+"""Begin and end of each token in its text, in characters. A list as the backend makes it: turning
+it into an array would take longer than searching it."""
+_BEGIN, _END = itemgetter(0), itemgetter(1)
 
 LONGEST_TAIL = 40
 """Characters of a prompt's end up to which its tokens are kept: longer ones hold a row's text."""
@@ -86,7 +92,7 @@ class TextTokenizer:
         ]
 
     def _row(self, marked: MarkedText, encoding: Any) -> EncodedRow:
-        ids, offsets = encoding.ids, _offsets(encoding)
+        ids, offsets = encoding.ids, encoding.offsets
         cuts = [
             region.begin
             for region in marked.regions
@@ -97,8 +103,8 @@ class TextTokenizer:
             ids, offsets = self._piecewise(marked.text, cuts)
         reasons = np.zeros(len(ids), dtype=np.uint8)
         for region in marked.regions:
-            first = offsets[1].searchsorted(region.begin, side="right")
-            last = offsets[0].searchsorted(region.end, side="left")
+            first = bisect_right(offsets, region.begin, key=_END)
+            last = bisect_left(offsets, region.end, key=_BEGIN)
             reasons[first:last] = region.reason
         if marked.is_raw:
             ids = [*self.before, *ids, *self.after]
@@ -114,19 +120,17 @@ class TextTokenizer:
             reasons[0] = Reason.first
         return EncodedRow(np.array(ids, dtype=np.int32), reasons)
 
-    def _ends_at(
-        self, begin: int, text: str, ids: Sequence[int], offsets: NDArray[np.int64]
-    ) -> bool:
+    def _ends_at(self, begin: int, text: str, ids: Sequence[int], offsets: Offsets) -> bool:
         """Return True if the tokens before an answer are those of its prompt alone."""
-        first = int(offsets[1].searchsorted(begin, side="right"))
-        if first < len(ids) and offsets[0, first] < begin:
+        first = bisect_right(offsets, begin, key=_END)
+        if first < len(ids) and offsets[first][0] < begin:
             return False
         # GPT-2's pattern looks ahead: "\n\n" is one token at the end of a text, but two before a
         # letter. It does so for several blanks alone.
         if not text[max(0, begin - 2) : begin].isspace():
             return True
         start = next((n for n in range(first, 0, -1) if ids[n - 1] in self._added), 0)
-        tail = text[offsets[1, start - 1] if start else 0 : begin]
+        tail = text[offsets[start - 1][1] if start else 0 : begin]
         return self._alone(tail) == [*ids[start:first]]
 
     def _alone(self, tail: str) -> list[int]:
@@ -143,37 +147,37 @@ class TextTokenizer:
     def _tails(self) -> dict[str, list[int]]:
         return {}
 
-    def _piecewise(self, text: str, cuts: Sequence[int]) -> tuple[list[int], NDArray[np.int64]]:
+    def _piecewise(self, text: str, cuts: Sequence[int]) -> tuple[list[int], Offsets]:
         """Tokenize the parts of a text apart.
 
         Generation never sees a token across the beginning of an answer, nor what the answer makes
         of the blanks before it: the prompt ends there.
         """
         ids: list[int] = []
-        offsets = []
+        offsets: Offsets = []
         for begin, end in itertools.pairwise((0, *cuts, len(text))):
             piece_ids, piece = self._continued(text[begin:end]) if begin else self._bare(text[:end])
             ids += piece_ids
-            offsets.append(piece + begin)
-        return ids, np.concatenate(offsets, axis=1)
+            offsets += _moved(piece, begin)
+        return ids, offsets
 
-    def _bare(self, text: str) -> tuple[list[int], NDArray[np.int64]]:
+    def _bare(self, text: str) -> tuple[list[int], Offsets]:
         encoding = self.backend.encode(text, add_special_tokens=False)
-        return encoding.ids, _offsets(encoding)
+        return encoding.ids, encoding.offsets
 
-    def _continued(self, text: str) -> tuple[list[int], NDArray[np.int64]]:
+    def _continued(self, text: str) -> tuple[list[int], Offsets]:
         """Tokenize a text that continues another."""
         if self._continuing is None:
             return self._bare(text)
         encoding = self._continuing.encode(text, add_special_tokens=False)
-        ids, offsets = encoding.ids, _offsets(encoding)
+        ids, offsets = encoding.ids, encoding.offsets
         number = next((n for n, token in enumerate(ids) if token in self._added), None)
         if number is None:
             return ids, offsets
         # After an added token, such as the next <s>, the tokenizer begins anew.
-        begin = int(offsets[0, number])
+        begin = offsets[number][0]
         rest_ids, rest = self._bare(text[begin:])
-        return ids[:number] + rest_ids, np.concatenate([offsets[:, :number], rest + begin], axis=1)
+        return ids[:number] + rest_ids, offsets[:number] + _moved(rest, begin)
 
     @cached_property
     def _added(self) -> frozenset[int]:
@@ -208,8 +212,5 @@ def _without_prefix(step: Any) -> Any:
     return step
 
 
-def _offsets(encoding: Any) -> NDArray[np.int64]:
-    """Return [2, T]: begin and end of each token in the text."""
-    pairs = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
-    # Contiguous: a search would copy a strided row each time.
-    return np.ascontiguousarray(pairs.T)
+def _moved(offsets: Offsets, by: int) -> Offsets:
+    return [(begin + by, end + by) for begin, end in offsets]

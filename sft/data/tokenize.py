@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import itertools
 import multiprocessing
@@ -122,7 +123,7 @@ class ChunkTokenizer:
         if isinstance(versions, RowError):
             result.refused.append(Refusal(number, example.id, str(versions)))
             return []
-        trained = [row for row in versions if Reason.trained in row.reasons]
+        trained = [row for row in versions if _is_trained(row)]
         if not trained:
             result.refused.append(Refusal(number, example.id, "it has no supervised token"))
             return []
@@ -158,7 +159,7 @@ class ChunkTokenizer:
         cut = [
             EncodedRow(row.ids[: self.max_length], row.reasons[: self.max_length]) for row in rows
         ]
-        kept = [row for row in cut if Reason.trained in row.reasons]
+        kept = [row for row in cut if _is_trained(row)]
         if not kept:
             beyond = f"no supervised token among the first {self.max_length}"
             return [], f"{tokens} tokens: left out, with {beyond}"
@@ -183,19 +184,33 @@ class ChunkTokenizer:
             (rows,) = self.encoder.encode([shorter])
             if isinstance(rows, RowError) or len(rows) != 1:
                 continue
-            if len(rows[0].ids) <= self.max_length and Reason.trained in rows[0].reasons:
+            if len(rows[0].ids) <= self.max_length and _is_trained(rows[0]):
                 exchanges = f"the last {left_out} of {len(begins)} exchanges"
                 return rows, f"{tokens} tokens: {exchanges} left out"
         return [], f"{tokens} tokens: left out"
 
 
+def _is_trained(row: EncodedRow) -> bool:
+    """Return True if any token has a loss. Bytes are searched in 0.4 µs, an array in 5 µs."""
+    return _TRAINED in row.reasons.tobytes()
+
+
+_TRAINED = bytes([Reason.trained])
+
+
 def _arrays(rows: Sequence[EncodedRow], numbers: Sequence[int]) -> dict[str, NDArray[Any]]:
+    if not rows:
+        return {name: np.array([], dtype) for name, dtype in ARRAYS.items()}
     ids = [row.ids for row in rows]
+    lengths = [len(row) for row in ids]
+    reasons = np.concatenate([row.reasons for row in rows])
     values: dict[str, Any] = {
-        "ids": np.concatenate(ids) if ids else [],
-        "reasons": np.concatenate([row.reasons for row in rows]) if rows else [],
-        "lengths": [len(row) for row in ids],
-        "counts": [row.num_supervised for row in rows],
+        "ids": np.concatenate(ids),
+        "reasons": reasons,
+        "lengths": lengths,
+        "counts": np.add.reduceat(
+            reasons == Reason.trained, [0, *np.cumsum(lengths)[:-1]], dtype=int
+        ),
         "numbers": numbers,
         "digests": [_digest(row) for row in ids],
     }
@@ -247,6 +262,10 @@ def _start_worker(tokenizer: ChunkTokenizer) -> None:
     _worker_tokenizer = tokenizer
     # Every core has a worker already; the tokenizer's own threads would only compete with them.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    # What is loaded by now stays. Looking at all of it again and again would take the collector 4 %
+    # of the worker's time.
+    gc.collect()
+    gc.freeze()
     end_with_parent()
     for number in SIGNALS:
         # The rank that started this process decides when to stop.
