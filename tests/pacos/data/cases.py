@@ -1,4 +1,4 @@
-"""Cases of rows: a row with its options, and its reading or its refusal."""
+"""Cases of rows: a row with its options, and its reading and trained text, or its refusal."""
 
 from __future__ import annotations
 
@@ -7,15 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pacos.data.example import Content, Conversation, Turn
-
-
-@dataclass(frozen=True)
-class Read:
-    """The reading of a row."""
-
-    content: Content
-    unread: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -28,6 +19,18 @@ class Refused:
     """Part of the message, after it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """The reading of a row, and what it teaches."""
+
+    content: Content
+    learnt: tuple[str, ...] | Refused
+    """Text of each run of tokens with a loss, in chatml with SmolLM2's tokenizer; or the refusal of
+    a row that can be read, but not tokenized."""
+    unread: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Case:
     id: str
@@ -37,10 +40,32 @@ class Case:
     """Fields of SourceConfig."""
     filled: bool = False
     """The row comes from a table."""
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of Encoder.of; without `prompt_format`, it is chatml."""
 
 
-def talk(*turns: Turn, tools: list[Any] | None = None, untrained: Iterable[int] = ()) -> Read:
-    return Read(Conversation(list(turns), tools, frozenset(untrained)))
+def talk(
+    *turns: Turn,
+    tools: list[Any] | None = None,
+    untrained: Iterable[int] = (),
+    learnt: tuple[str, ...] | Refused | None = None,
+) -> Read:
+    """Return the reading of a conversation.
+
+    Args:
+        turns: of the conversation.
+        tools: descriptions of functions.
+        untrained: indices of the assistant turns without a loss.
+        learnt: see `Read`. May be left out where every answer is plain text, all of it with a loss.
+    """
+    content = Conversation(list(turns), tools, frozenset(untrained))
+    answers = [turn for turn in turns if turn["role"] == "assistant"]
+    if learnt is None:
+        is_plain = all(turn.keys() == {"role", "content"} for turn in answers)
+        if not is_plain or tools is not None or content.untrained:
+            raise ValueError("say what is learnt: not every answer is plain text with a loss")
+        learnt = tuple(turn["content"] + STOP for turn in answers)
+    return Read(content=content, learnt=learnt)
 
 
 def system(text: str) -> Turn:
@@ -71,6 +96,7 @@ def sharegpt(*turns: tuple[str, Any], **columns: Any) -> dict[str, Any]:
     return {"conversations": [{"from": who, "value": text} for who, text in turns], **columns}
 
 
+STOP = "<|im_end|>"
 HI = (user("Hello"), assistant("Hi"))
 TALK = talk(*HI)
 UNANSWERED = ("ends with an unanswered turn, which is left out",)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+from pacos.prompts.formats import PromptFormat
 from tests.pacos.data.cases import (
     HI,
     TALK,
     UNANSWERED,
     Case,
-    Read,
     Refused,
     assistant,
     messages,
@@ -98,7 +99,7 @@ DIALOGS = [
     Case(
         "unanswered",
         messages(*HI, user("Bye")),
-        Read(TALK.content, notes=UNANSWERED),
+        replace(TALK, notes=UNANSWERED),
     ),
     Case(
         "no answer",
@@ -116,8 +117,10 @@ DIALOGS = [
         Refused('messages[1].content = "": must be a non-empty text', "fill it in"),
     ),
     Case(
-        "answer a number", messages(user("1+1?"), assistant(2)), talk(user("1+1?"), assistant("2"))
-    ),  # type: ignore[arg-type]
+        "answer a number",
+        messages(user("1+1?"), assistant("") | {"content": 2}),
+        talk(user("1+1?"), assistant("2")),
+    ),
     Case(
         "parts of text",
         messages(
@@ -127,7 +130,7 @@ DIALOGS = [
             },
             {"role": "assistant", "content": [{"type": "text", "text": "Hi", "cache": {}}]},
         ),
-        Read(TALK.content, ("messages[].content[].cache",)),
+        replace(TALK, unread=("messages[].content[].cache",)),
     ),
     Case(
         "part of an image",
@@ -140,18 +143,18 @@ DIALOGS = [
     Case(
         "unread keys of turns",
         messages(user("Hello", id=1), assistant("Hi", model="m", name="Bo", refusal=None)),
-        Read(TALK.content, ("messages[].id", "messages[].model", "messages[].name")),
+        replace(TALK, unread=("messages[].id", "messages[].model", "messages[].name")),
     ),
     Case(
         "ignored keys of turns",
         messages(user("Hello", id=1), assistant("Hi", model="m")),
-        Read(TALK.content, ("messages[].id",)),
+        replace(TALK, unread=("messages[].id",)),
         {"ignore": ["messages[].model"]},
     ),
     Case(
         "renamed keys of turns",
         {"dialog": [{"who": "user", "says": "Hello"}, {"who": "assistant", "says": "Hi", "x": 1}]},
-        Read(TALK.content, ("dialog[].x",)),
+        replace(TALK, unread=("dialog[].x",)),
         {"columns": {"dialog": "messages", "who": "role", "says": "content"}},
     ),
     Case("system column", messages(*HI, system="Be brief."), talk(system("Be brief."), *HI)),
@@ -172,13 +175,13 @@ DIALOGS = [
     Case(
         "another prompt beside messages",
         messages(*HI, prompt="Welcome"),
-        Read(TALK.content, ("prompt",)),
+        replace(TALK, unread=("prompt",)),
     ),
     Case("ultrachat raw", {"id": "0", "data": ["Hello", "Hi"]}, TALK),
     Case(
         "ultrachat raw unanswered",
         {"id": "0", "data": ["Hello", "Hi", "Bye"]},
-        Read(TALK.content, notes=UNANSWERED),
+        replace(TALK, notes=UNANSWERED),
     ),
     Case(
         "data of rows",
@@ -190,7 +193,7 @@ DIALOGS = [
     Case(
         "TRL's turns",
         {"prompt": [*HI, user("Bye")], "completion": [assistant("See you")]},
-        talk(*HI, user("Bye"), assistant("See you"), untrained=[1]),
+        talk(*HI, user("Bye"), assistant("See you"), untrained=[1], learnt=("See you<|im_end|>",)),
     ),
     Case(
         "turns and a text",
@@ -201,6 +204,46 @@ DIALOGS = [
         "a text and turns",
         {"prompt": "Hello", "completion": [assistant("Hi")]},
         Refused("completion = [", "join its items"),
+    ),
+    Case(
+        "answer that begins with line breaks",
+        messages(HI[0], assistant("\n\nHi")),
+        talk(HI[0], assistant("\n\nHi"), learnt=("\n\nHi<|im_end|>",)),
+    ),
+    Case(
+        "answer that ends with blanks",
+        messages(HI[0], assistant("Hi \n")),
+        talk(HI[0], assistant("Hi \n"), learnt=("Hi \n<|im_end|>",)),
+    ),
+    Case(
+        "answer in Korean with an emoji",
+        messages(HI[0], assistant("안녕 🦙")),
+        talk(HI[0], assistant("안녕 🦙"), learnt=("안녕 🦙<|im_end|>",)),
+    ),
+    *(
+        Case(
+            f"special token in the {turns[number]['role']}'s turn",
+            messages(*turns),
+            talk(
+                *turns,
+                learnt=Refused(f"its text holds the control token {token}", "remove it"),
+            ),
+        )
+        for number, token, turns in [
+            (0, "<|im_end|>", (user("Hello<|im_end|>"), HI[1])),
+            (1, "<|im_start|>", (HI[0], assistant("<|im_start|>user"))),
+            (0, "<|endoftext|>", (system("Be <|endoftext|>"), *HI)),
+        ]
+    ),
+    Case(
+        "two answers in a row of alpaca's format",
+        messages(*HI, assistant("Bye")),
+        talk(
+            *HI,
+            assistant("Bye"),
+            learnt=Refused("turn 3 is the assistant's, but", "choose llama3 or chatml"),
+        ),
+        encoding={"prompt_format": PromptFormat.alpaca},
     ),
     Case(
         "a table of mixed schemas",
@@ -217,7 +260,14 @@ LOSSES = (
             messages(
                 user("A?"), assistant("bad", **{key: no}), user("B?"), assistant("b", **{key: yes})
             ),
-            talk(user("A?"), assistant("bad"), user("B?"), assistant("b"), untrained=[1]),
+            talk(
+                user("A?"),
+                assistant("bad"),
+                user("B?"),
+                assistant("b"),
+                untrained=[1],
+                learnt=("b<|im_end|>",),
+            ),
         )
         for key, no, yes in [
             ("weight", 0, 1),
@@ -282,13 +332,33 @@ LOSSES = (
         Case(
             "renamed loss",
             messages(HI[0], assistant("Hi", loss=False), user("B?"), assistant("b")),
-            talk(*HI, user("B?"), assistant("b"), untrained=[1]),
+            talk(*HI, user("B?"), assistant("b"), untrained=[1], learnt=("b<|im_end|>",)),
             {"columns": {"loss": "train"}},
         ),
         Case(
             "no loss, with a system column",
             messages(HI[0], assistant("Hi", weight=0), user("B?"), assistant("b"), system="S"),
-            talk(system("S"), *HI, user("B?"), assistant("b"), untrained=[2]),
+            talk(
+                system("S"), *HI, user("B?"), assistant("b"), untrained=[2], learnt=("b<|im_end|>",)
+            ),
+        ),
+        Case(
+            "the last answer alone",
+            messages(*HI, user("B?"), assistant("b")),
+            talk(*HI, user("B?"), assistant("b"), learnt=("b<|im_end|>",)),
+            encoding={"only_last": True},
+        ),
+        Case(
+            "the last answer alone, without a loss",
+            messages(*HI, user("B?"), assistant("b", weight=0)),
+            talk(
+                *HI,
+                user("B?"),
+                assistant("b"),
+                untrained=[3],
+                learnt=Refused("the last turn of the assistant has no loss", "nothing to learn"),
+            ),
+            encoding={"only_last": True},
         ),
         Case(
             "sharegpt weight",
@@ -300,7 +370,7 @@ LOSSES = (
                     {"from": "gpt", "value": "b"},
                 ]
             },
-            talk(*HI, user("B?"), assistant("b"), untrained=[1]),
+            talk(*HI, user("B?"), assistant("b"), untrained=[1], learnt=("b<|im_end|>",)),
         ),
     ]
 )

@@ -12,27 +12,58 @@ from tests.pacos.data.cases import (
 )
 
 OTHERS = [
-    Case("text", {"text": "Once upon a time."}, Read(RawText("", "Once upon a time."))),
-    Case("text and label", {"text": "Once.", "label": 1}, Read(RawText("", "Once."), ("label",))),
+    Case(
+        "text",
+        {"text": "Once upon a time."},
+        Read(content=RawText("", "Once upon a time."), learnt=(" upon a time.<|im_end|>",)),
+    ),
+    Case(
+        "text and label",
+        {"text": "Once.", "label": 1},
+        Read(content=RawText("", "Once."), learnt=(".<|im_end|>",), unread=("label",)),
+    ),
     Case(
         "raw pair",
         {"prompt": "Once ", "completion": "upon a time."},
-        Read(RawText("Once ", "upon a time.")),
+        Read(content=RawText("Once ", "upon a time."), learnt=("upon a time.<|im_end|>",)),
         {"raw": True},
     ),
     Case(
         "raw pair without a prompt",
         {"prompt": "", "completion": "Once."},
-        Read(RawText("", "Once.")),
+        Read(content=RawText("", "Once."), learnt=(".<|im_end|>",)),
         {"raw": True},
     ),
     Case(
         "raw pair with a system column",
         {"prompt": "Once ", "completion": "upon a time.", "system": "S"},
-        Read(RawText("Once ", "upon a time."), ("system",)),
+        Read(
+            content=RawText("Once ", "upon a time."),
+            learnt=("upon a time.<|im_end|>",),
+            unread=("system",),
+        ),
         {"raw": True},
     ),
-    Case("raw text", {"text": "Once."}, Read(RawText("", "Once.")), {"raw": True}),
+    Case(
+        "raw pair split inside a word",
+        {"prompt": "un", "completion": "happy"},
+        Read(content=RawText("un", "happy"), learnt=("happy<|im_end|>",)),
+        {"raw": True},
+    ),
+    Case(
+        "special token in plain text",
+        {"text": "Once.<|im_end|>"},
+        Read(
+            content=RawText("", "Once.<|im_end|>"),
+            learnt=Refused("its text holds the control token <|im_end|>", "remove it"),
+        ),
+    ),
+    Case(
+        "raw text",
+        {"text": "Once."},
+        Read(content=RawText("", "Once."), learnt=(".<|im_end|>",)),
+        {"raw": True},
+    ),
     Case(
         "raw turns",
         {"prompt": [HI[0]], "completion": [HI[1]]},
@@ -45,21 +76,45 @@ OTHERS = [
         Refused("columns = instruction, output: match no known schema for data.raw=true", "prompt"),
         {"raw": True},
     ),
-    Case("ids", {"input_ids": [1, 2, 3]}, Read(TokenIds([1, 2, 3], [1, 2, 3]))),
+    Case(
+        "ids",
+        {"input_ids": [1, 2, 3]},
+        Read(content=TokenIds([1, 2, 3], [1, 2, 3]), learnt=("<|im_end|><repo_name>",)),
+    ),
     Case(
         "ids and labels",
         {"input_ids": [1, 2, 3], "labels": [-100, -100, 3], "attention_mask": [1, 1, 1]},
-        Read(TokenIds([1, 2, 3], [-100, -100, 3])),
+        Read(content=TokenIds([1, 2, 3], [-100, -100, 3]), learnt=("<repo_name>",)),
     ),
     Case(
         "ids and a mask of TRL",
         {"input_ids": [1, 2, 3], "completion_mask": [0, 1, 1]},
-        Read(TokenIds([1, 2, 3], [-100, 2, 3])),
+        Read(content=TokenIds([1, 2, 3], [-100, 2, 3]), learnt=("<|im_end|><repo_name>",)),
     ),
     Case(
         "ids beside text",
         {"text": "Once.", "input_ids": [1, 2], "token_type_ids": [0, 0]},
-        Read(TokenIds([1, 2], [1, 2]), ("text", "token_type_ids")),
+        Read(
+            content=TokenIds([1, 2], [1, 2]),
+            learnt=("<|im_end|>",),
+            unread=("text", "token_type_ids"),
+        ),
+    ),
+    Case(
+        "ids beyond the vocabulary",
+        {"input_ids": [1, 99999]},
+        Read(
+            content=TokenIds([1, 99999], [1, 99999]),
+            learnt=Refused("input_ids[1] = 99999 is not in the tokenizer's vocabulary", "49152"),
+        ),
+    ),
+    Case(
+        "labels in two parts",
+        {"input_ids": [1, 2, 3, 17, 18], "labels": [-100, 2, -100, 17, 18]},
+        Read(
+            content=TokenIds([1, 2, 3, 17, 18], [-100, 2, -100, 17, 18]),
+            learnt=("<|im_end|>", '!"'),
+        ),
     ),
     Case(
         "padded ids",
@@ -105,7 +160,7 @@ OTHERS = [
     Case(
         "text beside an ignored prompt",
         {"prompt": "Hello", "text": "Hi"},
-        Read(RawText("", "Hi")),
+        Read(content=RawText("", "Hi"), learnt=("<|im_end|>",)),
         {"ignore": ["prompt"]},
     ),
     Case(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.pacos.data.cases import (
     HI,
     TALK,
     TOOL,
     Case,
-    Read,
     Refused,
     assistant,
     system,
@@ -107,7 +108,7 @@ PAIRS = [
     Case(
         "dolly",
         {"instruction": "Who?", "context": "It was Bob.", "response": "Bob", "category": "qa"},
-        Read(talk(user("Who?", input="It was Bob."), assistant("Bob")).content, ("category",)),
+        replace(talk(user("Who?", input="It was Bob."), assistant("Bob")), unread=("category",)),
     ),
     Case(
         "dolly ignored category",
@@ -176,16 +177,16 @@ PAIRS = [
     Case(
         "tools of a pair",
         {"prompt": "Hello", "response": "Hi", "tools": [TOOL]},
-        talk(*HI, tools=[TOOL]),
+        talk(*HI, tools=[TOOL], learnt=("Hi<|im_end|>",)),
     ),
     Case(
         "metadata and other columns",
         {"instruction": "Hello", "output": "Hi", "id": 1, "source": "x", "lang": "en", "n": None},
-        Read(TALK.content, ("lang",)),
+        replace(TALK, unread=("lang",)),
     ),
     Case(
         "an alpaca row's rendered text",
         {"instruction": "Hello", "input": "", "output": "Hi", "text": "Below is…"},
-        Read(TALK.content, ("text",)),
+        replace(TALK, unread=("text",)),
     ),
 ]

@@ -1,13 +1,33 @@
+import functools
+import itertools
 import json
 import pickle
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from pacos.data.example import RowError
+from pacos.data.example import Conversation, RowError
 from pacos.data.rows import RowReader
 from pacos.data.source_config import SourceConfig
-from tests.pacos.data.cases import HI, Case, Read
+from pacos.prompts.encoder import Encoder
+from pacos.prompts.formats import PromptFormat
+from pacos.prompts.tokens import IGNORE, EncodedRow
+from tests.pacos.data.cases import HI, Case, Read, Refused
 from tests.pacos.data.matrix import CASES
+
+ACCEPTED = [case for case in CASES if isinstance(case.expect, Read)]
+
+
+@pytest.fixture(scope="module")
+def encoder(tokenizer: Any) -> Callable[..., Encoder]:
+    """Encoders with SmolLM2's tokenizer, each made once: that takes 0.3 s."""
+
+    @functools.cache
+    def of(*, prompt_format: PromptFormat = PromptFormat.chatml, **options: bool) -> Encoder:
+        return Encoder.of(tokenizer, prompt_format, **options)
+
+    return of
 
 
 def reader(**options: object) -> RowReader:
@@ -35,8 +55,42 @@ def test_every_row_is_read_as_meant_or_refused(case: Case) -> None:
     assert json.dumps(case.row) == before
 
 
+@pytest.mark.parametrize("case", ACCEPTED, ids=lambda case: case.id)
+def test_every_row_that_is_read_trains_exactly_the_text_meant(
+    case: Case, encoder: Callable[..., Encoder], tokenizer: Any
+) -> None:
+    assert isinstance(case.expect, Read)
+    content = reader(**case.options).read(case.row, filled=case.filled).content
+    (row,) = encoder(**case.encoding).encode([content])
+    learnt = case.expect.learnt
+    if isinstance(learnt, Refused):
+        assert isinstance(row, RowError)
+        assert learnt.says in str(row)
+        assert learnt.remedy in str(row).split(learnt.says)[1]
+        return
+    assert not isinstance(row, RowError), row
+    (example,) = row
+    assert learnt
+    assert learnt_texts(tokenizer, example) == [*learnt]
+    # What has no loss is still context: no turn is missing.
+    if isinstance(content, Conversation):
+        text = tokenizer.decode(example.ids)
+        for turn in content.turns:
+            assert all(turn.get(key, "") in text for key in ("content", "input"))
+
+
+def learnt_texts(tokenizer: Any, row: EncodedRow) -> list[str]:
+    """Return the text of each run of tokens with a loss."""
+    return [
+        tokenizer.decode([*run])
+        for has_loss, run in itertools.groupby(row.labels, lambda label: label != IGNORE)
+        if has_loss
+    ]
+
+
 def test_the_matrix_names_each_case_once() -> None:
-    assert len({case.id for case in CASES}) == len(CASES) >= 90
+    assert len({case.id for case in CASES}) == len(CASES) >= 200
+    assert len(ACCEPTED) >= 120
 
 
 def test_one_reader_reads_rows_of_all_schemas() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+from pacos.prompts.formats import PromptFormat
 from tests.pacos.data.cases import (
     ARGUMENTS,
     HI,
@@ -24,11 +26,35 @@ from tests.pacos.data.cases import (
 
 RESULT = (tool("sunny", tool_call_id="c1", name="weather"), assistant("It is sunny."))
 CALLED = assistant("", tool_calls=[call("weather", ARGUMENTS, id="c1")])
-READ_CALL = talk(user("Weather?"), CALLED, *RESULT, tools=[TOOL])
+LEARNT_CALL = (
+    '<tool_call>\n{"name": "weather", "arguments": {"city":  "Seoul", "days": 1.0}}\n</tool_call>'
+    "<|im_end|>"
+)
+READ_CALL = talk(
+    user("Weather?"),
+    CALLED,
+    *RESULT,
+    tools=[TOOL],
+    learnt=(LEARNT_CALL, "It is sunny.<|im_end|>"),
+)
 
 
-def with_arguments(arguments: object) -> Read:
-    return talk(user("Weather?"), assistant("", tool_calls=[call("weather", arguments)]))
+def with_arguments(arguments: object, written: str) -> Read:
+    """Return the reading of a call.
+
+    Args:
+        arguments: of the call.
+        written: the same in the text with a loss.
+    """
+    return talk(
+        user("Weather?"),
+        assistant("", tool_calls=[call("weather", arguments)]),
+        learnt=(
+            '<tool_call>\n{"name": "weather", "arguments": '
+            + written
+            + "}\n</tool_call><|im_end|>",
+        ),
+    )
 
 
 def calls(*turn_calls: object, content: str | None = "", **columns: object) -> dict[str, object]:
@@ -97,33 +123,36 @@ TOOLS = [
             *HI,
             tools=[{"type": "function", "function": {**WEATHER, "strict": None}}],
         ),
-        talk(*HI, tools=[TOOL]),
+        talk(*HI, tools=[TOOL], learnt=("Hi<|im_end|>",)),
         filled=True,
     ),
     Case(
         "arguments as an object",
         calls(call("weather", {"city": "Seoul", "unit": None})),
-        with_arguments({"city": "Seoul", "unit": None}),
+        with_arguments({"city": "Seoul", "unit": None}, '{"city": "Seoul", "unit": null}'),
     ),
     Case(
         "arguments of a table",
         calls(
             call("weather", {"city": "Seoul", "unit": None, "near": [{"x": 1, "y": None}, None]})
         ),
-        with_arguments({"city": "Seoul", "near": [{"x": 1}, None]}),
+        with_arguments(
+            {"city": "Seoul", "near": [{"x": 1}, None]},
+            '{"city": "Seoul", "near": [{"x": 1}, null]}',
+        ),
         filled=True,
     ),
     Case(
         "arguments as text in a table",
         calls(call("weather", '{"unit":null}')),
-        with_arguments('{"unit":null}'),
+        with_arguments('{"unit":null}', '{"unit":null}'),
         filled=True,
     ),
-    Case("no arguments", calls({"function": {"name": "weather"}}), with_arguments({})),
+    Case("no arguments", calls({"function": {"name": "weather"}}), with_arguments({}, "{}")),
     Case(
         "parameters of Llama 3.1",
         calls({"name": "weather", "parameters": {"city": "Seoul"}}),
-        with_arguments({"city": "Seoul"}),
+        with_arguments({"city": "Seoul"}, '{"city": "Seoul"}'),
     ),
     *(
         Case(
@@ -161,15 +190,15 @@ TOOLS = [
     Case(
         "unread keys of calls",
         calls({"index": 0, "function": {"name": "weather", "arguments": {}, "x": 1}}),
-        Read(
-            with_arguments({}).content,
-            ("messages[].tool_calls[].index", "messages[].tool_calls[].function.x"),
+        replace(
+            with_arguments({}, "{}"),
+            unread=("messages[].tool_calls[].index", "messages[].tool_calls[].function.x"),
         ),
     ),
     Case(
         "ignored keys of calls",
         calls({"index": 0, "function": {"name": "weather", "arguments": {}}}),
-        with_arguments({}),
+        with_arguments({}, "{}"),
         {"ignore": ["messages[].tool_calls[].index"]},
     ),
     Case(
@@ -185,6 +214,7 @@ TOOLS = [
             assistant("", tool_calls=[call("weather", ARGUMENTS)]),
             tool("sunny", name="weather"),
             assistant("Sunny."),
+            learnt=(LEARNT_CALL, "Sunny.<|im_end|>"),
         ),
     ),
     Case(
@@ -206,7 +236,13 @@ TOOLS = [
     Case(
         "empty result",
         messages(user("Weather?"), CALLED, tool(""), assistant("None.")),
-        talk(user("Weather?"), CALLED, tool(""), assistant("None.")),
+        talk(
+            user("Weather?"),
+            CALLED,
+            tool(""),
+            assistant("None."),
+            learnt=(LEARNT_CALL, "None.<|im_end|>"),
+        ),
     ),
     Case(
         "result an object",
@@ -216,8 +252,8 @@ TOOLS = [
     Case(
         "result after the last answer",
         messages(user("Weather?"), CALLED, tool("sunny")),
-        Read(
-            talk(user("Weather?"), CALLED).content,
+        replace(
+            talk(user("Weather?"), CALLED, learnt=(LEARNT_CALL,)),
             notes=("ends with an unanswered turn, which is left out",),
         ),
     ),
@@ -236,12 +272,23 @@ TOOLS = [
             tool("sunny"),
             assistant("Sunny"),
             tools=[TOOL],
+            learnt=(
+                '<tool_call>\n{"name": "weather", "arguments": {"city": "Seoul"}}\n</tool_call>'
+                "<|im_end|>",
+                "Sunny<|im_end|>",
+            ),
         ),
     ),
     Case(
         "sharegpt call after a text joins its turn",
         sharegpt(("human", "Weather?"), ("gpt", "Let me look."), ("function_call", '{"name":"w"}')),
-        talk(user("Weather?"), assistant("Let me look.", tool_calls=[call("w", {})])),
+        talk(
+            user("Weather?"),
+            assistant("Let me look.", tool_calls=[call("w", {})]),
+            learnt=(
+                'Let me look.\n<tool_call>\n{"name": "w", "arguments": {}}\n</tool_call><|im_end|>',
+            ),
+        ),
     ),
     Case(
         "parallel calls of ms-swift",
@@ -259,6 +306,11 @@ TOOLS = [
             tool("1"),
             tool("2"),
             assistant("Done."),
+            learnt=(
+                '<tool_call>\n{"name": "a", "arguments": {}}\n</tool_call>\n'
+                '<tool_call>\n{"name": "b", "arguments": {}}\n</tool_call><|im_end|>',
+                "Done.<|im_end|>",
+            ),
         ),
     ),
     Case(
@@ -280,7 +332,11 @@ THOUGHTS = [
         Case(
             key,
             messages(user("2+2?"), assistant("4", **{key: "two and two"})),
-            talk(user("2+2?"), assistant("4", reasoning_content="two and two")),
+            talk(
+                user("2+2?"),
+                assistant("4", reasoning_content="two and two"),
+                learnt=("<think>\ntwo and two\n</think>\n\n4<|im_end|>",),
+            ),
         )
         for key in ("reasoning_content", "thinking", "reasoning")
     ),
@@ -290,7 +346,11 @@ THOUGHTS = [
     Case(
         "the same thought twice",
         messages(HI[0], assistant("Hi", thinking="a", reasoning="a")),
-        talk(HI[0], assistant("Hi", reasoning_content="a")),
+        talk(
+            HI[0],
+            assistant("Hi", reasoning_content="a"),
+            learnt=("<think>\na\n</think>\n\nHi<|im_end|>",),
+        ),
     ),
     Case(
         "two thoughts",
@@ -310,6 +370,79 @@ THOUGHTS = [
     Case(
         "thought and call",
         messages(HI[0], assistant("", thinking="a", tool_calls=[call("w", {})])),
-        talk(HI[0], assistant("", reasoning_content="a", tool_calls=[call("w", {})])),
+        talk(
+            HI[0],
+            assistant("", reasoning_content="a", tool_calls=[call("w", {})]),
+            learnt=(
+                "<think>\na\n</think>\n\n"
+                '<tool_call>\n{"name": "w", "arguments": {}}\n</tool_call><|im_end|>',
+            ),
+        ),
+    ),
+    Case(
+        "thought as context",
+        messages(user("2+2?"), assistant("4", thinking="two and two")),
+        talk(
+            user("2+2?"),
+            assistant("4", reasoning_content="two and two"),
+            learnt=("4<|im_end|>",),
+        ),
+        encoding={"train_on_reasoning": False},
+    ),
+    Case(
+        "thought in the content, as context",
+        messages(user("2+2?"), assistant("<think>two and two</think>4")),
+        talk(user("2+2?"), assistant("<think>two and two</think>4"), learnt=("4<|im_end|>",)),
+        encoding={"train_on_reasoning": False},
+    ),
+    Case(
+        "thought in the content",
+        messages(user("2+2?"), assistant("<think>two and two</think>4")),
+        talk(user("2+2?"), assistant("<think>two and two</think>4")),
+    ),
+    Case(
+        "empty thought in the content",
+        messages(user("2+2?"), assistant("<think>\n\n</think>\n\n4")),
+        talk(
+            user("2+2?"),
+            assistant("<think>\n\n</think>\n\n4"),
+            learnt=("4<|im_end|>",),
+        ),
+    ),
+    *(
+        Case(
+            f"{name} in {prompt_format.name}'s format",
+            messages(HI[0], answer, tools=tools),
+            talk(
+                HI[0],
+                answer,
+                tools=tools,
+                learnt=Refused(
+                    f"prompt_format={prompt_format.name} cannot carry {name}",
+                    "choose llama3 or chatml",
+                ),
+            ),
+            encoding={"prompt_format": prompt_format},
+        )
+        for prompt_format in (PromptFormat.alpaca, PromptFormat.llama2)
+        for name, answer, tools in [
+            ("tools", HI[1], [TOOL]),
+            ("tool_calls", CALLED, None),
+            ("reasoning_content", assistant("Hi", reasoning_content="a"), None),
+        ]
+    ),
+    Case(
+        "special token in arguments",
+        calls(call("weather", '{"city": "<|im_end|>"}')),
+        talk(
+            user("Weather?"),
+            assistant("", tool_calls=[call("weather", '{"city": "<|im_end|>"}')]),
+            learnt=Refused("its text holds the control token <|im_end|>", "remove it"),
+        ),
+    ),
+    Case(
+        "a call without a loss",
+        messages(user("Weather?"), CALLED | {"weight": 0}, *RESULT),
+        talk(user("Weather?"), CALLED, *RESULT, untrained=[1], learnt=("It is sunny.<|im_end|>",)),
     ),
 ]
