@@ -1,4 +1,4 @@
-"""Rows of every kind, as data: each with its reading and the text that it trains, or its refusal."""
+"""Rows of every kind, as data: each with its reading and the text it trains, or its refusal."""
 
 from __future__ import annotations
 
