@@ -27,7 +27,7 @@ from pacos.data.sources import open_source
 from pacos.errors import UserError, exit_with
 from pacos.files import write_json
 from pacos.model.loading import load_tokenizer
-from pacos.model.shape import LlamaShape
+from pacos.model.shape import ModelShape
 from pacos.prompts.encoder import encode
 from pacos.prompts.formats import PromptFormat
 from pacos.schemas import Row
@@ -89,7 +89,7 @@ def packing(lengths: Ints, max_length: int) -> dict[str, Any]:
 
 def balance(lengths: Ints, max_length: int, batch: BatchConfig) -> dict[str, Any]:
     """Return the work of the busiest rank over the mean, less 1, and the share of padding."""
-    plan = StepPlan.of(lengths, max_length, batch, LlamaShape())
+    plan = StepPlan.of(lengths, max_length, batch, ModelShape())
     uneven = [100 * share for share in plan.imbalance(seed=0, ranks=RANKS)]
     real = run = 0
     for index in range(plan.steps_per_epoch):

@@ -20,8 +20,8 @@ from pacos.configs.tracking import TrackingConfig
 from pacos.data.source_config import SourceConfig
 from pacos.errors import Problem
 from pacos.identity import FREE
-from pacos.model.architectures import local_training_problem
 from pacos.model.paths import path_problem
+from pacos.model.trainable import local_problems
 from pacos.terms.combine import Input
 from sft.configs.batch import BatchConfig
 from sft.configs.checkpoint import CheckpointConfig
@@ -183,17 +183,20 @@ class SFTConfig:
         return [Problem("precision", self.precision.name, fault, remedy)]
 
     def missing_files(self) -> list[Problem]:
-        key, path = "model.path", self.model.path
-        model = path_problem(key, path)
-        if model is None and self.model.init is Init.pretrained:
-            model = local_training_problem(key, path)
+        path = path_problem("model.path", self.model.path)
         return [
-            *([model] if model else []),
+            *([path] if path else self.model_problems()),
             *self.model.missing_files(),
             *self.data.missing_files(),
             *self.validation.missing_files(),
             *self._inherited_conflicts(),
         ]
+
+    def model_problems(self) -> list[Problem]:
+        """Return what keeps a model directory on this machine from being trained."""
+        if self.model.init is Init.random:
+            return []
+        return local_problems(self.model.path, self.model.shape, self.data.max_length)
 
     def _inherited_conflicts(self) -> list[Problem]:
         """Return the conflicts with works that a model or data set of an earlier run brings."""

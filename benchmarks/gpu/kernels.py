@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from pacos.model.shape import LlamaShape
+from pacos.model.shape import ModelShape
 from sft.configs.compute import Attention
 from sft.model.attention import PackedAttention, candidates
 from sft.model.attention_check import TOLERANCE, pack_difference
@@ -82,7 +82,7 @@ def heads(device: torch.device, size: tuple[int, int, int]) -> dict[str, Any]:
 
 def attentions(device: torch.device) -> dict[str, Any]:
     """Compare the gradient of a pack with the sum over its documents, for each available kernel."""
-    shape, report = LlamaShape(num_key_value_heads=8), {}
+    shape, report = ModelShape(num_key_value_heads=8), {}
     for dtype in (torch.bfloat16, torch.float32):
         for name, load in candidates(Attention.auto, device, dtype):
             key = f"{name.value} {str(dtype).removeprefix('torch.')}"

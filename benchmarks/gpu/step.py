@@ -4,7 +4,7 @@ python -m benchmarks.gpu.step LENGTH TOKENS OVERRIDE…
 
 One rank puts TOKENS tokens through the model per pass, in documents of LENGTH supervised tokens,
 and makes one update per pass. Prints one JSON object. FLOPs are those of
-`LlamaShape.training_flops`.
+`ModelShape.training_flops`.
 """
 
 from __future__ import annotations

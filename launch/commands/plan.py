@@ -65,7 +65,10 @@ def run(args: argparse.Namespace) -> int:
     """
     # A plan is most useful before data and cluster exist, so not every problem stops it.
     config, problems = compose_with_problems(SFTConfig, SCHEMAS, args.overrides)
-    blocking = [problem for problem in problems if problem.key not in MAY_BE_WRONG]
+    refused = config.model_problems()
+    blocking = [
+        problem for problem in problems if problem.key not in MAY_BE_WRONG or problem in refused
+    ]
     if blocking:
         raise ConfigError(blocking)
     size = data_size(config.data, args.rows, args.tokens)

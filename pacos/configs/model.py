@@ -7,7 +7,7 @@ from enum import Enum
 
 from pacos.errors import Problem, UserError
 from pacos.identity import FREE
-from pacos.model.shape import LlamaShape
+from pacos.model.shape import ModelShape
 from pacos.prompts.formats import PromptFormat, read_template
 
 
@@ -20,7 +20,7 @@ class Init(Enum):
 
 @dataclass(kw_only=True, slots=True)
 class ModelConfig:
-    """A causal language model of the LLaMA architecture."""
+    """A causal language model of a trained architecture."""
 
     name: str = "???"
     """Short name, used in the names of runs."""
@@ -44,8 +44,9 @@ class ModelConfig:
     null: the tokenizer's own pad token."""
     license: str = field(default="???", metadata=FREE)
     """License of the weights: an id of docs/licences.md. It binds every model trained from them."""
-    shape: LlamaShape = field(default_factory=LlamaShape)
-    """Sizes of the model, so that `pacos plan` needs neither the weights nor torch."""
+    shape: ModelShape = field(default_factory=ModelShape)
+    """Sizes of the model, so that `pacos plan` needs neither the weights nor torch. They must be
+    those of config.json in the directory of `path`."""
     pretraining_tokens: float | None = field(default=None, metadata=FREE)
     """Tokens that the weights were pretrained on, as published. `pacos plan` compares them with the
     compute-optimal number (Chinchilla)."""

@@ -7,7 +7,7 @@ from enum import Enum
 
 from pacos.configs.cluster import ClusterConfig
 from pacos.errors import Problem
-from pacos.model.shape import LlamaShape
+from pacos.model.shape import ModelShape
 
 BUCKET = 10**8
 """Elements sent per collective, 200 MB in bf16: large enough for the network's full speed."""
@@ -52,7 +52,7 @@ class DeepSpeedConfig:
         """Return the number of packs trained on at the same time, given all ranks."""
         return ranks // max(1, self.sequence_ranks)
 
-    def problems(self, cluster: ClusterConfig, shape: LlamaShape) -> list[Problem]:
+    def problems(self, cluster: ClusterConfig, shape: ModelShape) -> list[Problem]:
         if self.stage not in (0, 1, 2, 3):
             return [Problem("deepspeed.stage", self.stage, "no such stage", "choose 0 to 3")]
         return [*self._offload_problems(), *self._division_problems(cluster, shape)]
@@ -72,7 +72,7 @@ class DeepSpeedConfig:
             problems.append(Problem("deepspeed.nvme_path", None, fault, remedy))
         return problems
 
-    def _division_problems(self, cluster: ClusterConfig, shape: LlamaShape) -> list[Problem]:
+    def _division_problems(self, cluster: ClusterConfig, shape: ModelShape) -> list[Problem]:
         problems = []
         if self.parameters_per_node and self.stage != 3:
             problems.append(self._needs_stage("parameters_per_node", True, 3))

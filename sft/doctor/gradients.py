@@ -15,7 +15,6 @@ from pacos.distributed import World
 from pacos.errors import UserError
 from pacos.model.loading import load_tokenizer
 from pacos.model.protocols import CausalLM
-from pacos.model.shape import LlamaShape
 from pacos.prompts.tokens import IGNORE, TokenizedRow
 from sft.config import SFTConfig
 from sft.configs.batch import BatchConfig
@@ -63,15 +62,15 @@ def small_config(config: SFTConfig, world: World, micro_packs: int) -> SFTConfig
     shape = config.model.shape
     # The head grouping is kept. Each sequence rank needs a key head of its own.
     heads = sequence_ranks * (shape.num_attention_heads // shape.num_key_value_heads)
-    small = LlamaShape(
-        vocab_size=shape.vocab_size,
+    small = dataclasses.replace(
+        shape,
         hidden_size=8 * heads,
+        head_dim=8,
         intermediate_size=24,
         num_hidden_layers=2,
         num_attention_heads=heads,
         num_key_value_heads=sequence_ranks,
         max_position_embeddings=PACK_TOKENS,
-        tie_word_embeddings=shape.tie_word_embeddings,
     )
 
     # A disk would add minutes, and changes no sum.

@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import Any
 
 from pacos.configs.model import Init
-from pacos.errors import UserError
-from pacos.model.architectures import require_trainable
+from pacos.model.architectures import ARCHITECTURES
 from pacos.model.loading import model_directory
+from pacos.model.trainable import require_trainable, unknown_keys
 from sft.config import SFTConfig
 from sft.engine.device import choose_device
 
 
 def model_class(config: SFTConfig) -> str:
-    """Check that the model is a LLaMA of the config's shape, with all of its weight files."""
-    from transformers import AutoConfig
-
+    """Check that sft trains the model, that its shape is the config's, and that it is whole."""
     from sft.model.weights import weight_files
 
     if config.model.init is Init.random:
-        return f"LlamaForCausalLM of {_size(config)} with random weights"
+        name = ARCHITECTURES[config.model.shape.model_type].class_name
+        return f"{name} of {_size(config)} with random weights"
     folder = Path(model_directory(config.model.path, config.model.revision))
-    architecture = require_trainable(folder, "model.path", config.model.path)
-    loaded: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    differences = [
-        f"model.shape.{name} = {value} instead of {getattr(loaded, name)}"
-        for name, value in dataclasses.asdict(config.model.shape).items()
-        if getattr(loaded, name) != value
-    ]
-    if differences:
-        raise UserError(
-            f"model.shape is not that of {config.model.path}: {'; '.join(differences)}; memory "
-            "plans and utilization would be wrong: set these keys to the model's own values"
-        )
-    files = weight_files(folder)
-    return f"{architecture.class_name} of {_size(config)}, {len(files)} weight files"
+    model, max_length = config.model, config.data.max_length
+    architecture = require_trainable(folder, model.path, model.shape, max_length)
+    files, unknown = weight_files(folder), unknown_keys(folder)
+    ignored = f"; ignored in config.json: {', '.join(unknown)}" if unknown else ""
+    return f"{architecture.class_name} of {_size(config)}, {len(files)} weight files{ignored}"
 
 
 def _size(config: SFTConfig) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pacos.model.shape import LlamaShape
+from pacos.model.architectures import ARCHITECTURES
+from pacos.model.shape import ModelShape
 from sft.configs.compute import CHUNK_LOGITS, ActivationCheckpointing
 
 
@@ -26,7 +27,7 @@ class Kernels:
         return 4 if self.widened else self.width
 
 
-def layer_uncheckpointed(shape: LlamaShape, kernels: Kernels) -> float:
+def layer_uncheckpointed(shape: ModelShape, kernels: Kernels) -> float:
     """Return the bytes per token that a decoder layer saves without checkpointing.
 
     Norms save their input in fp32, the normalized input, and its product with the weight; attention
@@ -34,20 +35,23 @@ def layer_uncheckpointed(shape: LlamaShape, kernels: Kernels) -> float:
     """
     width, hidden = kernels.width, shape.hidden_size
     norms = 2 * (4 + 2 * width) * hidden
+    if ARCHITECTURES[shape.model_type].qk_norm:
+        # The product with the weight is rotated, and the rotated one saved by attention.
+        norms += (4 + width) * (shape.query_width() + shape.kv_width())
     mlp = 4 * width * shape.intermediate_size
     return norms + _attention(shape, kernels) + mlp
 
 
-def _attention(shape: LlamaShape, kernels: Kernels) -> float:
+def _attention(shape: ModelShape, kernels: Kernels) -> float:
     # One fp32 log-sum-exp per head and token replaces the attention matrix in both kernels.
-    width, hidden, logsumexp = kernels.width, shape.hidden_size, 4 * shape.num_attention_heads
+    width, query, logsumexp = kernels.width, shape.query_width(), 4 * shape.num_attention_heads
     if kernels.flash:
-        return width * (2 * hidden + 2 * shape.kv_width()) + logsumexp
-    return (4 * kernels.product + width) * hidden + logsumexp
+        return width * (2 * query + 2 * shape.kv_width()) + logsumexp
+    return (4 * kernels.product + width) * query + logsumexp
 
 
 def layer_saved(
-    shape: LlamaShape, checkpointing: ActivationCheckpointing, kernels: Kernels
+    shape: ModelShape, checkpointing: ActivationCheckpointing, kernels: Kernels
 ) -> float:
     """Return the bytes per token that a decoder layer saves until its backward pass."""
     if checkpointing is ActivationCheckpointing.none:
@@ -55,14 +59,14 @@ def layer_saved(
     layer_input = kernels.width * shape.hidden_size
     if checkpointing is ActivationCheckpointing.full:
         return layer_input
-    # Outputs of all seven matrix products: q, o and down (hidden size each), k and v, gate and up.
-    products = 3 * shape.hidden_size + 2 * shape.kv_width() + 2 * shape.intermediate_size
-    attended = shape.hidden_size
+    # Outputs of all seven matrix products: o and down (hidden size each), q, k and v, gate and up.
+    attended = shape.query_width()
+    products = 2 * shape.hidden_size + attended + 2 * shape.kv_width() + 2 * shape.intermediate_size
     return layer_input + kernels.product * (products + attended) + 4 * shape.num_attention_heads
 
 
 def layer_transient(
-    shape: LlamaShape, checkpointing: ActivationCheckpointing, kernels: Kernels
+    shape: ModelShape, checkpointing: ActivationCheckpointing, kernels: Kernels
 ) -> float:
     """Return the bytes per token that one layer's backward pass needs beside the saved ones.
 
@@ -79,7 +83,7 @@ def layer_transient(
     return recomputed + gradients
 
 
-def head_saved(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
+def head_saved(shape: ModelShape, tokens: float, kernels: Kernels) -> float:
     """Return the bytes kept from the loss to its backward pass.
 
     The chunked loss computes the gradients of the head's weight and input in its forward pass and
@@ -88,7 +92,7 @@ def head_saved(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
     return kernels.width * (shape.embedding() + 2 * shape.hidden_size * tokens)
 
 
-def head_transient(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
+def head_transient(shape: ModelShape, tokens: float, kernels: Kernels) -> float:
     """Return the peak bytes of the last norm and of `chunked_nll`, beside `head_saved`."""
     norm = (4 + 2 * kernels.width) * shape.hidden_size * tokens
     logits = _chunk_logits(shape, tokens)
@@ -104,10 +108,10 @@ def head_transient(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
     return norm + wide + bf16_logits(shape, tokens, kernels)
 
 
-def bf16_logits(shape: LlamaShape, tokens: float, kernels: Kernels) -> float:
+def bf16_logits(shape: ModelShape, tokens: float, kernels: Kernels) -> float:
     """Return the bytes of a chunk's bf16 logits, reused for their gradients; 0 without bf16."""
     return 0.0 if kernels.product == 4 else kernels.product * _chunk_logits(shape, tokens)
 
 
-def _chunk_logits(shape: LlamaShape, tokens: float) -> float:
+def _chunk_logits(shape: ModelShape, tokens: float) -> float:
     return min(CHUNK_LOGITS, tokens * shape.vocab_size)

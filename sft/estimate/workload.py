@@ -22,7 +22,7 @@ class Epoch:
     fullest: int
     """Tokens of the fullest pack."""
     flops: float
-    """Model FLOPs by `LlamaShape.training_flops`; recomputed ones do not count."""
+    """Model FLOPs by `ModelShape.training_flops`; recomputed ones do not count."""
 
     @classmethod
     def of(cls, config: SFTConfig, lengths: Ints) -> Epoch:

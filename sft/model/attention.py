@@ -148,6 +148,7 @@ class PackedAttention:
         max_length_q: int | None = None,
         max_length_k: int | None = None,
         use_cache: bool | None = None,
+        sliding_window: int | None = None,
         **options: object,
     ) -> tuple[torch.Tensor, None]:
         """Attend in one layer; transformers calls this.
@@ -171,6 +172,8 @@ class PackedAttention:
             max_length_q: tokens of the longest document.
             max_length_k: the same number.
             use_cache: whether keys and values were cached, which happens before this call.
+            sliding_window: tokens that each token sees. Of an ordinary call it is in the mask; a
+                packed document must be no longer.
             options: anything else, which must be None.
 
         Returns:
@@ -185,6 +188,11 @@ class PackedAttention:
             )
         if dropout:
             raise ValueError(f"attention dropout {dropout}: packed attention has none")
+        if sliding_window is not None and (max_length_q is None or max_length_q > sliding_window):
+            raise ValueError(
+                f"a document of {max_length_q} tokens: its tokens would see beyond their window of "
+                f"{sliding_window}"
+            )
         parts = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
         if self.sequence is None:
             output = self.kernel(*parts, cu_seq_lens_q, max_length_q, scaling)
@@ -209,6 +217,12 @@ def _mask(*, attention_mask: torch.Tensor | None = None, **options: Any) -> torc
     the [T, T] mask that sdpa would make is 1 GiB at 32,768 tokens.
     """
     is_single = options["batch_size"] == 1 and options["q_length"] == options["kv_length"]
-    if is_single and attention_mask is None:
+    window = options.get("local_size")
+    # A sliding window is for the mask of a single document to limit. transformers allows no causal
+    # kernel where it finds a pack, whose documents fit into the window, as `attend` checks.
+    is_limited = (
+        window is not None and options["kv_length"] > window and options["allow_is_causal_skip"]
+    )
+    if is_single and attention_mask is None and not is_limited:
         return None
     return sdpa_mask(attention_mask=attention_mask, **options)

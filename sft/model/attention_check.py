@@ -18,7 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from pacos.errors import UserError
 from pacos.model.protocols import CausalLM
-from pacos.model.shape import LlamaShape
+from pacos.model.shape import ModelShape
 from pacos.prompts.tokens import IGNORE, TokenizedRow
 from sft.configs.compute import Attention
 from sft.model.attention import PackedAttention, candidates
@@ -39,7 +39,7 @@ documents that see each other give 1.3."""
 
 def choose_attention(
     wanted: Attention,
-    shape: LlamaShape,
+    shape: ModelShape,
     device: torch.device,
     dtype: torch.dtype,
     sequence: SequenceGroup | None,
@@ -75,7 +75,7 @@ def choose_attention(
 
 
 def pack_difference(
-    attention: PackedAttention, shape: LlamaShape, device: torch.device, dtype: torch.dtype
+    attention: PackedAttention, shape: ModelShape, device: torch.device, dtype: torch.dtype
 ) -> float:
     """Compare the gradient of a pack with the sum over its documents, each by torch's attention.
 
@@ -99,10 +99,10 @@ def pack_difference(
 
 
 def _small_model(
-    shape: LlamaShape, ranks: int, device: torch.device, dtype: torch.dtype
+    shape: ModelShape, ranks: int, device: torch.device, dtype: torch.dtype
 ) -> CausalLM:
     groups = shape.num_attention_heads // shape.num_key_value_heads
-    width = shape.hidden_size // shape.num_attention_heads
+    width = shape.head_width()
     with torch.random.fork_rng(), torch.device(device):
         torch.manual_seed(0)
         model: Any = LlamaForCausalLM(

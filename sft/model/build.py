@@ -12,12 +12,12 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.initialization import no_init_weights
 
-from pacos.configs.model import Init, ModelConfig
+from pacos.configs.model import Init
 from pacos.distributed import World
-from pacos.model.architectures import require_trainable
 from pacos.model.hub import TOKENIZER_FILES
 from pacos.model.loading import model_directory
 from pacos.model.protocols import CausalLM, Tokenizer
+from pacos.model.trainable import require_trainable, unknown_keys
 from pacos.seeds import derived_seed
 from sft.config import SFTConfig
 from sft.configs.compute import Precision
@@ -53,7 +53,7 @@ def build_model(config: SFTConfig, tokenizer: Tokenizer, device: torch.device) -
     load_offload_op(config.deepspeed)
     # First of all, because downloading and reading the weights of a large model takes many minutes.
     if config.model.init is Init.pretrained:
-        _require_supported(config.model)
+        _require_supported(config)
     dtype, world = DTYPES[config.precision], World.from_env()
     sequence = SequenceGroup.of(world, config.deepspeed.sequence_ranks)
     attention = choose_attention(config.attention, config.model.shape, device, dtype, sequence)
@@ -80,10 +80,17 @@ def build_model(config: SFTConfig, tokenizer: Tokenizer, device: torch.device) -
     return model
 
 
-def _require_supported(model: ModelConfig) -> None:
-    """Refuse an architecture that pacos would train wrongly."""
+def _require_supported(config: SFTConfig) -> None:
+    """Refuse a model that pacos would train wrongly."""
+    model = config.model
     folder = Path(model_directory(model.path, model.revision, patterns=TOKENIZER_FILES))
-    require_trainable(folder, "model.path", model.path)
+    require_trainable(folder, model.path, model.shape, config.data.max_length)
+    unknown = unknown_keys(folder)
+    if unknown:
+        log.warning(
+            f"{model.path}: transformers ignores {', '.join(unknown)} in config.json; the loss is "
+            "wrong if the model was trained with code that does not"
+        )
 
 
 def _pretrained_model(

@@ -61,24 +61,26 @@ class _WideProduct(torch.autograd.Function):
 
 
 class WideLinear(nn.Module):
-    """A linear layer without bias that multiplies in fp32 if that is needed."""
+    """A linear layer that multiplies in fp32 if that is needed."""
 
-    def __init__(self, weight: nn.Parameter) -> None:
-        """Wrap the weight of a linear layer; it stays the same parameter."""
+    def __init__(self, layer: nn.Linear) -> None:
+        """Take over the parameters of a layer; they stay the same."""
         super().__init__()
-        self.weight = weight
+        self.weight = layer.weight
+        # None without a bias, which torch types as a tensor.
+        self.bias: torch.Tensor | None = layer.bias
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return linear(inputs, self.weight)
+        product = linear(inputs, self.weight)
+        return product if self.bias is None else product + self.bias
 
 
 def install_wide_linear(model: CausalLM) -> None:
-    """Replace a model's linear layers without bias by `WideLinear`s on the same parameters.
+    """Replace a model's linear layers by `WideLinear`s on the same parameters.
 
-    Names and order of the parameters stay as they are. A layer with a bias (a LLaMA can have them,
-    by `attention_bias`) keeps torch's product, which is slow but correct.
+    Names and order of the parameters stay as they are.
     """
     for parent in list(model.modules()):
         for name, child in parent.named_children():
-            if type(child) is nn.Linear and child.bias is None:
-                setattr(parent, name, WideLinear(child.weight))
+            if type(child) is nn.Linear:
+                setattr(parent, name, WideLinear(child))

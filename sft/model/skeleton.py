@@ -6,11 +6,12 @@ import logging
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, LlamaConfig
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import GENERATION_CONFIG_NAME
 
 from pacos.configs.model import Init, ModelConfig
+from pacos.model.architectures import ARCHITECTURES
 from pacos.model.hub import TOKENIZER_FILES
 from pacos.model.loading import model_directory
 from pacos.model.protocols import CausalLM, Tokenizer
@@ -25,17 +26,12 @@ def architecture_of(model: ModelConfig, tokenizer: Tokenizer) -> PreTrainedConfi
         UserError: the base model's files cannot be obtained.
     """
     if model.init is Init.random:
-        shape = model.shape
-        return LlamaConfig(
-            vocab_size=max(shape.vocab_size, len(tokenizer)),
-            hidden_size=shape.hidden_size,
-            intermediate_size=shape.intermediate_size,
-            num_hidden_layers=shape.num_hidden_layers,
-            num_attention_heads=shape.num_attention_heads,
-            num_key_value_heads=shape.num_key_value_heads,
-            max_position_embeddings=shape.max_position_embeddings,
-            tie_word_embeddings=shape.tie_word_embeddings,
-        )
+        shape, family = model.shape, ARCHITECTURES[model.shape.model_type]
+        settings = shape.settings() | {"vocab_size": max(shape.vocab_size, len(tokenizer))}
+        # A window counts in families that have one: rows are not limited by it here.
+        settings |= dict.fromkeys(family.window.keys() & {"sliding_window"})
+        drawn: PreTrainedConfig = AutoConfig.for_model(shape.model_type.value, **settings)
+        return drawn
     # Code from a model's repository is never run.
     architecture = AutoConfig.from_pretrained(_small_files(model), trust_remote_code=False)
     added = len(tokenizer) - architecture.vocab_size

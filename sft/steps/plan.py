@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pacos.division import balance, ceil_div
 from pacos.errors import UserError
-from pacos.model.shape import LlamaShape
+from pacos.model.shape import ModelShape
 from pacos.seeds import derived_seed
 from sft.configs.batch import BatchConfig, Layout
 from sft.steps.packing import Ints, Packs, pack_rows
@@ -42,7 +42,7 @@ class StepPlan:
     """Tokens that a pack can hold."""
 
     @classmethod
-    def of(cls, lengths: Ints, capacity: int, batch: BatchConfig, shape: LlamaShape) -> StepPlan:
+    def of(cls, lengths: Ints, capacity: int, batch: BatchConfig, shape: ModelShape) -> StepPlan:
         """Pack all rows, and spread the packs evenly over as few steps as the batch size allows.
 
         Args:
@@ -163,10 +163,10 @@ def _step_below_one_pack(
     )
 
 
-def row_costs(lengths: Ints, shape: LlamaShape) -> NDArray[np.float64]:
+def row_costs(lengths: Ints, shape: ModelShape) -> NDArray[np.float64]:
     """Return [rows]: training FLOPs of each row, a · length + b · length².
 
-    b is half of what `LlamaShape.training_flops` counts. That follows PaLM and takes attention for
+    b is half of what `ModelShape.training_flops` counts. That follows PaLM and takes attention for
     full, but the kernels skip the masked half, and here the ratio to the linear part matters.
     """
     linear, square = shape.training_flops(1, 0), shape.training_flops(0, 1) / 2

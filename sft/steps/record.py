@@ -10,7 +10,7 @@ from math import isfinite
 import numpy as np
 import torch
 
-from pacos.model.shape import LlamaShape
+from pacos.model.shape import ModelShape
 from pacos.tracking import metrics
 
 
@@ -145,7 +145,7 @@ class StepRecord:
             for rows, *nll in zip(passes, *parts, strict=True):
                 yield first, rows, sum(nll)
 
-    def metrics(self, shape: LlamaShape, peak_flops: float | None) -> dict[str, float]:
+    def metrics(self, shape: ModelShape, peak_flops: float | None) -> dict[str, float]:
         """Return the step's line of metrics.jsonl.
 
         Args:

@@ -16,8 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from pacos.configs.cluster import ClusterConfig
 from pacos.configs.model import ModelConfig
 from pacos.distributed import World
-from pacos.model.architectures import ARCHITECTURES
-from pacos.model.shape import LlamaShape
+from pacos.model.shape import ModelShape
 from pacos.prompts.tokens import IGNORE, TokenizedRow
 from sft.config import SFTConfig
 from sft.configs.compute import ActivationCheckpointing, Attention, Precision
@@ -30,7 +29,7 @@ from sft.model.loss import install_loss, nll_sum
 from sft.model.sequence_parallel import SequenceGroup
 from sft.steps.batch import Batch
 
-SHAPE = LlamaShape(
+SHAPE = ModelShape(
     vocab_size=97,
     hidden_size=32,
     intermediate_size=48,
@@ -39,6 +38,23 @@ SHAPE = LlamaShape(
     num_key_value_heads=4,
     max_position_embeddings=128,
 )
+
+
+LONGEST = 37
+"""Tokens of the longest of `some_rows`: a window that it just fits into."""
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "llama, all options": {
+        "attention_bias": True,
+        "mlp_bias": True,
+        "head_dim": 12,
+        "tie_word_embeddings": True,
+    },
+    "mistral": {"sliding_window": LONGEST},
+    "qwen2": {"use_sliding_window": True, "sliding_window": LONGEST, "max_window_layers": 1},
+    "qwen3": {"head_dim": 12, "attention_bias": True, "tie_word_embeddings": True},
+}
+"""What config.json says besides its sizes. A name begins with its `model_type`."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +71,14 @@ class Case:
     checkpointing: ActivationCheckpointing = ActivationCheckpointing.none
     compile: bool = False
     family: str = "llama"
-    """The `model_type` of a row of ARCHITECTURES."""
+    """A key of FAMILIES."""
     max_grad_norm: float = 0.0
 
 
 def a_model(dtype: torch.dtype = torch.float32, family: str = "llama") -> Any:
     torch.manual_seed(0)
-    architecture = ARCHITECTURES[family]
-    required = {
-        each.key: each.allowed[0]
-        for each in (*architecture.attention, *architecture.training)
-        if each.default not in each.allowed
-    }
     config = AutoConfig.for_model(
-        family,
+        family.partition(",")[0],
         vocab_size=SHAPE.vocab_size,
         hidden_size=SHAPE.hidden_size,
         intermediate_size=SHAPE.intermediate_size,
@@ -76,9 +86,13 @@ def a_model(dtype: torch.dtype = torch.float32, family: str = "llama") -> Any:
         num_attention_heads=SHAPE.num_attention_heads,
         num_key_value_heads=SHAPE.num_key_value_heads,
         initializer_range=0.1,
-        **required,
+        **FAMILIES[family],
     )
     model: Any = AutoModelForCausalLM.from_config(config)
+    for parameter in model.parameters():
+        if parameter.ndim == 1:
+            # Biases begin as 0 and norms as 1, which would hide that one is left out.
+            parameter.data += 0.2 * torch.randn_like(parameter)
     return model.to(dtype)
 
 

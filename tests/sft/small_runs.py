@@ -14,7 +14,7 @@ from pacos.configs.cluster import ClusterConfig, Device
 from pacos.configs.model import Init, ModelConfig
 from pacos.configs.stage import RunConfig
 from pacos.distributed import World
-from pacos.model.shape import LlamaShape
+from pacos.model.shape import ModelShape
 from pacos.run.open import open_run
 from pacos.run.program import live
 from pacos.run.stop import StopRequest
@@ -26,7 +26,7 @@ from sft.configs.optimizer import OptimizerConfig
 from tests.sft.byte_tokenizer import byte_tokenizer
 from tests.sft.ranks import run_ranks
 
-SHAPE = LlamaShape(
+SHAPE = ModelShape(
     vocab_size=259,
     hidden_size=32,
     intermediate_size=48,
@@ -50,7 +50,7 @@ def model_folder(folder: Path) -> Path:
     from transformers import LlamaConfig
 
     byte_tokenizer().save_pretrained(folder)
-    LlamaConfig(**dataclasses.asdict(SHAPE)).save_pretrained(folder)
+    LlamaConfig(**SHAPE.settings()).save_pretrained(folder)
     return folder
 
 

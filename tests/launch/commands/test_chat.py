@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import dataclasses
 import io
 import os
 import pty
@@ -34,7 +33,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     byte_tokenizer(FORMATS[PromptFormat.chatml].exported()).save_pretrained(folder)
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        config = LlamaConfig(**dataclasses.asdict(SHAPE), initializer_range=0.3, eos_token_id=2)
+        config = LlamaConfig(**SHAPE.settings(), initializer_range=0.3, eos_token_id=2)
         LlamaForCausalLM(config).save_pretrained(folder)
     return folder
 

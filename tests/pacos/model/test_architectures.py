@@ -2,74 +2,162 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pacos.errors import UserError
 from pacos.model.architectures import (
+    ModelType,
     has_plain_attention,
-    local_training_problem,
     refuse_unused,
-    require_trainable,
     training_problem,
+    window_of,
 )
 
 KEY = "model.path"
 
 
-def test_a_llama_is_trained(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
-    assert require_trainable(tmp_path, KEY, "x").class_name == "LlamaForCausalLM"
-    assert local_training_problem(KEY, str(tmp_path)) is None
+def refusal(**config: Any) -> str:
+    problem = training_problem(config, KEY, "x")
+    assert problem is not None
+    return str(problem)
 
 
-@pytest.mark.parametrize("model_type", ["mistral", "qwen2", "qwen3", "gemma2", None])
-def test_other_architectures_are_refused_with_those_that_are_not(
-    model_type: str | None, tmp_path: Path
-) -> None:
-    config = {"model_type": model_type, "architectures": ["SomethingForCausalLM"]}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    message = (
+@pytest.mark.parametrize("kind", ModelType)
+def test_each_family_is_trained(kind: ModelType) -> None:
+    assert training_problem({"model_type": kind.value}, KEY, "x") is None
+
+
+@pytest.mark.parametrize("model_type", ["granite", "phi3", "mixtral", "gemma2", "qwen3_moe", None])
+def test_other_architectures_are_refused_with_those_that_are_not(model_type: str | None) -> None:
+    said = refusal(model_type=model_type, architectures=["SomethingForCausalLM"])
+    assert said == (
         f"model.path = x: SomethingForCausalLM (model_type {model_type}) cannot be trained; choose "
-        "a model of a supported architecture: LlamaForCausalLM (model_type llama)"
+        "a model of a supported architecture: LlamaForCausalLM (model_type llama), "
+        "MistralForCausalLM (model_type mistral), Qwen2ForCausalLM (model_type qwen2), "
+        "Qwen3ForCausalLM (model_type qwen3)"
     )
-    with pytest.raises(UserError) as refused:
-        require_trainable(tmp_path, KEY, "x")
-    assert str(refused.value).startswith(message)
-    local = local_training_problem(KEY, str(tmp_path))
-    assert str(local) == str(refused.value).replace("= x", f"= {tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong", "neutral"),
+    [
+        ("hidden_act", "gelu", "silu"),
+        ("logits_scaling", 8.0, 1.0),
+        ("residual_multiplier", 0.22, 1),
+        ("attention_multiplier", 0.0156, None),
+        ("attn_logit_softcapping", 50.0, None),
+        ("partial_rotary_factor", 0.5, 1.0),
+        ("no_rope_layers", [1, 1, 0], [1, 1, 1]),
+        ("clip_qkv", 8, None),
+        ("num_local_experts", 8, 0),
+        ("is_causal", False, True),
+        ("layer_types", ["full_attention", "sliding_attention"], ["full_attention"] * 2),
+        ("sliding_window", 4096, None),
+        ("rope_scaling", {"type": "mrope"}, {"type": "linear", "factor": 2.0}),
+        ("rope_parameters", {"partial_rotary_factor": 0.5}, {"rope_theta": 1e6}),
+        ("architectures", ["LlamaForSequenceClassification"], ["LLaMAForCausalLM"]),
+        ("auto_map", {"AutoModelForCausalLM": "own.Model"}, {"AutoTokenizer": "own.Tokenizer"}),
+    ],
+)
+def test_a_llama_that_computes_something_else_is_refused(
+    key: str, wrong: object, neutral: object
+) -> None:
+    assert training_problem({"model_type": "llama", key: neutral}, KEY, "x") is None
+    said = refusal(model_type="llama", **{key: wrong})
+    name = "partial_rotary_factor" if key == "rope_parameters" else key
+    assert name in said or "mrope" in said
+    assert "choose a model of a supported architecture" in said
+
+
+def test_everything_that_differs_is_named_at_once() -> None:
+    said = refusal(model_type="llama", logits_scaling=8.0, embedding_multiplier=12.0)
+    assert "logits_scaling = 8.0" in said
+    assert "embedding_multiplier = 12.0" in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [("mistral", "attention_bias"), ("mistral", "mlp_bias"), ("qwen3", "mlp_bias")],
+)
+def test_a_bias_that_the_family_does_not_have_is_refused(kind: str, key: str) -> None:
+    assert training_problem({"model_type": kind, key: False}, KEY, "x") is None
+    assert f"{key} = True" in refusal(model_type=kind, **{key: True})
 
 
 def test_a_value_that_training_would_ignore_is_refused() -> None:
-    config = {"model_type": "llama", "attention_dropout": 0.1}
-    problem = str(training_problem(config, KEY, "x"))
-    assert "its config.json has attention_dropout = 0.1: the kernels of packed" in problem
-    assert "set it to 0, or" in problem
-    assert training_problem({**config, "attention_dropout": 0}, KEY, "x") is None
+    said = refusal(model_type="llama", attention_dropout=0.1)
+    assert "its config.json has attention_dropout = 0.1 (the kernels of packed" in said
+    assert "; set attention_dropout to 0 or choose a model of" in said
 
 
-def test_a_damaged_config_is_named(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(UserError, match=r"model\.path = x: its config.json cannot be read"):
-        require_trainable(tmp_path, KEY, "x")
+@pytest.mark.parametrize(
+    ("key", "settings", "method"),
+    [
+        ("quantization_config", {"quant_method": "gptq", "bits": 4}, "gptq"),
+        ("quantization_config", {"quant_method": "awq"}, "awq"),
+        ("quantization_config", {"quant_method": "compressed-tensors"}, "compressed-tensors"),
+        ("compression_config", {"format": "int-quantized"}, "unnamed"),
+    ],
+)
+def test_quantized_weights_are_refused(key: str, settings: Any, method: str) -> None:
+    said = refusal(model_type="llama", **{key: settings})
+    assert f"its weights are quantized ({key} in config.json: {method})" in said
+    assert "give the model that it was quantized from" in said
 
 
-@pytest.mark.parametrize("path", ["owner/name", "embedded:smollm2-135m-instruct", "/not/there"])
-def test_what_is_not_on_this_machine_is_looked_at_later(path: str) -> None:
-    assert local_training_problem(KEY, path) is None
+@pytest.mark.parametrize(
+    ("config", "window"),
+    [
+        ({"model_type": "llama"}, None),
+        ({"model_type": "mistral"}, 4096),
+        ({"model_type": "mistral", "sliding_window": None}, None),
+        ({"model_type": "qwen2", "sliding_window": 64}, None),
+        ({"model_type": "qwen2", "use_sliding_window": True, "sliding_window": 64}, 64),
+        (
+            {"model_type": "qwen2", "use_sliding_window": True, "num_hidden_layers": 28},
+            None,
+        ),
+        (
+            {
+                "model_type": "qwen3",
+                "use_sliding_window": True,
+                "layer_types": ["full_attention", "sliding_attention"],
+            },
+            4096,
+        ),
+    ],
+)
+def test_the_window_is_that_of_the_layers_that_slide(
+    config: dict[str, Any], window: int | None
+) -> None:
+    assert window_of(config) == window
+
+
+def test_layers_that_slide_without_a_window_are_refused() -> None:
+    said = refusal(model_type="qwen3", layer_types=["sliding_attention"])
+    assert "no window is on" in said
 
 
 @pytest.mark.parametrize(
     ("config", "is_plain"),
     [
         ({"model_type": "llama"}, True),
+        ({"model_type": "llama", "attention_dropout": 0.1}, True),
+        ({"model_type": "llama", "is_causal": False}, False),
+        ({"model_type": "mistral"}, False),
+        ({"model_type": "mistral", "sliding_window": None}, True),
         ({"model_type": "qwen2", "use_sliding_window": False, "sliding_window": 4096}, True),
         ({"model_type": "qwen2", "use_sliding_window": True}, False),
         ({"model_type": "qwen3", "layer_types": ["full_attention"] * 2}, True),
-        ({"model_type": "qwen3", "layer_types": ["full_attention", "sliding_attention"]}, False),
+        (
+            {
+                "model_type": "qwen3",
+                "use_sliding_window": True,
+                "layer_types": ["full_attention", "sliding_attention"],
+            },
+            False,
+        ),
         ({"model_type": "gemma2"}, False),
         ({}, False),
     ],

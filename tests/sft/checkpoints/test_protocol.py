@@ -22,7 +22,7 @@ from sft.configs.optimizer import OptimizerConfig
 from sft.engine.deepspeed import load_offload_op, start_ranks
 from tests.sft import engines
 from tests.sft.checkpoints.lives import LAST, Life, Told, kept, kept_and_true, live, live_once
-from tests.sft.engines import Case, an_engine, config_of
+from tests.sft.engines import FAMILIES, Case, an_engine, config_of
 from tests.sft.ranks import run_ranks
 
 FP32, BF16, STATES = Precision.fp32, Precision.bf16, Precision.bf16_states
@@ -61,6 +61,7 @@ EVERYWHERE = [
     case(3, BF16, zero=OFFLOAD | {"offload_parameters": Offload.cpu}),
     case(2, BF16, zero={"sequence_ranks": 2}),
     case(3, micro_packs=2),
+    *(case(stage, BF16, family=family) for stage in (2, 3) for family in FAMILIES),
 ]
 
 
@@ -81,7 +82,7 @@ def assert_exact(tmp_path: Path, cases: list[Case], *ends: int) -> None:
 
 
 def test_a_run_that_was_cut_is_the_straight_run_bit_for_bit(tmp_path: Path) -> None:
-    assert_exact(tmp_path, [case(2), case(3, BF16)], 3)
+    assert_exact(tmp_path, [case(2), case(3, BF16), case(3, BF16, family="qwen3")], 3)
 
 
 @pytest.mark.slow

@@ -40,16 +40,17 @@ def test_a_model_that_is_whole(pretrained: SFTConfig) -> None:
 
 
 def test_a_model_of_another_class(pretrained: SFTConfig) -> None:
-    edit_config(pretrained, model_type="mistral")
+    edit_config(pretrained, model_type="granite")
     message = failure(lambda: model.model_class(pretrained))
-    assert "(model_type mistral) cannot be trained" in message
+    assert "(model_type granite) cannot be trained" in message
     assert "LlamaForCausalLM (model_type llama)" in message
 
 
 def test_a_shape_that_is_not_the_model_s(pretrained: SFTConfig) -> None:
     pretrained.model.shape = dataclasses.replace(SHAPE, num_hidden_layers=3)
     said = failure(lambda: model.model_class(pretrained))
-    assert "model.shape.num_hidden_layers = 3 instead of 2" in said
+    assert "model.shape = num_hidden_layers=3: is not that of" in said
+    assert "set model.shape.num_hidden_layers=2" in said
 
 
 def test_a_model_with_a_missing_file(pretrained: SFTConfig) -> None:

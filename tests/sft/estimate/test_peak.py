@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 
 from pacos.distributed import World
-from pacos.model.shape import LlamaShape
+from pacos.model.shape import ModelShape
 from pacos.prompts.tokens import IGNORE, TokenizedRow
 from sft.configs.compute import ActivationCheckpointing, Attention, Precision
 from sft.engine import deepspeed as engine
@@ -32,7 +32,7 @@ from tests.sft.engines import Case, a_model, config_of
 from tests.sft.estimate.ledger import Ledger
 from tests.sft.ranks import run_ranks
 
-SHAPE = LlamaShape(
+SHAPE = ModelShape(
     vocab_size=512,
     hidden_size=128,
     intermediate_size=344,

@@ -10,7 +10,7 @@ import pytest
 from pacos.configs.cluster import ClusterConfig
 from pacos.configs.model import ModelConfig
 from pacos.gpus import GPUS
-from pacos.model.shape import LlamaShape
+from pacos.model.shape import ModelShape
 from sft.config import SFTConfig
 from sft.configs.batch import BatchConfig
 from sft.configs.compute import ActivationCheckpointing
@@ -20,7 +20,7 @@ from sft.estimate.speed import LINK_EFFICIENCY, StepTime, step_time
 from sft.estimate.workload import Epoch, Workload
 from sft.steps.plan import StepPlan
 
-SHAPE = LlamaShape()
+SHAPE = ModelShape()
 BYTES = 2 * SHAPE.num_parameters()
 H100 = GPUS["H100"]
 

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from pacos.configs.model import Init
 from pacos.distributed import World
-from pacos.model.shape import LlamaShape
+from pacos.model.shape import ModelShape
 from pacos.prompts.choice import prompt_text
 from pacos.prompts.formats import FORMATS, PromptFormat
 from sft.config import SFTConfig
@@ -178,7 +178,7 @@ def test_an_export_that_dies_leaves_the_model_before_it_and_is_made_again(tmp_pa
     assert not list(tmp_path.glob("*.tmp"))
 
 
-LARGE = LlamaShape(
+LARGE = ModelShape(
     vocab_size=32_000,
     hidden_size=1024,
     intermediate_size=2816,

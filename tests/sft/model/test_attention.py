@@ -10,7 +10,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pacos.errors import UserError
-from pacos.model.shape import LlamaShape
+from pacos.model.shape import ModelShape
 from sft.configs.compute import ActivationCheckpointing, Attention
 from sft.model import attention_check as proof
 from sft.model.activation_checkpointing import set_checkpointing
@@ -20,7 +20,7 @@ from sft.steps.batch import Batch
 from tests.sft.engines import a_model, some_rows
 
 CPU = torch.device("cpu")
-GROUPED = LlamaShape(hidden_size=128, num_attention_heads=8, num_key_value_heads=2)
+GROUPED = ModelShape(hidden_size=128, num_attention_heads=8, num_key_value_heads=2)
 
 
 def documents_mixed(query: Any, key: Any, value: Any, ends: Any, longest: int, scale: float) -> Any:
@@ -111,7 +111,7 @@ def test_packed_documents_without_their_ends_are_refused() -> None:
         model(input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False)
 
 
-@pytest.mark.parametrize("option", ["sliding_window", "softcap", "s_aux", "position_bias"])
+@pytest.mark.parametrize("option", ["softcap", "s_aux", "position_bias"])
 @pytest.mark.parametrize("is_packed", [True, False])
 def test_an_option_that_no_kernel_computes_is_refused(option: str, is_packed: bool) -> None:
     attention = PackedAttention(Attention.sdpa, sdpa_kernel)
@@ -122,6 +122,29 @@ def test_an_option_that_no_kernel_computes_is_refused(option: str, is_packed: bo
     attention.attend(layer, *tensors, None, scaling=0.5, **known, **{option: None})
     with pytest.raises(ValueError, match=f"attention option {option}"):
         attention.attend(layer, *tensors, None, scaling=0.5, **known, **{option: 3})
+
+
+def test_a_document_longer_than_the_window_is_refused() -> None:
+    attention = PackedAttention(Attention.sdpa, sdpa_kernel)
+    tensors = [torch.randn(1, 2, 6, 4) for _ in range(3)]
+    known: dict[str, Any] = {"cu_seq_lens_q": torch.tensor([0, 2, 6], dtype=torch.int32)}
+    known |= {"max_length_q": 4, "scaling": 0.5}
+    attention.attend(torch.nn.Module(), *tensors, None, sliding_window=4, **known)
+    with pytest.raises(ValueError, match=r"a document of 4 tokens: .* window of 3"):
+        attention.attend(torch.nn.Module(), *tensors, None, sliding_window=3, **known)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_answers_may_be_longer_than_the_window(rows: int) -> None:
+    plain, installed = a_model(family="mistral"), a_model(family="mistral")
+    PackedAttention(Attention.sdpa, sdpa_kernel).install(installed)
+    ids = torch.arange(rows * 60).reshape(rows, 60) % 97
+    with torch.no_grad():
+        logits = [model(input_ids=ids).logits for model in (plain, installed)]
+        plain.config.sliding_window = None
+        unlimited = plain(input_ids=ids).logits
+    assert torch.equal(*logits)
+    assert not torch.allclose(logits[0], unlimited)
 
 
 def test_dropout_in_a_pack_is_refused() -> None:

@@ -10,15 +10,16 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     Gemma2Config,
+    GraniteConfig,
     LlamaConfig,
     MistralConfig,
     PreTrainedConfig,
-    Qwen2Config,
-    Qwen3Config,
 )
 
-from pacos.configs.model import ModelConfig
+from pacos.configs.model import Init, ModelConfig
 from pacos.errors import UserError
+from pacos.model.architectures import ModelType
+from pacos.model.shape import ModelShape
 from sft.config import SFTConfig
 from sft.model import build
 from tests.sft.byte_tokenizer import byte_tokenizer
@@ -40,31 +41,52 @@ def config_of(folder: Path, architecture: PreTrainedConfig) -> SFTConfig:
     return SFTConfig(model=ModelConfig(path=str(folder)))
 
 
+def refusal(config: SFTConfig, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.delattr(build, "load_weights")  # nothing of it may be read
+    with pytest.raises(UserError) as refused:
+        build.build_model(config, byte_tokenizer(), torch.device("cpu"))
+    said = str(refused.value)
+    assert set(said.splitlines()) <= set(map(str, config.missing_files()))
+    return said
+
+
 @pytest.mark.parametrize(
     ("architecture", "name"),
     [
-        (MistralConfig(**SIZES, sliding_window=8), "MistralForCausalLM (model_type mistral)"),
-        (MistralConfig(**SIZES, sliding_window=None), "MistralForCausalLM (model_type mistral)"),
-        (Qwen2Config(**SIZES), "Qwen2ForCausalLM (model_type qwen2)"),
-        (Qwen3Config(**SIZES, head_dim=8), "Qwen3ForCausalLM (model_type qwen3)"),
+        (GraniteConfig(**SIZES), "GraniteForCausalLM (model_type granite)"),
         (Gemma2Config(**SIZES, head_dim=8), "Gemma2ForCausalLM (model_type gemma2)"),
     ],
 )
 def test_an_architecture_that_would_train_on_wrong_losses_is_refused(
     architecture: PreTrainedConfig, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = config_of(tmp_path, architecture)
-    monkeypatch.delattr(build, "load_weights")  # nothing of it may be read
-    with pytest.raises(UserError) as refused:
-        build.build_model(config, byte_tokenizer(), torch.device("cpu"))
-    assert str(refused.value).startswith(
+    said = refusal(config_of(tmp_path, architecture), monkeypatch)
+    assert said.startswith(
         f"model.path = {tmp_path}: {name} cannot be trained; choose a model of a supported "
         "architecture: LlamaForCausalLM (model_type llama)"
     )
-    assert str(refused.value) in map(str, config.missing_files())
 
 
-def test_dropout_that_no_kernel_computes_is_refused(tmp_path: Path) -> None:
+def test_dropout_that_no_kernel_computes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = config_of(tmp_path, LlamaConfig(**SIZES, attention_dropout=0.1))
-    with pytest.raises(UserError, match=r"attention_dropout = 0\.1.* set it to 0"):
-        build.build_model(config, byte_tokenizer(), torch.device("cpu"))
+    assert "attention_dropout = 0.1" in refusal(config, monkeypatch)
+
+
+def test_rows_beyond_the_window_and_another_shape_are_refused_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(tmp_path, MistralConfig(**SIZES, sliding_window=8))
+    said = refusal(config, monkeypatch)
+    assert "model.shape.model_type=mistral" in said
+    assert f"data.max_length = {config.data.max_length}: {tmp_path} has sliding_window = 8" in said
+
+
+def test_random_weights_take_the_shape_of_the_config(tmp_path: Path) -> None:
+    for kind in ModelType:
+        shape = ModelShape(model_type=kind, head_dim=12, **SIZES)
+        config = SFTConfig(model=ModelConfig(path="x", init=Init.random, shape=shape))
+        model = build.build_model(config, byte_tokenizer(), torch.device("cpu"))
+        assert model.config.model_type == kind.value
+        assert sum(each.numel() for each in model.parameters()) == shape.num_parameters()

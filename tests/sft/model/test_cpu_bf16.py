@@ -7,8 +7,14 @@ from sft.model import cpu_bf16
 def a_model() -> LlamaForCausalLM:
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
-    config = LlamaConfig(vocab_size=61, num_attention_heads=4, num_key_value_heads=2, **sizes)
-    return LlamaForCausalLM(config).to(torch.bfloat16)
+    config = LlamaConfig(
+        vocab_size=61, num_attention_heads=4, num_key_value_heads=2, attention_bias=True, **sizes
+    )
+    model = LlamaForCausalLM(config)
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model.to(torch.bfloat16)
 
 
 def loss_and_gradient(model: LlamaForCausalLM) -> tuple[float, torch.Tensor]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from pacos.configs.cluster import ClusterConfig
 from pacos.configs.model import ModelConfig
 from pacos.distributed import World
 from pacos.errors import UserError
-from pacos.model.shape import LlamaShape
+from pacos.model.shape import ModelShape, shape_of
 from sft.config import SFTConfig
 from sft.configs.compute import Precision
 from sft.configs.deepspeed import DeepSpeedConfig
@@ -67,7 +67,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def config_of(folder: Path, stage: int, precision: Precision = Precision.fp32) -> SFTConfig:
-    shape = LlamaShape(vocab_size=VOCABULARY, num_attention_heads=4, num_key_value_heads=2, **SIZES)
+    shape = shape_of(json.loads((folder / "config.json").read_text()))
     return SFTConfig(
         model=ModelConfig(name="small", path=str(folder), shape=shape),
         deepspeed=DeepSpeedConfig(stage=stage),
@@ -182,7 +182,63 @@ def test_tensors_that_are_absent_or_of_another_shape_are_named(tmp_path: Path) -
     with pytest.raises(UserError, match=r"no file holds model\.norm\.weight"):
         build(folder, VOCABULARY)
     save_file({**whole, "model.norm.weight": norm[:7].clone()}, folder / SINGLE)
-    with pytest.raises(UserError, match=r"model\.norm\.weight has shape \[7\] in its file"):
+    with pytest.raises(UserError, match=r"model\.norm\.weight has shape \[7\] in model"):
+        build(folder, VOCABULARY)
+
+
+def saved(folder: Path, change: Callable[[dict[str, Any]], Any], **config: Any) -> Path:
+    """A model whose tensors and config.json are changed in place."""
+    write_model(folder, shard="1GB")
+    whole = load_file(folder / SINGLE)
+    change(whole)
+    save_file(whole, folder / SINGLE)
+    before = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**before, **config}))
+    return folder
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_blamed_on_their_file(tmp_path: Path, value: float) -> None:
+    name = "model.layers.1.mlp.up_proj.weight"
+    folder = saved(tmp_path, lambda whole: whole[name][3, 1:3].fill_(value))
+    with pytest.raises(UserError, match=rf"{SINGLE}: 2 of 1536 values of {name} are NaN"):
+        build(folder, VOCABULARY)
+
+
+def test_layers_that_config_json_does_not_have_are_named(tmp_path: Path) -> None:
+    folder = saved(tmp_path, lambda whole: None, num_hidden_layers=1)
+    said = rf"{SINGLE} holds model\.layers\.1\.input_layernorm\.weight, .* and 6 more, which the"
+    with pytest.raises(UserError, match=said):
+        build(folder, VOCABULARY)
+
+
+def test_a_tied_model_with_a_head_of_its_own_is_refused(tmp_path: Path) -> None:
+    folder = saved(tmp_path, lambda whole: None, tie_word_embeddings=True)
+    with pytest.raises(UserError, match=r"holds lm_head\.weight, which differs from model\.embed"):
+        build(folder, VOCABULARY)
+
+
+def test_a_tied_model_may_hold_its_head_twice(tmp_path: Path) -> None:
+    def copy(whole: dict[str, Any]) -> None:
+        whole["lm_head.weight"] = whole["model.embed_tokens.weight"].clone()
+
+    assert build(saved(tmp_path, copy, tie_word_embeddings=True), VOCABULARY) is not None
+
+
+def test_weights_in_integers_are_refused(tmp_path: Path) -> None:
+    def pack(whole: dict[str, Any]) -> None:
+        del whole["model.layers.0.mlp.up_proj.weight"]
+        whole["model.layers.0.mlp.up_proj.qweight"] = torch.zeros(4, 48, dtype=torch.int32)
+
+    folder = saved(tmp_path, pack)
+    with pytest.raises(UserError, match=r"up_proj\.qweight as I32: the weights are quantized"):
+        build(folder, VOCABULARY)
+
+
+def test_the_same_tensor_in_two_files_is_refused(folder: Path) -> None:
+    first, second, *_ = sorted(folder.glob("*.safetensors"))
+    save_file({**load_file(second), **load_file(first)}, second)
+    with pytest.raises(UserError, match=f"both {first.name} and {second.name} hold"):
         build(folder, VOCABULARY)
 
 
@@ -227,9 +283,9 @@ class PeakAnonymous:
         return 1024 * (int(found["RssAnon"]) + int(found["RssShmem"]))
 
 
-def middle_shape(layers: int) -> LlamaShape:
+def middle_shape(layers: int) -> ModelShape:
     """In bf16 34 MB a layer; the largest matrix is 8 MB."""
-    return LlamaShape(
+    return ModelShape(
         vocab_size=2000,
         hidden_size=1024,
         intermediate_size=4096,
@@ -261,7 +317,7 @@ def test_under_zero_3_no_process_ever_holds_the_whole_model(tmp_path: Path) -> N
     """Twelve more layers cost a rank of two half of what they weigh; scratch memory is small."""
     peaks = {}
     for layers in (12, 24):
-        config = LlamaConfig(**dataclasses.asdict(middle_shape(layers)))
+        config = LlamaConfig(**middle_shape(layers).settings())
         folder = tmp_path / str(layers)
         LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder, max_shard_size="100MB")
         peaks[layers] = run_ranks(2, peak_of_loading, folder, layers, 3)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from pacos.errors import UserError
-from pacos.model.shape import LlamaShape
+from pacos.model.shape import ModelShape
 from sft.configs.batch import BatchConfig, Layout
 from sft.steps.packing import Ints
 from sft.steps.plan import StepPlan, row_costs
 
-SHAPE = LlamaShape()
+SHAPE = ModelShape()
 
 
 def lengths(count: int, longest: int) -> Ints:

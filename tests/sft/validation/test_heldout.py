@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import signal
@@ -112,7 +111,7 @@ def held(config: SFTConfig) -> Mixture:
 def a_model() -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return LlamaForCausalLM(LlamaConfig(**dataclasses.asdict(SHAPE)))
+        return LlamaForCausalLM(LlamaConfig(**SHAPE.settings()))
 
 
 def mean_nll(model: Any, held: Mixture) -> float:
