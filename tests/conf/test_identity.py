@@ -16,23 +16,23 @@ DIGESTS: list[tuple[type[StageConfig], str, str]] = [
     (
         SFTConfig,
         "",
-        "9b817de0341375589f5dbc1fae17c0df2582039c790a2cf0154aba879a481763",
+        "c59ee4896aea4c60a9e0bca934675f543b97a8e9abffcc59df00444931305ce1",
     ),
     (
         SFTConfig,
         "experiment=alpaca_7b",
-        "74e7839db75ca58efe32e36c48cbdb2cdfc0249cdf332896805c4755d560009a",
+        "7f07f079cd87002cf67f93c6c151ccc7ccd442f650cb44c65e2f006bb62eb29c",
     ),
     (
         SFTConfig,
         "model=llama3_1_8b data=rows data.path=rows.jsonl batch.rows=64 precision=bf16_states "
         "seed=7",
-        "77ae20cb14900dd5bc60f1e7440718fb8138f8f1b5345166809a022af76474c3",
+        "f0afbc2a6ecef0fc40991808c0ccd8692a89c81e56d012c1b4e1cba66f1bb80a",
     ),
     (
         SFTConfig,
         "model=tiny validation.rows=8 max_steps=10 batch.layout=grouped",
-        "77f4a52fa32b291d594f93537d5ceab1fd23dc43a8358042b0e8c988ac86f1a6",
+        "7c8549c73a15611286969f624caeb12c07139a43998f5ce08a1e5266631e6715",
     ),
     (
         SelfInstructConfig,
@@ -73,17 +73,17 @@ DIGESTS: list[tuple[type[StageConfig], str, str]] = [
     (
         PipelineConfig,
         "",
-        "d0e7b89ba186887f3802080d586cbe0a320ac2ce67655a08357b1a18f4e9f2e6",
+        "42daa9d2d965f251b69f2c19334f0975427b771b65583cc6f199ac7881990719",
     ),
     (
         PipelineConfig,
         "experiment=demo",
-        "4769e1adcb51dcd44a2ea3834363db14b7546a7abe4af9633c3c18f0543e3596",
+        "09e5f26a1b4c93ea5a268f06c303d3bdde1acf4dfb3b3dd39ea8dee6bcbafbc6",
     ),
     (
         PipelineConfig,
         "where=cluster sft.model.license=x selfinstruct.seed=3",
-        "b958d25ab94b20d550b6d06824e768c2899bd9bc72f130689d6e1a7c92c36e8b",
+        "f246995b46b05abede059e6be9db945f6aa6084f07568b53ed0391869f997ba5",
     ),
 ]
 """Stage, overrides, digest. If one changes, the command of an existing run starts a new one."""
