@@ -114,7 +114,8 @@ def test_alpaca_7b_is_the_published_recipe(required: dict[type[StageConfig], lis
 
 
 GPUS = (1, 8, 16, 32, 64)
-SMALL, LARGE = ("llama2_7b", "llama3_1_8b", "llama2_13b"), ("llama2_70b", "llama3_1_70b")
+SMALL = ("llama2_7b", "llama3_1_8b", "llama2_13b", "mistral_7b", "qwen2_5_7b", "qwen3_8b")
+LARGE = ("llama2_70b", "llama3_1_70b", "llama3_3_70b", "qwen3_32b")
 READY = [
     (model, gpus, f"gpus_{gpus}{suffix}")
     for models, suffix in ((SMALL, ""), (LARGE, "_70b"))
