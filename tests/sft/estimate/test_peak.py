@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 
 from pacos.distributed import World
-from pacos.model.shape import ModelShape
+from pacos.model.shape import ModelShape, shape_of
 from pacos.prompts.tokens import IGNORE, TokenizedRow
 from sft.configs.compute import ActivationCheckpointing, Attention, Precision
 from sft.engine import deepspeed as engine
@@ -51,6 +51,12 @@ CASES = [
     (Case(2, precision=BF16, checkpointing=ActivationCheckpointing.full), Attention.flash),
     (Case(3, precision=BF16, checkpointing=ActivationCheckpointing.selective), Attention.flash),
     (Case(2, precision=FP32), Attention.sdpa),
+]
+FAMILY_CASES = [
+    (Case(2, precision=precision, checkpointing=kept, family=family), attention)
+    for family in ("llama, all options", "qwen3")
+    for precision, attention in ((BF16, Attention.flash), (FP32, Attention.sdpa))
+    for kept in (ActivationCheckpointing.none, ActivationCheckpointing.selective)
 ]
 MORE = [
     (Case(stage, precision=precision, checkpointing=kept), Attention.flash)
@@ -108,7 +114,7 @@ def _most_bytes(case: Case, attention: Attention, world: World) -> int:
     kernel = Flash.apply if attention is Attention.flash else sdpa_kernel
     ledger = Ledger()
     with ledger:
-        model = a_model()
+        model = a_model(family=case.family)
         if case.precision is not FP32:
             for parameter in model.parameters():
                 parameter.data = parameter.data.to(torch.bfloat16)
@@ -130,16 +136,21 @@ def _most_bytes(case: Case, attention: Attention, world: World) -> int:
 
 def predicted_bytes(case: Case, attention: Attention, ranks: int) -> float:
     config = config_of(case, World(rank=0, local_rank=0, size=ranks))
-    config.model.shape, config.attention = SHAPE, attention
+    config.model.shape, config.attention = shape_of_family(case.family), attention
     config.activation_checkpointing = case.checkpointing
     work: Any = SimpleNamespace(pass_tokens=TOKENS)
     return rank_memory(config, work, gpu=True).tensor_bytes()
 
 
+def shape_of_family(family: str) -> ModelShape:
+    settings = SHAPE.settings() | {"head_dim": None} | engines.FAMILIES[family]
+    return shape_of(settings | {"model_type": family.partition(",")[0]})
+
+
 @pytest.mark.parametrize(
     ("cases", "ranks"),
-    [(CASES, 1), pytest.param(MORE, 2, marks=pytest.mark.slow)],
-    ids=["some", "more"],
+    [(CASES, 1), (FAMILY_CASES, 1), pytest.param(MORE, 2, marks=pytest.mark.slow)],
+    ids=["some", "families", "more"],
 )
 def test_most_bytes_of_tensors_are_those_of_a_step(
     cases: list[tuple[Case, Attention]], ranks: int, monkeypatch: pytest.MonkeyPatch
@@ -147,7 +158,7 @@ def test_most_bytes_of_tensors_are_those_of_a_step(
     monkeypatch.setattr(memory, "BUCKET", BUCKET)
     measured, *_ = run_ranks(ranks, most_bytes, cases)
     found = {
-        f"{case.stage} {case.precision.name} {case.checkpointing.name}": (
+        f"{case.family} {case.stage} {case.precision.name} {case.checkpointing.name}": (
             most,
             predicted_bytes(case, attention, ranks),
         )
