@@ -21,6 +21,8 @@ from pacos.configs.frozen import load_frozen
 from pacos.configs.license import terms_record
 from pacos.errors import UserError
 from pacos.identity import identity
+from pacos.model.architectures import ARCHITECTURES, ModelType
+from pacos.model.shape import differences, shape_of
 from pacos.run.lives import Lives
 from pacos.run.manifest import add_inputs
 from pacos.run.open import open_run
@@ -88,6 +90,33 @@ def test_the_last_checkpoint_gives_the_files_that_the_run_wrote(
     runs: dict[str, RunPaths], tmp_path: Path
 ) -> None:
     assert model_of(runs["last"], tmp_path / "model") == contents(runs["last"].model)
+
+
+def test_every_family_comes_out_of_its_checkpoint_as_out_of_its_run(tmp_path: Path) -> None:
+    configs = []
+    for number, family in enumerate(ModelType):
+        shape = dataclasses.replace(
+            SHAPE,
+            model_type=family,
+            num_key_value_heads=2,
+            head_dim=12,
+            tie_word_embeddings=family is ModelType.qwen2,
+            attention_bias="attention_bias" in ARCHITECTURES[family].defaults,
+            mlp_bias="mlp_bias" in ARCHITECTURES[family].defaults,
+        )
+        config = small_config(tmp_path, family.value, max_steps=2)
+        config.model = dataclasses.replace(config.model, shape=shape)
+        config.deepspeed = DeepSpeedConfig(stage=number)
+        configs.append(config)
+    done = train(2, configs)
+    assert [code for _, code in done] == [0] * len(configs)
+    for config, (run, _) in zip(configs, done, strict=True):
+        assert model_of(run, tmp_path / f"{run.path.name}-again") == contents(run.model)
+        written = json.loads((run.model / "config.json").read_text())
+        assert differences(config.model.shape, shape_of(written)) == {}
+        weights = load_file(run.model / "model.safetensors")
+        sizes = sum(weight.numel() for weight in weights.values())
+        assert sizes == config.model.shape.num_parameters()
 
 
 def test_a_run_leaves_its_best_checkpoint_if_asked_to(
