@@ -17,6 +17,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pacos.text.duration import duration
 
+LOGGERS = ("pacos", "selfinstruct", "sft", "eval", "launch")
+"""Packages whose log lines are shown in full on rank 0."""
+
 LINE_EVERY_SECONDS = 10.0
 """Pause between progress lines if the output is not a terminal, such as a job's log."""
 
@@ -35,7 +38,7 @@ def set_up_logging(*, is_main: bool) -> None:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     # This logger has its own handler, so its warnings would appear twice.
     logging.getLogger("huggingface_hub").propagate = False
-    for name in ("pacos", "selfinstruct", "sft", "eval", "launch"):
+    for name in LOGGERS:
         logging.getLogger(name).setLevel(level)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pacos.console import LOGGERS
 from pacos.run.stop import SIGNALS
 
 ROOT = Path(__file__).parent.parent
@@ -63,6 +65,16 @@ def signal_handlers() -> Iterator[None]:
     """A program that runs in the tests' process leaves none of its own."""
     with signals_kept():
         yield
+
+
+@pytest.fixture(autouse=True)
+def log_levels() -> Iterator[None]:
+    """A command that runs in the tests' process changes the level of no later test's messages."""
+    loggers = [logging.getLogger(name) for name in (None, *LOGGERS)]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")
