@@ -69,12 +69,13 @@ def signal_handlers() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def log_levels() -> Iterator[None]:
-    """A command that runs in the tests' process changes the level of no later test's messages."""
-    loggers = [logging.getLogger(name) for name in (None, *LOGGERS)]
-    levels = [logger.level for logger in loggers]
+    """A command that ran in the tests' process changes the level of no later test's messages."""
+    # Before the test too: a fixture of a whole module may have run a command.
+    for name in LOGGERS:
+        logging.getLogger(name).setLevel(logging.NOTSET)
     yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
+    for name in LOGGERS:
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
@@ -101,6 +102,24 @@ def pacos(tmp_path: Path) -> Pacos:
             text=True,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def pacos_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Pacos:
+    """The command in the tests' own process, which spares it the imports, seconds of each."""
+    from launch.cli import main
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["pacos", *arguments])
+        capfd.readouterr()
+        code = main()
+        said = capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, code, said.out, said.err)
 
     return run
 

@@ -45,6 +45,7 @@ def noise_model(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder
 
 
+@pytest.mark.slow
 def test_a_pipeline_ends_with_a_report_and_is_not_repeated(
     noise_model: Path, tmp_path: Path
 ) -> None:

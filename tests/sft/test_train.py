@@ -108,6 +108,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(
     assert weights[0] == weights[1]
 
 
+@pytest.mark.slow
 def test_a_person_may_launch_the_ranks(straight: RunPaths, rows: Path, tmp_path: Path) -> None:
     launch = ["--config_file", str(ROOT / "launch" / "accelerate" / "cpu.yaml"), "-m", "sft.train"]
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
@@ -125,7 +126,7 @@ def test_a_person_may_launch_the_ranks(straight: RunPaths, rows: Path, tmp_path:
 def test_bad_rows_end_the_run_with_file_and_line(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"instruction": "Sing.", "output": "La."}\n{"instruction": "Dance."}\n')
-    done = train(overrides(path, tmp_path, "bad"))
+    done = train(overrides(path, tmp_path, "bad", "cluster.ranks_per_node=1"))
     assert done.returncode == 2
     assert "rows.jsonl:2: columns = instruction: have no answer" in done.stderr
 

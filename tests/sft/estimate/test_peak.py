@@ -149,7 +149,11 @@ def shape_of_family(family: str) -> ModelShape:
 
 @pytest.mark.parametrize(
     ("cases", "ranks"),
-    [(CASES, 1), (FAMILY_CASES, 1), pytest.param(MORE, 2, marks=pytest.mark.slow)],
+    [
+        (CASES, 1),
+        pytest.param(FAMILY_CASES, 1, marks=pytest.mark.slow),
+        pytest.param(MORE, 2, marks=pytest.mark.slow),
+    ],
     ids=["some", "families", "more"],
 )
 def test_most_bytes_of_tensors_are_those_of_a_step(

@@ -81,8 +81,8 @@ from torch.nn import functional
 from sft.model.head import chunked_nll
 
 torch.set_num_threads(2)
-hidden = torch.randn(1024, 64).requires_grad_()
-weight = torch.randn(128_256, 64).requires_grad_()
+hidden = torch.randn(1024, 16).requires_grad_()
+weight = torch.randn(128_256, 16).requires_grad_()
 targets = torch.arange(1024)
 
 def peak():
