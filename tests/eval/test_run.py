@@ -177,6 +177,7 @@ def test_a_crash_is_recorded(config: EvalConfig, monkeypatch: pytest.MonkeyPatch
     assert Lives(run).state() is State.failed
 
 
+@pytest.mark.slow
 def test_the_program_is_quiet_and_takes_overrides(
     tiny: Path, heldout: Path, tmp_path: Path
 ) -> None:

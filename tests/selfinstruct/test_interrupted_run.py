@@ -24,7 +24,7 @@ from tests.selfinstruct.runs import FILES, answered, compose, run_here, start, w
 
 
 @pytest.mark.parametrize("method", ["alpaca", "self_instruct"])
-@pytest.mark.parametrize("replies", [4, 20])
+@pytest.mark.parametrize("replies", [4, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_killed_run_comes_to_the_same_rows(tmp_path: Path, method: str, replies: int) -> None:
     more = [f"method={method}"]
     with GeneratorServer([Rule("slow", seconds=0.1)]) as server:
@@ -71,7 +71,14 @@ def test_what_is_slow_changes_no_file(tmp_path: Path) -> None:
         assert made[0] == made[1], name
 
 
-@pytest.mark.parametrize("request_stop", ["SIGTERM", "SIGUSR1", "SIGINT", "STOP"])
+@pytest.mark.parametrize(
+    "request_stop",
+    [
+        "SIGTERM",
+        "STOP",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("SIGUSR1", "SIGINT")),
+    ],
+)
 def test_a_stopped_run_goes_on(tmp_path: Path, request_stop: str) -> None:
     with GeneratorServer([Rule("slow", seconds=0.1)]) as server:
         run = open_run(compose(server.url, tmp_path, "stopped"))

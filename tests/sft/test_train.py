@@ -123,6 +123,7 @@ def test_a_person_may_launch_the_ranks(straight: RunPaths, rows: Path, tmp_path:
     assert losses(RunPaths(tmp_path / "typed"))[0] == losses(straight)[0]
 
 
+@pytest.mark.slow
 def test_bad_rows_end_the_run_with_file_and_line(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"instruction": "Sing.", "output": "La."}\n{"instruction": "Dance."}\n')
