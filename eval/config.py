@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -106,6 +107,9 @@ class EvalConfig:
         """Return the models by label, in the order in which they are measured."""
         given = {"baseline": self.baseline, "target": self.target}
         return {label: path for label, path in given.items() if path is not None}
+
+    def adopt_files(self, typed: Collection[str]) -> None:
+        """Take over nothing: the values of this stage stand in no file."""
 
     def problems(self) -> list[Problem]:
         at_least_one = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -103,6 +104,9 @@ class PipelineConfig:
                 heldout=str(heldout) if heldout else None,
             ),
         )
+
+    def adopt_files(self, typed: Collection[str]) -> None:
+        self.sft.adopt_files([key.removeprefix("sft.") for key in typed if key.startswith("sft.")])
 
     def problems(self) -> list[Problem]:
         stages = self.stages(Path(self.run.root))

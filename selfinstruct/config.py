@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -139,6 +140,9 @@ class SelfInstructConfig:
             lang: SHIPPED_SEEDS / f"{lang}.jsonl" if own is None else Path(own).expanduser()
             for lang in self.languages()
         }
+
+    def adopt_files(self, typed: Collection[str]) -> None:
+        """Take over nothing: the values of this stage stand in no file."""
 
     def problems(self) -> list[Problem]:
         """Return every problem of the values, without touching files or the network."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -21,7 +22,7 @@ from pacos.data.source_config import SourceConfig
 from pacos.errors import Problem
 from pacos.identity import FREE
 from pacos.model.paths import path_problem
-from pacos.model.trainable import local_problems
+from pacos.model.trainable import local_problems, local_shape
 from pacos.terms.combine import Input
 from sft.configs.batch import BatchConfig
 from sft.configs.checkpoint import CheckpointConfig
@@ -89,6 +90,21 @@ class SFTConfig:
 
     def subject(self) -> str:
         return self.model.name
+
+    def adopt_files(self, typed: Collection[str]) -> None:
+        """Take the model's shape from the config.json of its directory.
+
+        A config such as model=llama3_1_8b brings the shape of its own `model.path`, which another
+        path does not have.
+        """
+        shape = None if self.model.init is Init.random else local_shape(self.model.path)
+        if shape is None or "model.shape" in typed:
+            return
+        prefix = "model.shape."
+        given = [key.removeprefix(prefix) for key in typed if key.startswith(prefix)]
+        self.model.shape = replace(
+            shape, **{name: getattr(self.model.shape, name) for name in given}
+        )
 
     def problems(self) -> list[Problem]:
         return [

@@ -56,7 +56,7 @@ def run_with_hydra(name: str, options: Sequence[str], overrides: Sequence[str]) 
 
     def job(composed: DictConfig) -> None:
         try:
-            config = check(composed, schema)
+            config = check(composed, schema, overrides)
             refuse_if_too_large(config)
             codes.append(dispatch(config))
         except UserError as error:

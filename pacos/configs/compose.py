@@ -48,7 +48,7 @@ def compose_checked(schema: type[C], schemas: Schemas, overrides: Sequence[str])
     Raises:
         ConfigError: with all problems at once: unknown keys, wrong types and impossible values.
     """
-    return check(_compose(schema, schemas, overrides), schema)
+    return check(_compose(schema, schemas, overrides), schema, overrides)
 
 
 def compose_with_problems(
@@ -59,9 +59,7 @@ def compose_with_problems(
     Raises:
         ConfigError: keys are unknown, or values have the wrong type.
     """
-    composed = _compose(schema, schemas, overrides)
-    config, _ = _filled(composed, schema)
-    return config, _value_problems(composed, schema)
+    return _judged(_compose(schema, schemas, overrides), schema, overrides)
 
 
 def _compose(schema: type[C], schemas: Schemas, overrides: Sequence[str]) -> DictConfig:
@@ -82,16 +80,16 @@ def hydra_settings(schema: type[C], overrides: Sequence[str]) -> DictConfig:
     return settings
 
 
-def check(composed: DictConfig, schema: type[C]) -> C:
+def check(composed: DictConfig, schema: type[C], overrides: Sequence[str]) -> C:
     """Return the typed config of a composed one.
 
     Raises:
         ConfigError: with all missing and all impossible values.
     """
-    problems = _value_problems(composed, schema)
+    config, problems = _judged(composed, schema, overrides)
     if problems:
         raise ConfigError(problems)
-    return to_typed(composed, schema)
+    return config
 
 
 @contextmanager
@@ -105,13 +103,17 @@ def _hydra() -> Iterator[None]:
         yield
 
 
-def _value_problems(composed: DictConfig, schema: type[StageConfig]) -> list[Problem]:
+def _judged(
+    composed: DictConfig, schema: type[C], overrides: Sequence[str]
+) -> tuple[C, list[Problem]]:
+    """Return the config with empty strings for missing values, and what is wrong with it."""
     # Mandatory values are missing and others may be wrong: name both at once, not one per attempt.
     config, missing = _filled(composed, schema)
+    config.adopt_files([_key_of(override) for override in overrides])
     problems = [Problem(key, "???", "is required", f"add {key}=…") for key in missing]
     of_values = [*config.run.problems(), *config.problems(), *config.missing_files()]
     # The empty strings that stand for missing values cause problems of their own; name each once.
-    return problems + [problem for problem in of_values if problem.key not in missing]
+    return config, problems + [problem for problem in of_values if problem.key not in missing]
 
 
 def _filled(composed: DictConfig, schema: type[C]) -> tuple[C, list[str]]:
@@ -146,7 +148,8 @@ def _diagnose(
         if override in choices:
             base = compose(config_name=schema.STAGE, overrides=good, return_hydra_config=True)
     try:
-        problems += _value_problems(compose(config_name=schema.STAGE, overrides=good), schema)
+        composed = compose(config_name=schema.STAGE, overrides=good)
+        problems += _judged(composed, schema, good)[1]
     except BAD_CONFIG as conflict:
         shown = " ".join(good)
         problems.append(

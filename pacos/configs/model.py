@@ -45,8 +45,8 @@ class ModelConfig:
     license: str = field(default="???", metadata=FREE)
     """License of the weights: an id of docs/licences.md. It binds every model trained from them."""
     shape: ModelShape = field(default_factory=ModelShape)
-    """Sizes of the model, so that `pacos plan` needs neither the weights nor torch. They must be
-    those of config.json in the directory of `path`."""
+    """Sizes of the model, so that `pacos plan` needs neither the weights nor torch. Those of a
+    directory are read from its config.json; a value that you set must agree with it."""
     pretraining_tokens: float | None = field(default=None, metadata=FREE)
     """Tokens that the weights were pretrained on, as published. `pacos plan` compares them with the
     compute-optimal number (Chinchilla)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
@@ -45,6 +46,14 @@ class StageConfig(Protocol):
     """Name of the stage and of its primary config in `conf/`."""
 
     run: RunConfig
+
+    def adopt_files(self, typed: Collection[str]) -> None:
+        """Take over what files of this machine say, such as the shape of a model.
+
+        Args:
+            typed: keys that the user set, which keep their values.
+        """
+        ...
 
     def problems(self) -> list[Problem]:
         """Return everything wrong that shows without a device, a file or the network."""

@@ -53,6 +53,21 @@ def local_problems(path: str, shape: ModelShape, max_length: int) -> list[Proble
     return _problems(folder, path, shape, max_length)
 
 
+def local_shape(path: str) -> ModelShape | None:
+    """Return the shape of a model directory on this machine.
+
+    None for any other path, and for a directory that `local_problems` refuses.
+    """
+    folder = Path(path).expanduser()
+    if not (looks_local(path) and (folder / "config.json").is_file()):
+        return None
+    try:
+        config = _read(folder)
+        return None if training_problem(config, KEY, path) else shape_of(config)
+    except (OSError, ValueError):
+        return None
+
+
 def require_trainable(folder: Path, path: str, shape: ModelShape, max_length: int) -> Architecture:
     """Return the architecture of a model directory.
 
