@@ -18,6 +18,7 @@ from pacos.review.program import main, serve
 from pacos.review.server import ReviewServer
 from pacos.run_paths import DataPaths, RunPaths
 from pacos.schemas import Row
+from pacos.text.counted import counted
 from pacos.text.language import language
 from selfinstruct.config import HIGHEST, SelfInstructConfig
 
@@ -52,7 +53,7 @@ def review(run: RunPaths, port: int | None) -> None:
     serve(ReviewServer(run.path.name, row_items(generated, config.seed), ratings, port))
     result = findings(ratings.all())
     write_json(files.review, result)
-    print(f"{result['rated']} rows rated; findings are in {files.review}")
+    print(f"{counted(result['rated'], 'row')} rated; findings are in {files.review}")
 
 
 def row_items(rows: Sequence[Row], seed: int) -> list[ReviewItem]:

@@ -29,6 +29,7 @@ from pacos.run.manifest import add_inputs
 from pacos.run.program import live, load_program
 from pacos.run.stop import Stopped, StopRequest
 from pacos.run_paths import LEDGER, DataPaths, RunPaths
+from pacos.text.counted import counted
 from pacos.tracking import metrics
 from pacos.tracking.history import last_record
 from pacos.tracking.open import open_tracker
@@ -149,10 +150,13 @@ async def generate(
         rows, requests = len(bootstrap.rows), bootstrap.requests
         if config.pilot is not None:
             whole = extrapolate(config, rows, requests, service.spent, seconds)
-            log.info(f"pilot: {rows} rows from {requests} requests; the whole run: {whole}")
+            log.info(
+                f"pilot: {counted(rows, 'row')} from {counted(requests, 'request')}; "
+                f"the whole run: {whole}"
+            )
             if rows < config.target_rows:
                 remedy = f"read {DataPaths(run.data).rows}, then run again without pilot to go on"
-                return bootstrap, f"pilot of {rows} rows is done; {remedy}"
+                return bootstrap, f"pilot of {counted(rows, 'row')} is done; {remedy}"
     if rows < config.target_rows:
         log.warning(f"max_requests reached with {rows} of target_rows={config.target_rows}")
     return bootstrap, None
@@ -185,7 +189,10 @@ def _write_result(run: RunPaths, bootstrap: Bootstrap) -> None:
     rate = rows / candidates if candidates else 0.0
     result = {"rows": rows, "requests": bootstrap.requests, "acceptance_rate": rate}
     write_json(run.result, result)
-    log.info(f"{rows} rows of {candidates} candidates from {bootstrap.requests} requests")
+    log.info(
+        f"{counted(rows, 'row')} of {counted(candidates, 'candidate')} from "
+        f"{counted(bootstrap.requests, 'request')}"
+    )
 
 
 if __name__ == "__main__":

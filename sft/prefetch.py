@@ -13,6 +13,7 @@ from pathlib import Path
 from pacos.configs.frozen import load_frozen
 from pacos.data.location import locate
 from pacos.errors import EXIT_DONE, UserError, exit_with
+from pacos.text.counted import counted
 from sft.config import SFTConfig
 from sft.configs.compute import Attention
 
@@ -46,7 +47,7 @@ def fetch_data(config: SFTConfig) -> None:
         except UserError:
             continue  # a file that does not exist yet
         if on_hub:
-            print(f"{path}: {open_source(path, key).count():,} rows", flush=True)
+            print(f"{path}: {counted(open_source(path, key).count(), 'row')}", flush=True)
 
 
 def fetch_kernels() -> None:

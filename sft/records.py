@@ -18,6 +18,7 @@ from pacos.run.lives import Lives
 from pacos.run.manifest import add_inputs
 from pacos.run.stop import Stopped
 from pacos.run_paths import RunPaths
+from pacos.text.counted import counted
 from pacos.tracking import metrics
 from pacos.tracking.history import cut_after
 from pacos.tracking.open import NullTracker, open_tracker
@@ -76,7 +77,9 @@ class Records:
             if rows:
                 listed = self._run.excluded_rows(name)
                 write_jsonl(listed, rows)
-                log.warning(f"{len(rows)} rows {name}, completely or in part; see {listed}")
+                log.warning(
+                    f"{counted(len(rows), 'row')} {name}, completely or in part; see {listed}"
+                )
         works = row_inputs(self._config.model, self._config.data, data.terms)
         terms = terms_record(works, self._config.license_policy, self._config.license_waiver)
         data_terms = sorted({work["stated"] for work in terms["inputs"] if work["role"] == "data"})

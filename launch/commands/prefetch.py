@@ -130,7 +130,7 @@ def repositories(config: JobConfig) -> Iterator[Repository]:
             dataset = _hub_dataset(path)
             if dataset is not None:
                 name, revision = dataset
-                yield Repository(key, name, revision, DATA_FILES, "dataset")
+                yield Repository(key, name, revision, DATA_FILES, "dataset", path)
     elif isinstance(config, EvalConfig):
         for path in config.models().values():
             if _on_hub(path) and exported_model(path) is None:

@@ -10,6 +10,7 @@ from rich.table import Table
 from launch.plan.estimate import Estimate, MemoryFit
 from launch.plan.forecast import Forecast
 from launch.plan.recommend import overrides_between
+from pacos.text.counted import counted
 from sft.config import SFTConfig
 from sft.configs.deepspeed import Offload
 from sft.estimate.memory import GPU_FRAGMENTATION, kernels_of
@@ -60,9 +61,10 @@ def _heading(forecast: Forecast) -> Iterator[str]:
         "tokens"
     )
     yield (
-        f"steps  {work.steps:,} steps of {count(work.step_tokens)} tokens in {config.epochs} "
-        f"epochs; per step, {_plural(work.passes, 'pass', 'passes')} of up to "
-        f"{work.pass_tokens:,.0f} tokens on each of {_plural(ranks, 'rank')}"
+        f"steps  {counted(work.steps, 'step')} of {count(work.step_tokens)} tokens in "
+        f"{counted(config.epochs, 'epoch')}; per step, "
+        f"{counted(work.passes, 'pass', 'passes')} of up to "
+        f"{work.pass_tokens:,.0f} tokens on each of {counted(ranks, 'rank')}"
     )
     for problem in forecast.problems:
         yield f"[yellow]fix before running: {problem}[/yellow]"
@@ -194,7 +196,7 @@ def _time(forecast: Forecast) -> Iterator[str]:
 def _disk(forecast: Forecast) -> Iterator[str]:
     disk = forecast.disk
     yield (
-        f"disk   {disk.total() / GIB:,.1f} GiB: {_plural(disk.checkpoints, 'checkpoint')} of "
+        f"disk   {disk.total() / GIB:,.1f} GiB: {counted(disk.checkpoints, 'checkpoint')} of "
         f"{disk.checkpoint / GIB:,.1f}, model of {disk.model / GIB:,.1f}; "
         f"token cache {forecast.token_cache_bytes() / GIB:.2g} GiB"
     )
@@ -260,10 +262,6 @@ def count(number: float) -> str:
 
 def _checkpointing(config: SFTConfig) -> str:
     return f"activation_checkpointing={config.activation_checkpointing.name}"
-
-
-def _plural(number: int, singular: str, plural: str | None = None) -> str:
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def _gib(size: float) -> str:

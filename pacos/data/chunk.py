@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
+from pacos.data.encoding import ROW_DECODER, RepeatedKeyError
+from pacos.data.example import RowError
+
 Numbered = Iterator[tuple[int, Any]]
 """Pairs of a record's number in its source and the record, or a RowError in its place."""
 
@@ -95,7 +98,7 @@ class TableChunk:
 
 @dataclass(frozen=True, slots=True)
 class ElementChunk:
-    """Consecutive elements of a JSON list, with the commas between them."""
+    """Consecutive elements of a JSON list, with a comma and nothing else between them."""
 
     first: int
     """Number of the first record."""
@@ -104,7 +107,25 @@ class ElementChunk:
     filled: bool = False
 
     def records(self) -> Numbered:
-        return enumerate(json.loads(f"[{self.text}]"), start=self.first)
+        text = f"[{self.text}]"
+        try:
+            return enumerate(ROW_DECODER.decode(text), start=self.first)
+        except RepeatedKeyError:
+            return enumerate(_elements(text), start=self.first)
 
     def count(self) -> int:
         return self.rows
+
+
+def _elements(text: str) -> Iterator[Any]:
+    """Yield each element of a list in JSON; for one with a repeated key, a RowError."""
+    decoder = json.JSONDecoder()
+    at = 1
+    while at < len(text):
+        _, end = decoder.raw_decode(text, at)
+        try:
+            yield ROW_DECODER.decode(text[at:end])
+        except RepeatedKeyError as error:
+            yield RowError(str(error))
+        # Behind the comma, or the bracket that ends the list.
+        at = end + 1

@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pacos.text.printable import printable
+
 
 class RowError(Exception):
-    """A row that cannot be used. Its text says why, but not where the row is."""
+    """A row that cannot be used. Its text says why and what to do, but not where the row is."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(text))
 
 
 Turn = dict[str, Any]

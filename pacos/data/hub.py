@@ -18,6 +18,7 @@ from pacos.data.location import Location, SourceKind
 from pacos.data.tables import quiet
 from pacos.errors import UserError, first_line
 from pacos.files import read_json, write_json
+from pacos.text.typed import typed
 
 FILES_KINDS = ", ".join(
     kind.name for kind in SourceKind if kind not in (SourceKind.saved, SourceKind.hub)
@@ -43,7 +44,7 @@ def downloaded(path: str, location: Location) -> Location:
             if known is None:
                 raise UserError(
                     f"cannot be loaded: {first_line(error)}; on a machine with a network, run: "
-                    f"pacos prefetch data.path={path}"
+                    f"pacos prefetch {typed('data.path', path)}"
                 ) from error
             return _with_files(location, known)
         # The cached copy of a data set, taken if the hub cannot be reached, has no files.
@@ -52,7 +53,7 @@ def downloaded(path: str, location: Location) -> Location:
         if known is None:
             raise UserError(
                 "cannot be reached, and is not in the cache; on a machine with a network, run: "
-                f"pacos prefetch data.path={path}"
+                f"pacos prefetch {typed('data.path', path)}"
             )
     write_json(_memory(location), known)
     return _with_files(location, known)

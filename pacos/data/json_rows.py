@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from pacos.data.chunk import Chunk, ElementChunk, Numbered, Records
 from pacos.data.compressed import open_bytes
-from pacos.data.encoding import check_unicode, decoding_problem
+from pacos.data.encoding import ROW_DECODER, RepeatedKeyError, check_unicode, decoding_problem
 from pacos.data.example import RowError
 from pacos.data.json_scanner import JsonScanner
 from pacos.errors import UserError
@@ -77,7 +77,8 @@ def json_form(path: Path) -> JsonForm:
     """Return the arrangement of rows in a file.
 
     Raises:
-        UserError: the file is an object in which it is not clear which list holds the rows.
+        UserError: the file is an object in which it is not clear which list holds the rows, or has
+            more behind an object around a list.
     """
     with open_bytes(path) as file:
         head = file.read(4096)
@@ -118,6 +119,7 @@ def _object_form(path: Path) -> JsonForm:
                 is_turn = {"role", "from"} & set(first) and {"content", "value"} & set(first)
                 has_turns = has_turns or bool(is_turn)
                 lists.append(key)
+        scanner.end()
     if len(lists) == 1 and not has_turns:
         others = tuple(key for key in keys if key != lists[0])
         return JsonForm(Form.elements, lists[0], others)
@@ -183,7 +185,7 @@ def _element_chunks(path: Path, form: JsonForm, base: int) -> Iterator[Chunk]:
         scanner = JsonScanner(path, file, LONGEST_LINE)
         number = base + 1
         if form.form is Form.single:
-            yield Records([(number, scanner.value())])
+            yield ElementChunk(number, 1, scanner.value_text())
             scanner.end()
             return
         if form.key is not None:
@@ -210,11 +212,16 @@ def _parsed(line: bytes, is_complete: bool) -> Any:
     # A byte order mark can start any line, if files were concatenated.
     line = line.removeprefix(codecs.BOM_UTF8)
     try:
-        return json.loads(line.decode())
+        return ROW_DECODER.decode(line.decode())
     except UnicodeDecodeError as error:
         return RowError(decoding_problem(line, error.start))
     except json.JSONDecodeError as error:
-        cut = "" if is_complete else "; the file ends in this line: was its copy cut off?"
-        return RowError(f"not JSON: {error.msg} in column {error.colno}{cut}")
+        remedy = "write each row as JSON on a line of its own"
+        if not is_complete and error.msg != "Extra data":
+            remedy = "the file ends in this line: was its copy cut off?"
+        fault = error.msg.removesuffix(" at")
+        return RowError(f"not JSON: {fault} in column {error.colno}; {remedy}")
+    except RepeatedKeyError as error:
+        return RowError(str(error))
     except (ValueError, RecursionError) as error:
-        return RowError(f"JSON that cannot be read: {error}")
+        return RowError(f"JSON that cannot be read: {error}; remove the row")

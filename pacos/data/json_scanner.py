@@ -96,6 +96,10 @@ class JsonScanner:
             self._at = end
             return value, text
 
+    def value_text(self) -> str:
+        """Parse the next value and return its text."""
+        return self._value_and_text()[1]
+
     def object_keys(self) -> Iterator[str]:
         """Yield each key of an object; consume its value before asking for the next."""
         self._expect("{")

@@ -54,6 +54,9 @@ SPLIT_WORDS = {
 SHARD_NAME = re.compile(r"(?P<split>\w+(\.\w+)*)-\d{5}-of-\d{5}.*")
 """A shard as `Dataset.push_to_hub` names it: train_sft-00000-of-00003-a3ecf92756993583.parquet."""
 
+NUMBERED = re.compile(r"(.+)-\d{5}-of-(\d{5})(\.[a-z.]+)")
+"""A shard by whose name the others are known."""
+
 DEFAULT = "default"
 """Subset of data without named subsets."""
 
@@ -181,9 +184,16 @@ def layout_of(folder: Path) -> Layout:
 def _files(folder: Path) -> list[Path]:
     """Return the files below a folder in natural order, without hidden ones and documents."""
     files: list[Path] = []
-    for parent, folders, names in os.walk(folder):
+    walked: set[str] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        # Links may lead in a circle.
+        real = os.path.realpath(parent)
+        if real in walked:
+            folders.clear()
+            continue
+        walked.add(real)
         # Pruned in place, so that .git and the like are not walked through.
-        folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
+        folders[:] = sorted(name for name in folders if not name.startswith(HIDDEN))
         files += [
             Path(parent, name)
             for name in names
@@ -227,6 +237,19 @@ def _split_of(file: Path) -> str | None:
         if split is not None:
             return split
     return None
+
+
+def missing_shards(files: Sequence[Path]) -> list[str]:
+    """Return the names of shards that belong between those of a split and are not there."""
+    names = {file.name for file in files}
+    missing = []
+    for name in sorted(names):
+        numbered = NUMBERED.fullmatch(name)
+        if numbered is not None:
+            begin, total, end = numbered.groups()
+            wanted = (f"{begin}-{n:05}-of-{total}{end}" for n in range(int(total)))
+            missing += [other for other in wanted if other not in names]
+    return list(dict.fromkeys(missing))
 
 
 def _word(word: str) -> str | None:

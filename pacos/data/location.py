@@ -14,6 +14,7 @@ from pacos.data.layout import (
     is_saved,
     kind_of,
     layout_of,
+    missing_shards,
     saved_splits,
 )
 from pacos.run_paths import DataPaths, RunPaths
@@ -24,6 +25,9 @@ PATH_FORM = re.compile(
     r"(?P<root>.+?)(:(?P<choice>[^:\[\]@]+)(?P<cut>\[[^\[\]]*\])?)?(@(?P<revision>[^:\[\]@]+))?"
 )
 """PATH[:SUBSET/SPLIT[SLICE]][@REVISION]"""
+
+MOST_NAMES = 5
+"""Files that a note lists."""
 
 CUT = re.compile(r"\[(-?\d+%?)?:(-?\d+%?)?\]")
 """A slice as the datasets library writes it: [:1000], [10%:20%], [-100:]."""
@@ -109,7 +113,10 @@ def _local(path: Path, choice: str | None, cut: str | None) -> Location:
         files = _chosen(Layout.single(path), choice)
         return Location(SourceKind(name), path, files, choice, cut)
     if is_saved(path):
-        return Location(SourceKind.saved, path, _chosen(saved_splits(path), choice), choice, cut)
+        layout = saved_splits(path)
+        notes = _unread(path, layout, choice)
+        files = _chosen(layout, choice)
+        return Location(SourceKind.saved, path, files, choice, cut, notes=notes)
     layout = layout_of(path)
     if not layout.subsets:
         raise LocationError(f"no {rows}, no data set that datasets saved, and no file with rows")
@@ -124,7 +131,10 @@ def _local(path: Path, choice: str | None, cut: str | None) -> Location:
     (name,) = kinds
     if not name:
         raise LocationError(f"{files[0].name}: its suffix does not tell the format of its rows")
-    return Location(SourceKind(name), path, files, choice, cut, notes=layout.notes)
+    notes = (*layout.notes, *_unread(path, layout, choice))
+    if missing := missing_shards(files):
+        notes = (*notes, f"{path}: shards are missing: {', '.join(missing[:MOST_NAMES])}")
+    return Location(SourceKind(name), path, files, choice, cut, notes=notes)
 
 
 def _chosen(layout: Layout, choice: str | None) -> tuple[Path, ...]:
@@ -132,6 +142,18 @@ def _chosen(layout: Layout, choice: str | None) -> tuple[Path, ...]:
         choice, list(layout.subsets), layout.default, lambda subset: list(layout.subsets[subset])
     )
     return layout.subsets[subset][split]
+
+
+def _unread(path: Path, layout: Layout, choice: str | None) -> tuple[str, ...]:
+    """Return a note about the splits and subsets that a path without a choice does not take."""
+    if choice is not None or layout.default is None:
+        return ()
+    splits = [name for name in layout.subsets[layout.default] if name != "train"]
+    subsets = [name for name in layout.subsets if name != layout.default]
+    if not splits and not subsets:
+        return ()
+    names = ", ".join([*splits, *(f"{subset}/…" for subset in subsets)])
+    return (f"{path}: its split train is read; not read: {names} (PATH:SPLIT takes one)",)
 
 
 def cut_bounds(cut: str, rows: int) -> tuple[int, int]:

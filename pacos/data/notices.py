@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from pacos.data.example import Example
+from pacos.text.counted import counted
+
+MOST_PATHS = 30
+"""Paths that a message lists: rows may use their keys as values, each with new ones."""
 
 
 @dataclass(slots=True)
@@ -43,6 +48,10 @@ class Notices:
         self.rows += 1
         for path in example.unread:
             _add(self.unread, path, 1, number)
+        self.add_notes(number, example)
+
+    def add_notes(self, number: int, example: Example) -> None:
+        """Count the notes of a row that is not used: they may be about its whole source."""
         for note in example.notes:
             _add(self.notes, note, 1, number)
 
@@ -78,9 +87,16 @@ class Notices:
         lines = []
         if self.unread:
             shown = ", ".join(
-                f"{path} ({self._shown(count, place)})" for path, count in self.unread.items()
+                f"{path} ({self._shown(count, place)})"
+                for path, count in islice(self.unread.items(), MOST_PATHS)
             )
-            paths = ",".join(path if path.isidentifier() else f'"{path}"' for path in self.unread)
+            paths = ",".join(
+                path if path.isidentifier() else f'"{path}"'
+                for path in islice(self.unread, MOST_PATHS)
+            )
+            if len(self.unread) > MOST_PATHS:
+                shown += f" and {len(self.unread) - MOST_PATHS:,} more"
+                paths += ",…"
             lines.append(
                 f"not read: {shown}; give them a meaning with data.columns, or leave them out with "
                 f"'data.ignore=[{paths}]'"
@@ -89,12 +105,11 @@ class Notices:
         return lines
 
     def _shown(self, count: Count, place: Callable[[int], str]) -> str:
-        noun = "row" if count.rows == 1 else "rows"
+        rows = counted(count.rows, "row")
         if count.rows == self.rows:
-            return f"{count.rows:,} {noun}"
-        if count.rows == 1:
-            return f"1 row, {place(count.first)}"
-        return f"{count.rows:,} {noun}, first at {place(count.first)}"
+            return rows
+        first = "" if count.rows == 1 else "first at "
+        return f"{rows}, {first}{place(count.first)}"
 
 
 def _add(counts: dict[str, Count], key: str, rows: int, first: int) -> None:

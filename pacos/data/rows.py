@@ -12,6 +12,7 @@ from pacos.data.reading.fields import Fields, Meanings
 from pacos.data.reading.schemas import (
     ANSWERS,
     CONTEXTS,
+    GENERATED,
     KNOWN,
     METADATA,
     QUESTIONS,
@@ -22,6 +23,7 @@ from pacos.data.reading.schemas import (
 )
 from pacos.data.reading.turns import ROLES, TURN_KEYS
 from pacos.data.source_config import SourceConfig
+from pacos.text.printable import printable
 
 PLANS = 1000
 """Plans kept. Rows with more sets of columns than that are planned one by one."""
@@ -91,10 +93,9 @@ class RowReader:
             columns = {ours: record[theirs] for ours, theirs in plan.columns.items()}
         fields = Fields(columns, self._meanings, plan.names, filled, plan.is_plain)
         content = plan.schema.read(fields)
-        identifier = columns.get("id", columns.get("prompt_id"))
         return Example(
             content,
-            id=None if identifier is None else str(identifier),
+            id=row_id(columns),
             terms=_terms(columns.get("lineage")),
             unread=(*plan.unread, *fields.unread) if fields.unread else plan.unread,
             notes=tuple(fields.notes),
@@ -127,11 +128,13 @@ class RowReader:
         ):
             return None
         read = {*schema.needed, *schema.optional, *METADATA}
+        if "lineage" in by_name:
+            read.add(GENERATED)
         return Plan(
             schema=schema,
             names={ours: theirs for ours, theirs in by_name.items() if ours != theirs},
             columns=None if by_name == dict(zip(columns, columns, strict=True)) else by_name,
-            unread=tuple(theirs for ours, theirs in by_name.items() if ours not in read),
+            unread=tuple(printable(name) for ours, name in by_name.items() if ours not in read),
             is_plain=by_name.keys().isdisjoint({*schema.optional} - {*schema.needed, *CONTEXTS}),
         )
 
@@ -184,6 +187,13 @@ class RowReader:
         )
 
 
+def row_id(columns: Mapping[str, Any]) -> str | None:
+    """Return a row's own id as text; None if it has none."""
+    identifier = columns.get("id", columns.get("prompt_id"))
+    # That of a table may be a date or bytes.
+    return None if identifier is None else printable(str(identifier))
+
+
 def _terms(lineage: object) -> str | None:
     """Return the terms in a row's lineage; None if it names none."""
     if isinstance(lineage, str):
@@ -193,7 +203,7 @@ def _terms(lineage: object) -> str | None:
         except ValueError:
             return None
     terms = lineage.get("terms") if isinstance(lineage, Mapping) else None
-    return terms if isinstance(terms, str) else None
+    return printable(terms) if isinstance(terms, str) else None
 
 
 def _loses_text_beside(columns: Set[str]) -> bool:

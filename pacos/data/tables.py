@@ -124,7 +124,9 @@ def _check_csv(file: Path, separator: str) -> list[str]:
         with open_bytes(file) as content:
             text = io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
             reader = csv.reader(text, delimiter=separator, strict=True)
+            # The index of a table that pandas wrote has no name; so pandas names it.
             names = next((row for row in reader if row), [])
+            names = [name or f"Unnamed: {index}" for index, name in enumerate(names)]
             repeated = [name for name in names if names.count(name) > 1]
             if repeated:
                 raise UserError(f"{file}:1: has two columns {repeated[0]}; rename one")
@@ -163,8 +165,13 @@ def readable(name: str, form: str) -> Iterator[None]:
             yield
     except (ArrowException, OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         cause = error.__cause__ or error
+        remedy = "was its copy cut off?"
+        if "Multiple matches" in str(cause):
+            remedy = "has it a column twice?"
+        elif not isinstance(cause, ArrowException | OSError):
+            remedy = "change the column that datasets has no type for"
         raise UserError(
-            f"{name}: cannot be read as {form}: {first_line(cause)}; was its copy cut off?"
+            f"{name}: cannot be read as {form}: {first_line(cause)}; {remedy}"
         ) from error
 
 

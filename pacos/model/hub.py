@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pacos.errors import UserError, first_line
+from pacos.text.typed import typed
 
 TOKENIZER_FILES = ("*.json", "*.jinja", "*.txt", "tokenizer.model")
 """The small files of a model: tokenizer and configs."""
@@ -38,16 +39,17 @@ class Repository:
     """Globs of the files needed."""
     kind: str = "model"
     """`model` or `dataset`."""
+    path: str | None = None
+    """Path of a data set in the config, with subset, split and slice."""
 
     def command(self) -> str:
         """Return the command that downloads it."""
+        if self.path is not None:
+            # Whichever key names it: data.mix takes no path alone.
+            return f"pacos prefetch {typed('data.path', self.path)}"
         argument = f"{COMMANDS.get(self.key, self.key)}={self.name}"
         if self.revision is not None:
-            argument += (
-                f"@{self.revision}"
-                if self.kind == "dataset"
-                else f" model.revision={self.revision}"
-            )
+            argument += f" model.revision={self.revision}"
         return f"pacos prefetch {argument}"
 
 

@@ -28,10 +28,12 @@ def parsed(text: str, name: str) -> Any:
     except ValueError as error:
         raise RowError(
             f"the chat template needs the arguments of {name} as an object, but their text is "
-            f"none: {error}"
+            f"none: {error}; write an object with each key once"
         ) from error
     if not all(math.isfinite(leaf) for leaf in _leaves(value) if isinstance(leaf, float)):
-        raise RowError(f"the arguments of {name} hold a number that JSON cannot write")
+        raise RowError(
+            f"the arguments of {name} hold a number that JSON cannot write; remove NaN and Infinity"
+        )
     return value
 
 

@@ -17,7 +17,14 @@ from pacos.model.protocols import Tokenizer
 from pacos.prompts.choice import check_template, format_of, stop_token_id
 from pacos.prompts.formats import FORMATS, PromptFormat
 from pacos.prompts.presence import left_out
-from pacos.prompts.rendering import ChatTemplate, MarkedRendering, Rendering, derived, marked
+from pacos.prompts.rendering import (
+    REMEDY,
+    ChatTemplate,
+    MarkedRendering,
+    Rendering,
+    derived,
+    marked,
+)
 from pacos.prompts.restrictions import check_only_text, control_tokens, texts_of
 from pacos.prompts.thoughts import empty_thought_end, split_content, thought_end
 from pacos.prompts.tokenization import MarkedText, Region, TextTokenizer
@@ -158,18 +165,20 @@ class Encoder:
     def _given(self, row: TokenIds) -> EncodedRow:
         ids, labels = (np.array(part, dtype=np.int64) for part in (row.ids, row.labels))
         if len(ids) != len(labels):
-            raise RowError(f"has {len(ids)} input_ids, but {len(labels)} labels")
+            raise RowError(
+                f"has {len(ids)} input_ids, but {len(labels)} labels; tokenize the row again"
+            )
         wrong = np.flatnonzero((ids < 0) | (ids >= self.vocabulary))
         if len(wrong):
             raise RowError(
                 f"input_ids[{wrong[0]}] = {ids[wrong[0]]} is not in the tokenizer's vocabulary of "
-                f"{self.vocabulary} tokens"
+                f"{self.vocabulary} tokens; tokenize the row again"
             )
         wrong = np.flatnonzero((labels != ids) & (labels != IGNORE))
         if len(wrong):
             raise RowError(
                 f"labels[{wrong[0]}] = {labels[wrong[0]]} is neither the id at its place, "
-                f"{ids[wrong[0]]}, nor {IGNORE}"
+                f"{ids[wrong[0]]}, nor {IGNORE}; tokenize the row again"
             )
         reasons = np.where(labels == IGNORE, Reason.given, Reason.trained).astype(np.uint8)
         if len(reasons) and reasons[0] == Reason.trained:
@@ -185,14 +194,14 @@ class Encoder:
         wanted = self._wanted(content)
         turns, tools = content.turns, content.tools or None
         if tools is not None and not all(isinstance(tool, dict) for tool in tools):
-            raise RowError("tools: each must be an object with the name of a function")
+            raise RowError("tools: each must be an object with the name of a function; write one")
         if self.prompt_format is not None:
             if FORMATS[self.prompt_format].only_text:
                 check_only_text(content, self.prompt_format)
             return marked(self.template, turns, tools, wanted, rendered)
         lacking = self.traits.lacking(content)
         if lacking is not None:
-            raise RowError(f"the chat template does not write {lacking}; {_REMEDY}")
+            raise RowError(f"the chat template does not write {lacking}; {REMEDY}")
         turns = [self.traits.prepared(turn) for turn in turns]
         if not self.template.has_marks:
             renderings = derived(self.template, turns, tools, wanted, self.stop_token)
@@ -205,7 +214,7 @@ class Encoder:
                 renderings = derived(self.template, turns, tools, wanted, None)
                 missing = left_out(content.turns, tools, renderings)
         if missing is not None:
-            raise RowError(f"the chat template leaves out {missing}; {_REMEDY}")
+            raise RowError(f"the chat template leaves out {missing}; {REMEDY}")
         return renderings
 
     def _wanted(self, content: Conversation) -> list[int]:
@@ -214,7 +223,7 @@ class Encoder:
             number for number, turn in enumerate(content.turns) if turn["role"] == "assistant"
         ]
         if not answers:
-            raise RowError("no turn of the assistant, so nothing to learn")
+            raise RowError("no turn of the assistant, so nothing to learn; remove the row")
         wanted = [
             number
             for number in (answers[-1:] if self.only_last else answers)
@@ -223,7 +232,9 @@ class Encoder:
         if not wanted:
             which = "the last turn" if self.only_last else "no turn"
             has = "has no" if self.only_last else "has a"
-            raise RowError(f"{which} of the assistant {has} loss, so nothing to learn")
+            raise RowError(
+                f"{which} of the assistant {has} loss, so nothing to learn; remove the row"
+            )
         return wanted
 
     def _regions(self, content: Conversation, rendering: Rendering) -> list[Region]:
@@ -263,9 +274,6 @@ class Encoder:
     @cached_property
     def _control_tokens(self) -> re.Pattern[str]:
         return control_tokens(self.tokens.backend, self.template)
-
-
-_REMEDY = "choose model.prompt_format=llama3 or chatml, or set model.chat_template to one that does"
 
 
 def _finished(

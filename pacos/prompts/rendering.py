@@ -10,6 +10,9 @@ from typing import Any
 from pacos.data.example import RowError, Turn
 from pacos.prompts.formats import MARK
 
+REMEDY = "choose model.prompt_format=llama3 or chatml, or set model.chat_template to one that does"
+"""The remedy for a chat template that cannot carry a row."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -105,7 +108,9 @@ class ChatTemplate:
                 **self.special_tokens,
             )
         except Exception as error:  # a template may fail in any way on turns it does not expect
-            raise RowError(f"the chat template refuses it: {error}") from error
+            # pacos' own templates name a remedy.
+            remedy = "" if "; " in str(error) else "; change the row or the template"
+            raise RowError(f"the chat template refuses it: {error}{remedy}") from error
         return list(zip(texts, spans or [[] for _ in texts], strict=True))
 
 
@@ -131,7 +136,10 @@ def marked(
     text, spans = rendered or template.render_marked(turns, tools)
     assistants = [number for number, turn in enumerate(turns) if turn["role"] == "assistant"]
     if len(spans) != len(assistants):
-        raise RowError(f"the chat template marks {len(spans)} of {len(assistants)} answers")
+        raise RowError(
+            f"the chat template marks {len(spans)} of {len(assistants)} answers; mark each with "
+            "{% generation %}"
+        )
     answers = [Answer(turn, *span) for turn, span in zip(assistants, spans, strict=True)]
     return [Rendering(text, answers, frozenset(wanted))]
 
@@ -214,11 +222,11 @@ def _derive(
         same = next(n for n in range(len(prompt)) if text[n : n + 1] != prompt[n])
         raise RowError(
             f"the chat template writes turn {number + 1} otherwise than its generation prompt "
-            f"begins: {text[same : same + 20]!r} instead of {prompt[same : same + 20]!r}"
+            f"begins: {text[same : same + 20]!r} instead of {prompt[same : same + 20]!r}; {REMEDY}"
         )
     end = text.rfind(stop, len(prompt))
     if end < 0:
-        raise RowError(f"the chat template writes no {stop} after turn {number + 1}")
+        raise RowError(f"the chat template writes no {stop} after turn {number + 1}; {REMEDY}")
     return _Derived(text, len(prompt), end + len(stop))
 
 

@@ -50,6 +50,6 @@ def thought_end(text: str, begin: int, end: int, thought: str) -> int:
     if match is None:
         raise RowError(
             "data.train_on_reasoning=false needs the end of each thought, but the chat template "
-            f"writes no {CLOSE} after it"
+            f"writes no {CLOSE} after it; set it to true, or model.chat_template to one that does"
         )
     return match.end()

@@ -21,6 +21,9 @@ Offsets = list[tuple[int, int]]
 it into an array would take longer than searching it."""
 _BEGIN, _END = itemgetter(0), itemgetter(1)
 
+RARE = "\U0010fffd"
+"""A character for private use, which no vocabulary has."""
+
 LONGEST_TAIL = 40
 """Characters of a prompt's end up to which its tokens are kept: longer ones hold a row's text."""
 
@@ -54,6 +57,8 @@ class TextTokenizer:
     """Special tokens that the tokenizer writes before a text."""
     after: Sequence[int]
     """Special tokens that end a raw text, eos included."""
+    unknown: int | None = None
+    """Token that stands for characters that the vocabulary lacks; None if it lacks none."""
 
     @classmethod
     def of(cls, backend: Any, eos_id: int | None) -> TextTokenizer:
@@ -74,7 +79,7 @@ class TextTokenizer:
             after = [*after, eos_id]
         # Llama 3's would cut blanks off the offsets. Templates write special tokens themselves.
         own.post_processor = None
-        return cls(own, tuple(with_special[:start]), tuple(after))
+        return cls(own, tuple(with_special[:start]), tuple(after), _unknown(own))
 
     def encode(self, texts: Sequence[MarkedText]) -> list[EncodedRow | RowError]:
         """Tokenize texts; one that cannot be becomes an error in its place."""
@@ -85,7 +90,8 @@ class TextTokenizer:
         except TypeError:
             # Half of a surrogate pair, perhaps in the arguments of a call. It does not say where.
             if len(texts) == 1:
-                return [RowError("its text holds half of a character, as if cut inside an emoji")]
+                half = "its text holds half of a character, as if cut inside an emoji; remove it"
+                return [RowError(half)]
             return [row for marked in texts for row in self.encode([marked])]
         return [
             self._row(marked, encoding) for marked, encoding in zip(texts, encodings, strict=True)
@@ -195,6 +201,13 @@ class TextTokenizer:
             return None
         changed = {**plain, "normalizer": normalizer, "pre_tokenizer": pre_tokenizer}
         return tokenizers.Tokenizer.from_str(json.dumps(changed))
+
+
+def _unknown(backend: Any) -> int | None:
+    token = getattr(backend.model, "unk_token", None)
+    number: int | None = None if token is None else backend.token_to_id(token)
+    # Many name one, and never write it: they fall back to bytes.
+    return number if number in backend.encode(RARE, add_special_tokens=False).ids else None
 
 
 def _without_prefix(step: Any) -> Any:

@@ -45,8 +45,9 @@ class DataConfig:
     path: str = "???"
     """A run of pacos selfinstruct; a JSON, JSONL, CSV, TSV, Parquet or Arrow file, also compressed
     (.gz, .zst); a folder of such files; a folder saved by the datasets library; or a hub data set,
-    owner/name:subset/split[slice]@revision, where everything after the name is optional. The
-    columns decide the schema: docs/data.md lists all that are known."""
+    owner/name:subset/split[slice]@revision, where everything after the name is optional. A slice
+    needs quotes inside the quotes of the shell: 'data.path="rows.jsonl:train[:1000]"'. The columns
+    decide the schema: docs/data.md lists all that are known."""
     weight: float = 1.0
     """Passes over `path` per epoch. 0.5 takes half of the rows, the same ones in every epoch; 2
     takes each row twice."""

@@ -25,6 +25,7 @@ from pacos.prompts.encoder import Encoder
 from pacos.prompts.tokens import EncodedRow, TokenizedRow
 from pacos.run.stop import NEVER_STOP, StopCheck
 from pacos.seeds import derived_seed
+from pacos.text.counted import counted
 from sft.config import SFTConfig
 from sft.configs.data import DataConfig
 from sft.data.build_once import build_once
@@ -227,7 +228,7 @@ def _load(
     build_once(folder, build, world, stop)
     cache = read_cache(folder, source)
     log.info(
-        f"{source.path}: {len(cache.lengths):,} rows, {len(cache.ids):,} tokens, "
+        f"{source.path}: {counted(len(cache.lengths), 'row')}, {len(cache.ids):,} tokens, "
         f"in {time.monotonic() - start:.1f} s"
     )
     if world.is_main:

@@ -8,8 +8,9 @@ from itertools import chain, islice
 
 from pacos.data.chunk import Chunk, Records
 from pacos.data.example import Example, RowError
+from pacos.data.reading.fields import refusal
 from pacos.data.reading.trees import conversations, is_tree_message
-from pacos.data.rows import RowReader
+from pacos.data.rows import RowReader, row_id
 from pacos.data.source_config import Tree
 from pacos.data.sources import Source
 from pacos.errors import UserError
@@ -24,15 +25,16 @@ class Refusal:
 
     number: int
     """Number of the record in its source."""
-    id: object
+    id: str | None
     """The row's own id, or None."""
     reason: str
+    """Why not, and what to do."""
 
     def error(self, source: Source) -> UserError:
         """Return the error that ends a run."""
         return UserError(
-            f"{source.place(self.number)}: {self.reason}; fix the row, or set "
-            "data.on_error=quarantine to leave such rows out"
+            f"{source.place(self.number)}: {self.reason} (data.on_error=quarantine leaves such "
+            "rows out)"
         )
 
 
@@ -62,11 +64,11 @@ def examples(chunk: Chunk, reader: RowReader) -> Iterator[tuple[int, Example] | 
     """Read the records of a chunk; yield each with its number, or the reason against it."""
     for number, record in chunk.records():
         if not isinstance(record, Mapping):
-            problem = f"{type(record).__name__}, not an object with columns"
-            reason = str(record) if isinstance(record, RowError) else problem
-            yield Refusal(number, None, reason)
+            fault, remedy = "is no object with columns", 'write {"instruction": …, "output": …}'
+            error = refusal("row", record, fault, remedy)
+            yield Refusal(number, None, str(record if isinstance(record, RowError) else error))
             continue
         try:
             yield number, reader.read(record, filled=chunk.filled)
         except RowError as error:
-            yield Refusal(number, record.get("id"), str(error))
+            yield Refusal(number, row_id(record), str(error))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pacos.errors import UserError
 from pacos.seeds import derived_seed
+from pacos.text.counted import counted
 from sft.data.mixture import Mixture
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,8 @@ def split_heldout(data: Mixture, rows: int, seed: int) -> tuple[Mixture, Mixture
     different = _different(groups[first_copies])
     if rows >= len(different):
         raise UserError(
-            f"validation.rows = {rows}: the data has only {len(different)} different rows; lower it"
+            f"validation.rows = {rows}: the data has only "
+            f"{counted(len(different), 'different row')}; lower it"
         )
     is_heldout = np.isin(groups, _drawn(different, rows, seed))
     heldout = first_copies[is_heldout[first_copies]]
@@ -89,8 +91,9 @@ def separate_heldout(data: Mixture, held: Mixture, rows: int, seed: int) -> Mixt
     path = held.parts[0].source.path
     if len(trained):
         log.warning(
-            f"validation.path = {path}: {len(trained):,} of its {len(different):,} different rows "
-            "are also trained on; they are left out of the validation"
+            f"validation.path = {path}: {len(trained):,} of "
+            f"{counted(len(different), 'different row')} {'is' if len(trained) == 1 else 'are'} "
+            "also trained on, and left out of the validation"
         )
     if not len(unseen):
         raise UserError(
@@ -99,8 +102,8 @@ def separate_heldout(data: Mixture, held: Mixture, rows: int, seed: int) -> Mixt
         )
     if rows > len(unseen):
         raise UserError(
-            f"validation.rows = {rows}: {path} (validation.path) has only {len(unseen)} different "
-            "rows that are not trained on; lower it, or set 0 for all of them"
+            f"validation.rows = {rows}: {path} (validation.path) has only "
+            f"{counted(len(unseen), 'different row')} not trained on; lower it, or set 0 for all"
         )
     taken = _drawn(unseen, rows, seed) if rows else unseen
     return held.subset(np.sort(first_copies[np.isin(groups[first_copies], taken)]))

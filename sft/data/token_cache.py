@@ -23,6 +23,7 @@ from pacos.files import read_json, write_json
 from pacos.prompts.encoder import Encoder
 from pacos.prompts.tokens import EncodedRow, Reason, TokenizedRow, labels
 from pacos.run.stop import StopCheck
+from pacos.text.counted import counted
 from sft.configs.data import DataConfig, OnError, TooLong
 from sft.data.reader import Refusal, conversation_chunks
 from sft.data.tokenize import ARRAYS, ChunkTokenizer, TokenizedChunk, Totals, tokenize_all
@@ -177,13 +178,17 @@ class _Facts:
         if dropped:
             return UserError(
                 f"data.max_length = {self._config.max_length}: every usable row of {path} is "
-                f"longer ({dropped} rows); raise it"
+                f"longer ({counted(dropped, 'row')}); raise it"
             )
         if self._quarantined:
+            first = self._quarantined[0]
+            rows = counted(len(self._quarantined), "row")
             return UserError(
-                f"{path}: none of its {len(self._quarantined)} rows can be used; set "
-                "data.on_error=refuse to see why"
+                f"{path}: no row can be used ({rows}); "
+                f"{self._source.place(first.number)}: {first.reason}"
             )
+        if cut := self._source.location.cut:
+            return UserError(f"{path}: the slice {cut} takes no row; widen it")
         return UserError(f"{path}: holds no rows; give a data set that has some")
 
     def to_json(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacos.data.chunk import Chunk
-from pacos.data.example import Content, Conversation, Example, RowError
+from pacos.data.example import Content, Conversation, Example, RowError, TokenIds
 from pacos.data.notices import Notices
 from pacos.data.rows import RowReader
 from pacos.prompts.encoder import Encoder
@@ -31,6 +31,11 @@ from sft.data.reader import Refusal, examples
 SERIAL_CHUNKS = 3
 """Chunks up to which this process works alone: starting a worker takes 1.5 s, longer than the work
 itself."""
+
+UNKNOWN = (
+    "holds characters that the tokenizer does not know and replaces by one token; remove them, or "
+    "use a tokenizer that has them"
+)
 
 ARRAYS: dict[str, Any] = {
     "ids": np.int32,
@@ -121,12 +126,19 @@ class ChunkTokenizer:
     ) -> list[EncodedRow]:
         """Return the rows of a record to train on, and count it."""
         if isinstance(versions, RowError):
+            result.notices.add_notes(number, example)
             result.refused.append(Refusal(number, example.id, str(versions)))
             return []
         trained = [row for row in versions if _is_trained(row)]
         if not trained:
-            result.refused.append(Refusal(number, example.id, "it has no supervised token"))
+            result.refused.append(
+                Refusal(number, example.id, "it has no token with a loss; remove the row")
+            )
             return []
+        unknown = self.encoder.tokens.unknown
+        is_text = unknown is not None and not isinstance(example.content, TokenIds)
+        if is_text and any(unknown in row.ids for row in trained):
+            example = replace(example, notes=(*example.notes, UNKNOWN))
         result.notices.add(number, example)
         result.terms.add(example.terms or "")
         result.totals.rows += 1

@@ -20,6 +20,7 @@ from pacos.model.protocols import Tokenizer
 from pacos.prompts.choice import stop_token_id
 from pacos.prompts.thoughts import split_content
 from pacos.prompts.tokens import EncodedRow, Reason
+from pacos.text.counted import counted
 from sft.config import SFTConfig
 from sft.configs.data import OnError, TrainOn
 from sft.data.reader import Refusal, conversation_chunks, examples
@@ -60,14 +61,17 @@ class FirstRow:
 
 
 def read_first_rows(config: SFTConfig, tokenizer: Tokenizer) -> Iterator[FirstRow]:
-    """Yield the first rows of each data set, tokenized as in training.
+    """Yield the first rows of each data set, that of the validation too, as training reads them.
 
     Raises:
         UserError: a data set or one of its first rows cannot be used.
     """
     encoder = build_encoder(config, tokenizer)
-    for source_config in config.data.sources():
-        source, reader = open_source(source_config.path), RowReader.of(source_config)
+    sources = [(source, "data.path, data.mix") for source in config.data.sources()]
+    if (own := config.validation_source()) is not None:
+        sources.append((own, "validation.path"))
+    for source_config, key in sources:
+        source, reader = open_source(source_config.path, key), RowReader.of(source_config)
         items = chain.from_iterable(
             examples(chunk, reader) for chunk in conversation_chunks(source, source_config.tree)
         )
@@ -160,7 +164,8 @@ class TokenChecks:
         examples = [example for row in self._rows for example in row.examples]
         total = sum(len(example.ids) for example in examples)
         supervised = sum(example.num_supervised for example in examples)
-        return f"{supervised / total:.0%} of {total} tokens in {len(self._rows)} rows supervised"
+        rows = counted(len(self._rows), "row")
+        return f"{supervised / total:.0%} of {total} tokens in {rows} supervised"
 
     def stop_token(self) -> str:
         """Check that the stop token is supervised once after every answer."""
@@ -175,7 +180,7 @@ class TokenChecks:
                     problem = f"supervises {name} {span.count(stop)} times per answer, not once"
                     raise self._format_error(row, problem)
                 answers += 1
-        return f"{name} is supervised after each of {answers} answers"
+        return f"{name} is supervised after each of {counted(answers, 'answer')}"
 
     def _format_error(self, row: FirstRow, problem: str) -> UserError:
         chosen = self._config.model.prompt_format

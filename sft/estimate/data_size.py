@@ -21,6 +21,7 @@ from pacos.data.location import Location, SourceKind, cut_bounds, locate
 from pacos.data.sources import Source
 from pacos.errors import Problem, UserError
 from pacos.files import read_json
+from pacos.text.counted import counted
 from sft.configs.data import DataConfig
 from sft.steps.packing import Ints
 
@@ -75,10 +76,11 @@ def data_size(data: DataConfig, rows: int | None = None, tokens: int | None = No
         raise UserError(str(Problem("--tokens", tokens, fault, remedy)))
     if tokens is not None:
         rows = rows or ALPACA_ROWS
-        source = f"given: {rows:,} rows of {tokens:,} tokens"
+        source = f"given: {counted(rows, 'row')} of {counted(tokens, 'token')}"
         return DataSize(_log_normal(rows, tokens, data.max_length), source)
     if rows is not None:
-        source = f"given: {rows:,} rows; assumed: {ALPACA_TOKENS} tokens each, as in Alpaca's data"
+        given = counted(rows, "row")
+        source = f"given: {given}; assumed: {ALPACA_TOKENS} tokens each, as in Alpaca's data"
         return DataSize(_like_alpaca(rows, data), source)
     try:
         parts = [(path, weight, *_lengths(path)) for path, weight in data.weights().items()]

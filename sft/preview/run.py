@@ -14,6 +14,7 @@ from pathlib import Path
 from pacos.configs.frozen import load_frozen
 from pacos.console import set_up_logging
 from pacos.errors import EXIT_DONE, UserError, exit_with
+from pacos.text.counted import counted
 from sft.config import SFTConfig
 from sft.preview.counts import counts
 from sft.preview.page import write_page
@@ -68,8 +69,7 @@ def preview(config: SFTConfig, count: int, place: str | None, html: Path | None)
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"--html {html}: cannot be written: {reason}; give another file") from error
-    noun = "row" if len(rows) == 1 else "rows"
-    print(f"{len(rows)} {noun} written to {html}")
+    print(f"{counted(len(rows), 'row')} written to {html}")
 
 
 if __name__ == "__main__":

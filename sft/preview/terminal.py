@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pacos.prompts.tokens import Reason
+from pacos.text.counted import counted
 from sft.preview.counts import SourceCounts
 from sft.preview.pieces import LEGEND, NAMES, Piece, Run, runs
 from sft.preview.rows import PreviewRow
@@ -98,17 +99,13 @@ def _lines(source: SourceCounts) -> list[str]:
     held = f", {source.held:,} held out for validation" if source.held else ""
     lines = [
         source.path,
-        f"  {_rows(source.rows)}{examples} · {source.tokens:,} tokens · {source.trained:,} trained "
-        f"({source.share:.0%}) · longest {source.longest:,}",
+        f"  {counted(source.rows, 'row')}{examples} · {source.tokens:,} tokens · "
+        f"{source.trained:,} trained ({source.share:.0%}) · longest {source.longest:,}",
         f"  an epoch trains on {source.epoch:,}{held}",
     ]
     for treatment in source.treatments:
-        lines.append(f"  {_rows(treatment.rows)} {treatment.name}")
+        lines.append(f"  {counted(treatment.rows, 'row')} {treatment.name}")
         lines += [f"    {reason}" for reason in treatment.reasons]
         if treatment.rows > len(treatment.reasons):
             lines.append("    …")
     return lines
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row" if count == 1 else f"{count:,} rows"

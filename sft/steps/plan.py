@@ -20,6 +20,7 @@ from pacos.division import balance, ceil_div
 from pacos.errors import UserError
 from pacos.model.shape import ModelShape
 from pacos.seeds import derived_seed
+from pacos.text.counted import counted
 from sft.configs.batch import BatchConfig, Layout
 from sft.steps.packing import Ints, Packs, pack_rows
 
@@ -130,9 +131,10 @@ class StepPlan:
         )
         uneven = statistics.fmean(islice(self.imbalance(seed, ranks), MEASURED_STEPS))
         return (
-            f"{len(lengths)} rows, {tokens} tokens in {packs} packs{fullness}; "
-            f"{self.steps_per_epoch} steps an epoch of {packs / self.steps_per_epoch:.1f} packs; "
-            f"the busiest of {ranks} ranks has {uneven:.1%} more work than the mean"
+            f"{counted(len(lengths), 'row')}, {tokens:,} tokens in "
+            f"{counted(packs, 'pack')}{fullness}; {counted(self.steps_per_epoch, 'step')} an epoch "
+            f"of {packs / self.steps_per_epoch:.1f} packs; "
+            f"the busiest of {counted(ranks, 'rank')} has {uneven:.1%} more work than the mean"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pacos.data.example import Conversation, RowError
 from pacos.data.reading.fields import Fields, refusal, shown
+from pacos.data.reading.results import order_results
 from pacos.data.reading.tools import read_tools
 from pacos.data.reading.turns import Turns
 
@@ -19,10 +20,12 @@ def conversation(turns: Turns, column: str, fields: Fields) -> Conversation:
         fields: of the row; gets the notes.
 
     Raises:
-        RowError: no turn has a loss, or two system prompts differ.
+        RowError: no turn has a loss, two system prompts differ, or a result answers no call.
     """
     if not fields.is_plain:
         _add_system(turns, fields)
+    if turns.by_id:
+        order_results(turns, column, fields)
     last = len(turns.turns)
     while last and turns.turns[last - 1]["role"] != "assistant":
         last -= 1

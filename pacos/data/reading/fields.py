@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pacos.data.encoding import RepeatedKeyError, WrittenFloat, object_of_pairs
 from pacos.data.example import RowError
+from pacos.text.printable import printable
 
 SHOWN_CHARACTERS = 60
 """Longest value quoted in a message."""
@@ -84,7 +86,7 @@ class Fields:
     def not_read(self, path: str) -> None:
         """Report a key that has a value but no meaning."""
         if path not in self.meanings.ignore:
-            self.unread[path] = None
+            self.unread[printable(path)] = None
 
 
 def shown(value: Any) -> str:
@@ -94,8 +96,7 @@ def shown(value: Any) -> str:
     except (TypeError, ValueError):
         # Dates, decimals and bytes of a table.
         text = repr(value)
-    # A terminal cannot print lone surrogates.
-    text = text.encode(errors="backslashreplace").decode()
+    text = printable(text)
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
 
 
@@ -105,7 +106,7 @@ def refusal(place: str, value: Any, fault: str, remedy: str) -> RowError:
 
 
 def text_of(value: Any, place: str, *, empty: bool = False) -> str:
-    """Return a value as text; a number as it is written in JSON.
+    """Return a value as text; a number as the file writes it.
 
     Args:
         value: any JSON value.
@@ -118,7 +119,7 @@ def text_of(value: Any, place: str, *, empty: bool = False) -> str:
     if isinstance(value, str):
         text = value
     elif is_number(value):
-        text = json.dumps(value)
+        text = value.text if isinstance(value, WrittenFloat) else json.dumps(value)
     else:
         raise refusal(place, value, *_not_a_text(value))
     check_characters(text, place)
@@ -144,7 +145,32 @@ def _not_a_text(value: Any) -> tuple[str, str]:
             return "must be a text, not a list", "join its items, or write a row for each"
         case dict():
             return "must be a text, not an object", "write it as the text the model should read"
+    if isinstance(value, float):
+        # pandas writes a missing value so.
+        return "is no number that can be written as text", "leave it empty, or remove the row"
     return f"must be a text, not {type(value).__name__}", "write it as text"
+
+
+def take_same(keys: dict[str, Any], names: Sequence[str], place: str) -> tuple[str, Any]:
+    """Take a value that may have several names out of a turn's keys.
+
+    Returns:
+        The name used, or the first, and the value, or None.
+
+    Raises:
+        RowError: two names have different values.
+    """
+    used, value = names[0], None
+    for name in names:
+        other = keys.pop(name, None)
+        if other is None:
+            continue
+        if value is not None and other != value:
+            fault = f"differs from {used}, which is {shown(value)}"
+            raise refusal(f"{place}.{name}", other, fault, "keep one of them")
+        if value is None:
+            used, value = name, other
+    return used, value
 
 
 def check_characters(text: str, place: str) -> None:
@@ -166,10 +192,15 @@ def parsed_json(text: str, place: str) -> Any:
         RowError: it is not JSON.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return _DECODER.decode(text)
+    except RepeatedKeyError as error:
+        raise RowError(f"{place} = {shown(text)}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise refusal(place, text, f"is not JSON: {error}", "write valid JSON") from error
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=object_of_pairs, parse_constant=_refuse_constant)

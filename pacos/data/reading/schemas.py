@@ -23,8 +23,12 @@ CONTEXTS = ("input", "context")
 DIALOGS = ("messages", "conversations", "conversation")
 """Columns that hold turns."""
 
-METADATA = ("id", "prompt_id", "source", "lineage")
+METADATA = ("id", "prompt_id", "lineage")
 """Columns that describe a row. They never count as unread."""
+
+GENERATED = "source"
+"""Column beside `lineage` in the rows of pacos selfinstruct: written by a person or a model. In
+other rows it may be anything, such as the text to translate."""
 
 TREE = "(tree)"
 """Column of the conversations that `pacos.data.reading.trees` takes from a tree. No file has it."""
@@ -106,8 +110,8 @@ def _read_turn_pair(prompt: list[Any], answer: str, fields: Fields) -> Content:
     turns.trained = [trained or False for trained in turns.trained]
     completion = fields.get(answer)
     if isinstance(completion, list):
-        rest = read_turns(completion, fields.place(answer), fields, filled=fields.filled)
-        turns = Turns([*turns.turns, *rest.turns], [*turns.trained, *rest.trained])
+        place = fields.place(answer)
+        turns = read_turns(completion, place, fields, filled=fields.filled, after=turns)
     else:
         turns.add({"role": "assistant", "content": fields.text(answer)})
     return conversation(turns, f"{fields.place('prompt')}, {fields.place(answer)}", fields)

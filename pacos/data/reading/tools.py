@@ -52,7 +52,7 @@ def _tools_of(fields: Fields, column: str) -> list[Any]:
         # Chat templates print the description as it is, and engines pass it in this form.
         tools.append({"type": "function", "function": tool} if function is tool else tool)
     if tools:
-        check_characters(json.dumps(tools, ensure_ascii=False), place)
+        check_characters(_json(tools, place), place)
     return tools
 
 
@@ -155,16 +155,33 @@ def _not_read(keys: Mapping[str, Any], prefix: str, fields: Fields) -> None:
 def _arguments(value: Any, place: str, *, filled: bool) -> Any:
     """Return arguments unchanged, apart from the nulls that a table has added."""
     remedy = 'write an object, such as {"city": "Seoul"}, or {} for no arguments'
+    if isinstance(value, str) and not value.strip():
+        raise refusal(place, value, "must be a JSON object", remedy)
     parsed = parsed_json(value, place) if isinstance(value, str) else value
     if not isinstance(parsed, Mapping):
         raise refusal(place, value, "must be a JSON object", remedy)
     arguments = without_nulls(value) if filled and parsed is value else value
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    text = arguments if isinstance(arguments, str) else _json(arguments, place)
     check_characters(text, place)
     if "\\ud" in text.lower():
         # An escaped half of a character becomes a real one where a template parses the text.
         check_characters(json.dumps(parsed, ensure_ascii=False), place)
     return arguments
+
+
+def _json(value: Any, place: str) -> str:
+    """Return a value as JSON.
+
+    Raises:
+        RowError: it holds something that JSON has no form for.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        # NaN and Infinity; dates and bytes of a table.
+        fault = "holds a value that JSON cannot write"
+        remedy = "write dates and bytes as text, and remove NaN and Infinity"
+        raise refusal(place, value, fault, remedy) from error
 
 
 def without_nulls(value: Any) -> Any:

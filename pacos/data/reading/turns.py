@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pacos.data.example import RowError, Turn
-from pacos.data.reading.fields import Fields, is_number, refusal, shown, text_of
+from pacos.data.reading.fields import Fields, is_number, refusal, shown, take_same, text_of
+from pacos.data.reading.thoughts import THOUGHTS, drop_repeated, take_thought
 from pacos.data.reading.tools import read_call, read_call_texts, read_calls
 
 CALL = "function_call"
@@ -38,7 +39,6 @@ Llama 3.1 and ms-swift."""
 
 OUR_ROLES = ("system", "user", "assistant", "tool")
 
-THOUGHTS = ("reasoning_content", "thinking", "reasoning")
 LOSSES = ("weight", "train", "training")
 
 TURN_KEYS = (
@@ -63,13 +63,17 @@ class Turns:
     turns: list[Turn]
     trained: list[bool | None]
     """For each turn: True or False if the row says so, else None."""
+    by_id: bool = False
+    """A result of a tool names the call that it answers."""
 
     def add(self, turn: Turn, trained: bool | None = None) -> None:
         self.turns.append(turn)
         self.trained.append(trained)
 
 
-def read_turns(value: Any, place: str, fields: Fields, *, filled: bool) -> Turns:
+def read_turns(
+    value: Any, place: str, fields: Fields, *, filled: bool, after: Turns | None = None
+) -> Turns:
     """Read a list of turns.
 
     Args:
@@ -77,6 +81,7 @@ def read_turns(value: Any, place: str, fields: Fields, *, filled: bool) -> Turns
         place: its column, for messages.
         fields: of the row; gets the keys that are not read.
         filled: nulls fill the structs of the value.
+        after: the turns before, which get these.
 
     Raises:
         RowError: a turn cannot be read.
@@ -85,7 +90,7 @@ def read_turns(value: Any, place: str, fields: Fields, *, filled: bool) -> Turns
         value = _transposed(value, place)
     if not isinstance(value, list) or not value:
         raise refusal(place, value, "must be a list of turns", "write one object per turn")
-    turns = Turns([], [])
+    turns = Turns([], []) if after is None else after
     calls_open = False
     for index, raw in enumerate(value):
         keys = _keys_of(raw, place, index, fields)
@@ -163,40 +168,18 @@ def _role(keys: dict[str, Any], place: str, index: int, fields: Fields) -> str:
     return role
 
 
-def _take_same(keys: dict[str, Any], names: Sequence[str], place: str) -> tuple[str, Any]:
-    """Take a value that may have several names out of a turn's keys.
-
-    Returns:
-        The name used, or the first, and the value, or None.
-
-    Raises:
-        RowError: two names have different values.
-    """
-    used, value = names[0], None
-    for name in names:
-        other = keys.pop(name, None)
-        if other is None:
-            continue
-        if value is not None and other != value:
-            fault = f"differs from {used}, which is {shown(value)}"
-            raise refusal(f"{place}.{name}", other, fault, "keep one of them")
-        if value is None:
-            used, value = name, other
-    return used, value
-
-
 def _add_turn(
     turns: Turns, role: str, keys: dict[str, Any], place: str, fields: Fields, *, filled: bool
 ) -> bool:
     """Add a turn; return True if it is one of the assistant, which calls may follow."""
     is_assistant = role == "assistant"
     turn: Turn = {"role": role, "content": ""}
-    name, content = _take_same(keys, ("content", "value"), place)
+    name, content = take_same(keys, ("content", "value"), place)
     trained = None
     # Two keys are a role and a content, as in nearly all rows.
     if keys:
         trained = _trained(keys, role, place)
-        turn.update(_thought(keys, is_assistant, place))
+        turn.update(take_thought(keys, is_assistant, place))
         if calls := _calls(keys, place, fields, filled=filled):
             if not is_assistant:
                 raise refusal(
@@ -205,12 +188,15 @@ def _add_turn(
             turn["tool_calls"] = calls
         if role == "tool":
             turn.update(_origin(keys, place))
+            turns.by_id = turns.by_id or "tool_call_id" in turn
     empty = role in ("system", "tool") or "tool_calls" in turn
     if isinstance(content, list):
         content = _joined_parts(content, f"{place}.{name}", fields)
     if content is None and "tool_calls" in turn:
         content = ""
     turn["content"] = text = text_of(content, f"{place}.{name}", empty=empty)
+    if "reasoning_content" in turn:
+        drop_repeated(turn)
     if role == "tool":
         _check_tool_order(turns, text, place)
     # An empty system turn means none: tools write one for every conversation.
@@ -254,7 +240,7 @@ def _trained(keys: dict[str, Any], role: str, place: str) -> bool | None:
     for key, value in values.items():
         is_valid = isinstance(value, bool) if key != "weight" else False
         if not is_valid and not (is_number(value) and value in (0, 1)):
-            remedy = "write 0 for no loss; other weights are not supported"
+            remedy = "write the number 0 for no loss, 1 for one; others are not supported"
             if key == "weight":
                 raise refusal(f"{place}.{key}", value, "must be 0 or 1", remedy)
             raise refusal(
@@ -274,21 +260,6 @@ def _trained(keys: dict[str, Any], role: str, place: str) -> bool | None:
             f"write 0, or leave it out with 'data.ignore=[\"{column}[].{key}\"]'",
         )
     return bool(value)
-
-
-def _thought(keys: dict[str, Any], is_assistant: bool, place: str) -> dict[str, str]:
-    """Take the thought of a turn out of its keys; an empty one is none."""
-    thoughts = {key: value for key in THOUGHTS if (value := keys.pop(key, None)) not in (None, "")}
-    name, value = _take_same(thoughts, THOUGHTS, place)
-    if value is None:
-        return {}
-    thought = text_of(value, f"{place}.{name}", empty=True)
-    if thought.isspace():
-        return {}
-    if not is_assistant:
-        remedy = "move it to the assistant turn that it leads to"
-        raise refusal(f"{place}.{name}", value, "is a thought, but no assistant's", remedy)
-    return {"reasoning_content": thought}
 
 
 def _calls(
@@ -328,9 +299,9 @@ def _add_call_turn(
     They join an assistant turn just before: as a turn of their own they would teach the model to
     end its turn where it has to call.
     """
-    name, text = _take_same(keys, ("content", "value"), place)
+    name, text = take_same(keys, ("content", "value"), place)
     trained = _trained(keys, CALL, place)
-    thought = _thought(keys, is_assistant=True, place=place)
+    thought = take_thought(keys, is_assistant=True, place=place)
     calls = read_call_texts(text, f"{place}.{name}", fields)
     if joins and turns.trained[-1] == trained and not thought:
         turn = turns.turns[-1]

@@ -63,7 +63,7 @@ PAIRS = [
     Case(
         "alpaca output not a number",
         {"instruction": "0/0", "output": float("nan")},
-        Refused("output = NaN: must be a text, not float", "write it as text"),
+        Refused("output = NaN: is no number that can be written as text", "leave it empty"),
     ),
     Case(
         "half a character",
@@ -181,8 +181,18 @@ PAIRS = [
     ),
     Case(
         "metadata and other columns",
-        {"instruction": "Hello", "output": "Hi", "id": 1, "source": "x", "lang": "en", "n": None},
+        {"instruction": "Hello", "output": "Hi", "id": 1, "lang": "en", "n": None},
         replace(TALK, unread=("lang",)),
+    ),
+    Case(
+        "a source that may be the text to translate",
+        {"instruction": "Translate.", "source": "Hello", "output": "Hi"},
+        replace(talk(user("Translate."), assistant("Hi")), unread=("source",)),
+    ),
+    Case(
+        "source of a row that pacos made",
+        {"instruction": "Hello", "output": "Hi", "source": "seed", "lineage": {"lang": "en"}},
+        TALK,
     ),
     Case(
         "an alpaca row's rendered text",

@@ -1,5 +1,6 @@
 import codecs
 import json
+import math
 import pickle
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from pacos.data import json_rows, json_scanner
 from pacos.data.example import RowError
 from pacos.data.json_rows import Form, json_chunks, json_form
+from pacos.data.reading.fields import text_of
 from pacos.errors import UserError
 
 GOOD = '{"instruction": "Sing.", "output": "라"}\n'.encode()
@@ -46,11 +48,12 @@ def test_a_byte_order_mark_is_no_part_of_a_row(path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        (b'{"instruction": "Sing."\n', "not JSON: .* column"),
+        (b'{"instruction": "Sing."\n', "not JSON: .* column 24; write each row as JSON on a line"),
         (b'{"output": "caf\xe9"}\n', "not UTF-8: byte 0xe9 in column 16; convert"),
         ('{"output": "노래"}\n'.encode("cp949"), "iconv -f CP949"),
         (b"[" * 100_000 + b"\n", "JSON that cannot be read"),
         (b'{"output": "La', "was its copy cut off"),
+        (b'{"output": "La"} {"output": "Li"}', "Extra data in column 18; write each row"),
     ],
 )
 def test_a_corrupt_line_is_told_with_its_number(path: Path, line: bytes, says: str) -> None:
@@ -95,7 +98,7 @@ def test_chunks_end_with_lines_and_give_the_same_rows(
 ) -> None:
     rows = [{"instruction": "노래 " * (n % 9), "output": f"{n}\\u2028"} for n in range(100)]
     path.write_text(
-        "".join(json.dumps(row, ensure_ascii=n % 2) + "\n" for n, row in enumerate(rows))
+        "".join(json.dumps(row, ensure_ascii=n % 2 == 1) + "\n" for n, row in enumerate(rows))
     )
     as_list = path.with_name("list.json")
     as_list.write_text(json.dumps(rows, indent=1, ensure_ascii=False))
@@ -138,6 +141,38 @@ def test_several_lists_of_rows_are_refused_by_name(path: Path) -> None:
         read(file)
 
 
+TWICE = '{"instruction": "Sing.", "output": "a", "output": "b"}'
+NESTED = '{"messages": [{"role": "user", "content": "a", "content": "b"}]}'
+
+
+@pytest.mark.parametrize("text", [TWICE, NESTED])
+def test_a_key_that_stands_twice_is_told_with_its_row(path: Path, text: str) -> None:
+    """Parsers of JSON keep the last value without a word."""
+    good, file = json.dumps(ROW), path.with_suffix(".json")
+    path.write_text(f"{good}\n{text}\n{good}\n")
+    for content in (f"[{good}, {text},\n {good}]", f'{{"rows": [{good}, {text}, {good}]}}'):
+        file.write_text(content)
+        for rows in (read(path), read(file)):
+            (_, first), (number, error), (_, last) = rows
+            assert first == last == ROW
+            assert number == 2
+            assert isinstance(error, RowError)
+            assert re.fullmatch(r'an object has two keys "\w+"; keep one of them', str(error))
+    file.write_text(text)
+    assert list(reasons(file)) == [1]
+
+
+def test_numbers_keep_their_text(path: Path) -> None:
+    path.write_text('{"question": "Price?", "answer": 2.50, "n": [1.5, 3.14159265358979323846]}\n')
+    ((_, row),) = pickle.loads(pickle.dumps(read(path)))
+    assert row == {"question": "Price?", "answer": 2.5, "n": [1.5, math.pi]}
+    assert [text_of(row["answer"], ""), *(text_of(n, "") for n in row["n"])] == [
+        "2.50",
+        "1.5",
+        "3.14159265358979323846",
+    ]
+
+
 def test_values_keep_what_a_schema_would_change(path: Path) -> None:
     rows = [
         {"arguments": {"a": "2024-01-01", "b": 1}},
@@ -153,6 +188,10 @@ def test_values_keep_what_a_schema_would_change(path: Path) -> None:
     [
         ('{"data": [{"a": 1}, {"a"', ":1: not a JSON list or object"),
         ('{\n"data": [\n{"a": 1}\n{"a": 2}]}', ":4: not a JSON list or object: Expecting ',' or"),
+        (
+            '{"data": [\n{"a": 1}]} {"data": []}',
+            ":2: not a JSON list or object: Extra data",
+        ),
         ('[{"a": 1}]\n]', ":2: not a JSON list or object: Extra data"),
         ('[{"a": ' + "[" * 100_000, "nested"),
     ],

@@ -27,6 +27,22 @@ def test_counts_of_two_processes_name_each_path_once_with_its_first_row() -> Non
     ]
 
 
+def test_many_paths_are_not_all_listed() -> None:
+    notices = Notices()
+    for number in range(1, 101):
+        notices.add(number, Example(TEXT, unread=(f"key{number}",)))
+    (line,) = notices.lines(place)
+    assert "key30 (1 row, rows.jsonl:30) and 70 more; give" in line
+    assert line.endswith("key29,key30,…]'")
+
+
+def test_a_row_that_is_not_used_may_have_notes_about_its_source() -> None:
+    notices = Notices()
+    notices.add_notes(7, Example(TEXT, unread=("category",), notes=(NOTE,)))
+    notices.add(8, Example(TEXT))
+    assert notices.lines(place) == [f"{NOTE} (1 row)"]
+
+
 def test_rows_without_notices_have_no_lines() -> None:
     notices = Notices()
     notices.add(1, Example(TEXT))

@@ -116,6 +116,17 @@ def test_id_and_terms_come_along() -> None:
     assert reader().read({"messages": list(HI), "prompt_id": "f0"}, filled=False).id == "f0"
 
 
+def test_half_a_character_in_names_reaches_no_message() -> None:
+    """Neither a terminal nor a file in UTF-8 could take it."""
+    row = {"instruction": "a", "output": "b", "\ud83d\n": 1, "id": "\ud83d"}
+    example = reader().read(row, filled=False)
+    assert (example.unread, example.id) == (("\\ud83d\\n",), "\\ud83d")
+    for broken in ({"\ud83d": 1}, {"messages": [{"role": "\ud83d", "content": "a"}]}):
+        with pytest.raises(RowError) as refused:
+            reader().read(broken, filled=False)
+        assert "\\ud83d" in str(refused.value).encode().decode()
+
+
 @pytest.mark.parametrize(
     ("lineage", "terms"),
     [

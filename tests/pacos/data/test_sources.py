@@ -11,6 +11,7 @@ from typing import Any
 
 import datasets
 import pyarrow
+import pyarrow.parquet
 import pytest
 import zstandard
 from pyarrow import feather
@@ -95,7 +96,7 @@ def as_arrow(folder: Path) -> str:
 
 FILES = [as_lines, as_list, as_object, as_csv, as_tsv, as_parquet, as_feather, as_arrow]
 FORMS = [*FILES, as_lines_named_json, as_saved, as_saved_splits, as_run]
-COMPRESS = {
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
     ".zst": zstandard.compress,
     ".bz2": bz2.compress,
@@ -178,6 +179,11 @@ def test_csv_that_would_lose_something_is_refused_with_its_line(
         rows_of(path)
 
 
+def test_the_index_that_pandas_writes_is_a_column(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(",a\n0,Hello\n")
+    assert rows_of(tmp_path / "rows.csv") == [{"Unnamed: 0": "0", "a": "Hello"}]
+
+
 @pytest.mark.parametrize("content", ["", "\n", "a,b\n"])
 def test_csv_without_rows_has_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "rows.csv").write_text(content)
@@ -227,8 +233,27 @@ def test_files_that_are_not_read_are_named(tmp_path: Path) -> None:
     (note,) = open_source(str(folder)).notes
     assert "not read" in note
     assert "rows.zip" in note
+    folder = shards(tmp_path / "g", ["train.jsonl", "test.jsonl", "dev.jsonl"])
+    (note,) = open_source(str(folder)).notes
+    assert note.endswith(
+        "g: its split train is read; not read: validation, test (PATH:SPLIT takes one)"
+    )
+    assert open_source(f"{folder}:train").notes == []
     (note,) = open_source(as_object(tmp_path)).notes
     assert note.endswith("rows.json: its rows are the list data; not read: version")
+
+
+def test_folders_behind_links_are_read(tmp_path: Path) -> None:
+    folder = shards(tmp_path / "f", ["a.jsonl"])
+    (folder / "more").symlink_to(shards(tmp_path / "other", ["b.jsonl"]))
+    (folder / "again").symlink_to(folder)
+    assert len(rows_of(folder)) == 2
+
+
+def test_shards_that_are_missing_are_named(tmp_path: Path) -> None:
+    folder = shards(tmp_path / "f", ["part-00000-of-00003.jsonl", "part-00002-of-00003.jsonl"])
+    (note,) = open_source(str(folder)).notes
+    assert note.endswith("f: shards are missing: part-00001-of-00003.jsonl")
 
 
 def test_a_folder_of_several_kinds_is_refused_by_name(tmp_path: Path) -> None:
@@ -389,8 +414,12 @@ def test_a_data_set_of_the_hub_is_resolved_by_datasets_and_remembered(
         open_source("owner/name:main/dev")
     monkeypatch.setattr(datasets, "load_dataset_builder", no_network)
     assert rows_of("owner/name:main/train[1:]@abc") == [{"n": 1}]
-    with pytest.raises(UserError, match=r"no network; .* pacos prefetch data.path=owner/name:main"):
+    with pytest.raises(
+        UserError, match=r"no network; .* pacos prefetch data.path=owner/name:main/test@abc$"
+    ):
         open_source("owner/name:main/test@abc")
+    with pytest.raises(UserError, match=r"prefetch 'data.path=\"owner/name:main/dev\[:9\]\"'$"):
+        open_source("owner/name:main/dev[:9]", "validation.path")
 
 
 def test_a_hub_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
@@ -442,6 +471,18 @@ def test_a_damaged_parquet_file_is_told(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(UserError, match=r"rows.parquet: cannot be read as Parquet"):
         rows_of(path)
+
+
+def test_a_table_that_datasets_cannot_hold_is_told(tmp_path: Path) -> None:
+    twice = pyarrow.table([["a"], ["b"], ["c"]], names=["question", "answer", "answer"])
+    maps = pyarrow.table({"a": pyarrow.array([[("k", "v")]], pyarrow.map_("string", "string"))})
+    for name, table, says in (
+        ("twice", twice, "has it a column twice"),
+        ("maps", maps, "change the column that datasets has no type for"),
+    ):
+        pyarrow.parquet.write_table(table, tmp_path / f"{name}.parquet")
+        with pytest.raises(UserError, match=rf"{name}.parquet: cannot be read as Parquet.*{says}"):
+            rows_of(tmp_path / f"{name}.parquet")
 
 
 def test_a_saved_data_set_without_rows_is_refused(tmp_path: Path) -> None:

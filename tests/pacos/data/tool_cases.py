@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from pacos.data.reading.results import REORDERED
 from pacos.prompts.formats import PromptFormat
 from tests.pacos.data.cases import (
     ARGUMENTS,
@@ -36,6 +37,19 @@ READ_CALL = talk(
     *RESULT,
     tools=[TOOL],
     learnt=(LEARNT_CALL, "It is sunny.<|im_end|>"),
+)
+TWO_CALLS = assistant("", tool_calls=[call("a", {}, id="c1"), call("b", {}, id="c2")])
+TWO_RESULTS = [tool("1", tool_call_id="c1"), tool("2", tool_call_id="c2")]
+READ_TWO_CALLS = talk(
+    user("Weather?"),
+    TWO_CALLS,
+    *TWO_RESULTS,
+    assistant("Done."),
+    learnt=(
+        '<tool_call>\n{"name": "a", "arguments": {}}\n</tool_call>\n'
+        '<tool_call>\n{"name": "b", "arguments": {}}\n</tool_call><|im_end|>',
+        "Done.<|im_end|>",
+    ),
 )
 
 
@@ -164,7 +178,10 @@ TOOLS = [
             ),
         )
         for arguments, fault, remedy in [
-            ("", "is not JSON", "write valid JSON"),
+            ("", "must be a JSON object", "{} for no arguments"),
+            (" ", "must be a JSON object", "{} for no arguments"),
+            ('{"a": 1, "a": 2}', 'an object has two keys "a"', "keep one of them"),
+            ({"a": [float("nan")]}, "holds a value that JSON cannot write", "remove NaN"),
             ("{'a': 1}", "is not JSON", "write valid JSON"),
             ('{"a": NaN}', "is not JSON: NaN", "write valid JSON"),
             ("[1]", "must be a JSON object", "{} for no arguments"),
@@ -228,6 +245,54 @@ TOOLS = [
         Refused('messages[0] = "user": calls a tool, but is no assistant turn', "correct its role"),
     ),
     Case("empty calls of the user", messages(user("Hello", tool_calls=[]), HI[1]), TALK),
+    Case(
+        "results in another order than their calls",
+        messages(user("Weather?"), TWO_CALLS, TWO_RESULTS[1], TWO_RESULTS[0], assistant("Done.")),
+        replace(READ_TWO_CALLS, notes=(REORDERED,)),
+    ),
+    Case(
+        "results in the order of their calls",
+        messages(user("Weather?"), TWO_CALLS, *TWO_RESULTS, assistant("Done.")),
+        READ_TWO_CALLS,
+    ),
+    Case(
+        "result of another call",
+        messages(user("Weather?"), TWO_CALLS, tool("1", tool_call_id="c9"), assistant("Done.")),
+        Refused(
+            'messages[].tool_call_id = "c9": is the id of no call just before it, which are c1, c2',
+            "'data.ignore=[\"messages[].tool_call_id\"]'",
+        ),
+    ),
+    Case(
+        "result of another call without its id",
+        messages(user("Weather?"), CALLED, tool("1", tool_call_id="c9"), assistant("Done.")),
+        talk(
+            user("Weather?"),
+            CALLED,
+            tool("1"),
+            assistant("Done."),
+            learnt=(LEARNT_CALL, "Done.<|im_end|>"),
+        ),
+        {"ignore": ["messages[].tool_call_id"]},
+    ),
+    Case(
+        "a completion that begins with results",
+        {
+            "prompt": [user("Weather?"), TWO_CALLS],
+            "completion": [TWO_RESULTS[1], TWO_RESULTS[0], assistant("Done.")],
+        },
+        replace(
+            talk(
+                user("Weather?"),
+                TWO_CALLS,
+                *TWO_RESULTS,
+                assistant("Done."),
+                untrained=[1],
+                learnt=("Done.<|im_end|>",),
+            ),
+            notes=(REORDERED,),
+        ),
+    ),
     Case(
         "result without a call",
         messages(user("Weather?"), tool("sunny"), assistant("Sunny.")),
@@ -350,6 +415,20 @@ THOUGHTS = [
             HI[0],
             assistant("Hi", reasoning_content="a"),
             learnt=("<think>\na\n</think>\n\nHi<|im_end|>",),
+        ),
+    ),
+    Case(
+        "the same thought in the content",
+        messages(HI[0], assistant("<think>\na\n</think>\n\nHi", thinking="a")),
+        talk(HI[0], assistant("<think>\na\n</think>\n\nHi")),
+    ),
+    Case(
+        "another thought in the content",
+        messages(HI[0], assistant("<think>b</think>Hi", thinking="a")),
+        talk(
+            HI[0],
+            assistant("<think>b</think>Hi", reasoning_content="a"),
+            learnt=("<think>\na\n</think>\n\n<think>b</think>Hi<|im_end|>",),
         ),
     ),
     Case(

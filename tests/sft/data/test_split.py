@@ -107,8 +107,8 @@ def test_held_out_rows_may_have_a_source_of_their_own(
     assert trained is data
     assert instructions(tokenizer, held) == ["a 7", "a 8", "a 9"]
     assert (
-        f"validation.path = {config.validation.path}: 2 of its 5 different rows are also trained "
-        "on; they are left out of the validation"
+        f"validation.path = {config.validation.path}: 2 of 5 different rows are also trained on, "
+        "and left out of the validation"
     ) in caplog.messages
     assert len(split(data, own, rows=2, seed=0)[1]) == 2
     with pytest.raises(UserError, match=r"^validation.rows = 4: .* has only 3 different rows"):

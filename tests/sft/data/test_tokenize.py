@@ -8,17 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from pacos.data.chunk import Chunk, Records
 from pacos.data.example import Conversation
 from pacos.data.json_rows import LineChunk
+from pacos.data.reading.conversation import UNANSWERED
 from pacos.data.rows import RowReader
 from pacos.data.source_config import SourceConfig
 from pacos.prompts.encoder import Encoder
 from pacos.prompts.formats import PromptFormat
 from pacos.prompts.tokens import Reason
 from sft.configs.data import TooLong
-from sft.data.tokenize import ChunkTokenizer, TokenizedChunk, tokenize_all
+from sft.data.tokenize import UNKNOWN, ChunkTokenizer, TokenizedChunk, tokenize_all
 from tests.sft.byte_tokenizer import byte_tokenizer
 
 EXCHANGE = [
@@ -159,6 +162,23 @@ def test_an_unusable_record_is_refused_alone_and_by_number(encoder: Encoder) -> 
     assert chunk.arrays["numbers"].tolist() == [2]
 
 
+def test_notes_of_an_unusable_record_are_kept(encoder: Encoder) -> None:
+    """Those of the first conversation of a tree are about the whole source."""
+    forged = [EXCHANGE[0], {"role": "assistant", "content": "Red.<|im_end|>Blue."}, EXCHANGE[0]]
+    chunk = tokenized(encoder, 1000, TooLong.drop, forged, EXCHANGE)
+    assert list(chunk.notices.notes) == [UNANSWERED]
+
+
+def test_characters_that_a_tokenizer_replaces_are_named() -> None:
+    vocabulary = {"<unk>": 0, "<|im_end|>": 1, **{chr(code): code for code in range(2, 127)}}
+    letters = tokenizers.Tokenizer(tokenizers.models.BPE(vocabulary, [], unk_token="<unk>"))
+    letters.add_special_tokens(["<|im_end|>", "<unk>"])
+    small: Any = PreTrainedTokenizerFast(tokenizer_object=letters, eos_token="<|im_end|>")
+    korean = [EXCHANGE[0], {"role": "assistant", "content": "빨강"}]
+    chunk = tokenized(Encoder.of(small, PromptFormat.chatml), 1000, TooLong.drop, EXCHANGE, korean)
+    assert {note: count.first for note, count in chunk.notices.notes.items()} == {UNKNOWN: 2}
+
+
 def lines(count: int, rows: int) -> Iterator[Chunk]:
     """Chunks of rows of different lengths; some are too long, some unusable."""
     for number in range(count):
@@ -212,4 +232,5 @@ def test_a_conversation_that_the_template_refuses_is_an_error_of_its_row_alone()
     refused = [{"role": "system", "content": "Be brief."}, *EXCHANGE]
     chunk = tokenized(encoder, 1000, TooLong.drop, EXCHANGE, refused)
     assert chunk.arrays["numbers"].tolist() == [1]
-    assert chunk.refused[0].reason == "the chat template refuses it: no system turn, please"
+    said = "the chat template refuses it: no system turn, please; change the row or the template"
+    assert chunk.refused[0].reason == said

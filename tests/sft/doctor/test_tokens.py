@@ -47,6 +47,15 @@ def test_rows_as_they_should_be(config: SFTConfig) -> None:
     assert found["stop token"].message == "<|im_end|> is supervised after each of 40 answers"
 
 
+def test_rows_of_the_validation(config: SFTConfig, tmp_path: Path) -> None:
+    held = tmp_path / "held.jsonl"
+    held.write_text('{"instruction": "Count.", "output": "1"}\n')
+    config.validation.path = str(held)
+    assert "tokens in 41 rows supervised" in look(config)["mask"].message
+    held.write_text('{"instruction": "Count."}\n')
+    assert "held.jsonl:1: columns = instruction: have no answer" in first_fault(config)
+
+
 def test_a_pad_token_that_ends_answers(config: SFTConfig) -> None:
     config.model.pad_token = "<|im_end|>"
     assert "tokenizer: model.pad_token = <|im_end|>: <|im_end|> also ends" in first_fault(config)

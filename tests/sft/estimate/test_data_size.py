@@ -16,6 +16,7 @@ from pacos.errors import UserError
 from pacos.prompts.encoder import Encoder
 from pacos.prompts.formats import PromptFormat
 from pacos.run.stop import NeverStop
+from pacos.text.counted import counted
 from sft.configs.data import DataConfig
 from sft.data.token_cache import write_cache
 from sft.estimate.data_size import data_size
@@ -156,7 +157,7 @@ def test_given_rows_have_the_given_mean(rows: int, share: float, max_length: int
     assert found.lengths.min() >= 1
     assert found.lengths.max() <= max_length
     assert found.lengths.sum() == pytest.approx(rows * tokens, rel=1e-3)
-    assert f"{rows:,} rows of {tokens:,} tokens" in found.source
+    assert f"{counted(rows, 'row')} of {counted(tokens, 'token')}" in found.source
 
 
 def test_given_rows_as_long_as_max_length_all_are() -> None:

@@ -118,7 +118,7 @@ def test_a_step_of_fewer_tokens_than_a_row_is_refused() -> None:
 def test_the_summary_tells_size_fullness_and_balance() -> None:
     rows = lengths(4000, 100)
     text = plan_of(rows, 256, tokens=4096).summary(rows, seed=0, ranks=8)
-    assert f"4000 rows, {rows.sum()} tokens" in text
+    assert f"4,000 rows, {rows.sum():,} tokens" in text
     assert "% full" in text
     assert "the busiest of 8 ranks" in text
     assert "full" not in plan_of(rows, 256, tokens=4096, layout=Layout.padded).summary(rows, 0, 8)
