@@ -62,8 +62,8 @@ setup-slurm:
 demo: setup
 	$(BIN)/pacos pipeline experiment=demo
 
-# Four workers for two cores: many tests wait for processes that they started.
-PYTEST := $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+# Three workers for two cores: many tests wait for processes that they started.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: setup-dev
 	$(PYTEST) -m "not slow and not external"

@@ -45,7 +45,7 @@ def generator(model_folder: Path) -> LocalGenerator:
     )
 
 
-def requests(max_tokens: int = 24, temperature: float = 1.0, top_p: float = 0.9) -> list[Request]:
+def requests(max_tokens: int = 12, temperature: float = 1.0, top_p: float = 0.9) -> list[Request]:
     return [
         Request(
             endpoint="local",
@@ -97,7 +97,7 @@ def test_the_likeliest_tokens_are_those_of_transformers(generator: LocalGenerato
     model, tokenizer = generator._model, generator.tokenizer
     for request in requests(temperature=0.0):
         ids = tokenizer(request.prompt, return_tensors="pt")
-        told = model.generate(**ids, max_new_tokens=24, do_sample=False, pad_token_id=0)
+        told = model.generate(**ids, max_new_tokens=12, do_sample=False, pad_token_id=0)
         expected = tokenizer.decode(told[0, ids["input_ids"].shape[1] :])
         assert expected.startswith(answer(generator, [request])[0].text)
 

@@ -147,13 +147,10 @@ def shape_of_family(family: str) -> ModelShape:
     return shape_of(settings | {"model_type": family.partition(",")[0]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cases", "ranks"),
-    [
-        (CASES, 1),
-        pytest.param(FAMILY_CASES, 1, marks=pytest.mark.slow),
-        pytest.param(MORE, 2, marks=pytest.mark.slow),
-    ],
+    [(CASES, 1), (FAMILY_CASES, 1), (MORE, 2)],
     ids=["some", "families", "more"],
 )
 def test_most_bytes_of_tensors_are_those_of_a_step(

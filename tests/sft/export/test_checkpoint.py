@@ -92,6 +92,7 @@ def test_the_last_checkpoint_gives_the_files_that_the_run_wrote(
     assert model_of(runs["last"], tmp_path / "model") == contents(runs["last"].model)
 
 
+@pytest.mark.slow
 def test_every_family_comes_out_of_its_checkpoint_as_out_of_its_run(tmp_path: Path) -> None:
     configs = []
     for number, family in enumerate(ModelType):

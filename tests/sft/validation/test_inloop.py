@@ -106,6 +106,7 @@ def test_a_suite_is_measured_at_the_beginning_at_intervals_and_at_the_end(alone:
     assert f"{metrics.SUITE}/said/exact_match" in lines[0]
 
 
+@pytest.mark.slow
 def test_ranks_that_share_parameters_measure_the_same_unnoticed(
     tmp_path: Path, alone: RunPaths
 ) -> None:
