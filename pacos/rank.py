@@ -1,10 +1,11 @@
-"""Ranks as the launcher starts them: environment variables and parent. Free of torch."""
+"""Ranks as the launcher starts them: environment variables, port and parent. Free of torch."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import signal
+import socket
 
 PR_SET_PDEATHSIG = 1
 """Linux, prctl(2): the signal that a process gets when its parent dies."""
@@ -25,3 +26,10 @@ def end_with_parent(number: int = signal.SIGKILL) -> None:
     """
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+
+
+def free_port() -> int:
+    """Return a TCP port that is free now; another process can still take it before it is bound."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -46,7 +46,7 @@ class RunPaths:
         self.pipeline_log = path / "pipeline.log"
         """Output of the coordinator, the background process of a pipeline."""
         self.server_log = path / "server.log"
-        """Output of the server that selfinstruct starts for the generator."""
+        """Output of the servers that the run starts for a generator or for evaluated models."""
 
         self.data = path / "data"
         """selfinstruct: the data set, the rejected candidates and the ledgers (see `DataPaths`)."""

@@ -26,6 +26,7 @@ from pacos.llm.ledger import Ledger, Spent
 from pacos.llm.prices import Price
 from pacos.llm.service import Service, open_service
 from pacos.run.manifest import add_inputs
+from pacos.run.own_server import OwnServer
 from pacos.run.program import live, load_program
 from pacos.run.stop import Stopped, StopRequest
 from pacos.run_paths import LEDGER, DataPaths, RunPaths
@@ -39,7 +40,6 @@ from selfinstruct.config import SCHEMAS, SelfInstructConfig
 from selfinstruct.configs.generator import GeneratorConfig
 from selfinstruct.dataset.export import export
 from selfinstruct.generators.local import LocalGenerator
-from selfinstruct.generators.own_server import serving
 from selfinstruct.methods.build import build_method
 from selfinstruct.methods.method import Method
 from selfinstruct.pool.pool import Pool
@@ -123,11 +123,13 @@ async def generate(
         The bootstrap with its rows, and why the run is unfinished; None if it is finished.
     """
     steps_logged = (last_record(run.metrics) or {metrics.STEP: 0})[metrics.STEP]
-    endpoint = config.generator.endpoint
+    endpoint, command = config.generator.endpoint, config.generator.serve
     began = time.monotonic()
     async with AsyncExitStack() as stack:
-        # Entered first, so that it ends last: closing the service waits for replies in flight.
-        await stack.enter_async_context(serving(config.generator, run.server_log, stop))
+        if endpoint is not None and command is not None:
+            # Entered first, so that it ends last: closing the service waits for replies in flight.
+            server = OwnServer("generator.serve", command, endpoint.url)
+            stack.enter_context(server.running(run.server_log, stop))
         service = await stack.enter_async_context(open_generator(config.generator, run.data))
         is_new = service.spent == Spent()
         if is_new and endpoint is not None:
