@@ -30,6 +30,9 @@ from pacos.llm.config import EndpointConfig
 from pacos.model.paths import exported_model, path_problem
 from pacos.prompts.formats import PromptFormat
 
+VLLM = "vllm"
+"""Value of `serve` for vLLM with the run's settings (`eval.harness.served`)."""
+
 ENDPOINT = "endpoint"
 """Value of `target` and `baseline` for the model behind `EvalConfig.endpoint`."""
 
@@ -94,6 +97,17 @@ class EvalConfig:
     precision: Precision = Precision.fp32
     """Dtype of the weights. `bf16` halves the memory, but scores then depend slightly on the batch
     size."""
+    # Free, so that a server that does not start can be given another option without another run.
+    serve: str | None = field(default=None, metadata=FREE)
+    """Command of a server that the run starts for each model in turn, on the GPUs of its machine or
+    job, and asks as `target=endpoint` does: for models that no GPU holds, and for speed. `vllm`
+    starts vLLM with `precision` and `batch_tokens` on `cluster.ranks_per_node` GPUs (`make
+    setup-vllm`). A command of your own names `{model}`, the model's directory, and `{port}`. Null:
+    the ranks load the models. In bf16 the scores differ slightly between the two."""
+    gpus_per_model: int | None = field(default=None, metadata=FREE)
+    """GPUs that a copy of a model is spread over, whole layers on each; they belong to neighbouring
+    ranks, and one at a time computes. Null: the fewest whose memory holds the weights. More leave
+    more memory for `batch_tokens` and `batch_size`, and fewer copies to share the work."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig, metadata=FREE)
     """Ranks that share the work, here or in a Slurm job. Scores do not depend on their number."""
     tracking: TrackingConfig = field(default_factory=TrackingConfig, metadata=FREE)
@@ -142,7 +156,7 @@ class EvalConfig:
             remedy = "choose one of: " + ", ".join(member.name for member in PromptFormat)
             problems.append(Problem("prompt_format", None, "needed to score heldout", remedy))
         problems += template_problems("", self.prompt_format, self.chat_template)
-        problems += self._endpoint_problems()
+        problems += [*self._endpoint_problems(), *self._placement_problems()]
         if HUMANEVAL in self.suite.tasks:
             problems += self.humaneval.problems()
             if self.suite.data_dir is None:
@@ -170,6 +184,32 @@ class EvalConfig:
             remedy = "use endpoint.api=chat, or suite.chat_template=false"
             problems.append(Problem("endpoint.api", service.api.name, fault, remedy))
         return problems
+
+    def _placement_problems(self) -> list[Problem]:
+        """Return what is wrong with the server beside the run, or with the GPUs of a copy."""
+        ranks, each = self.cluster.ranks_per_node, self.gpus_per_model
+        if self.serve is None:
+            if each is None or 1 <= each <= ranks:
+                return []
+            fault = f"must be from 1 to cluster.ranks_per_node = {ranks}"
+            return [Problem("gpus_per_model", each, fault, "choose one in range, or null")]
+        problems = []
+        missing = [word for word in ("{model}", "{port}") if word not in self.serve]
+        if missing and self.serve != VLLM:
+            fault, remedy = f"lacks {' and '.join(missing)}", "add it, or use serve=vllm"
+            problems.append(Problem("serve", self.serve, fault, remedy))
+        if self.cluster.nodes > 1:
+            fault, remedy = "serve runs one server, on one machine", "set it to 1, or serve=null"
+            problems.append(Problem("cluster.nodes", self.cluster.nodes, fault, remedy))
+        if self.heldout is not None:
+            fault = "needs a model's weights, which serve hides"
+            remedy = "use heldout=null, in a pipeline selfinstruct.seeds.heldout=0, or serve=null"
+            problems.append(Problem("heldout", self.heldout, fault, remedy))
+        return problems
+
+    def world_size(self) -> int:
+        """Return the number of ranks to start: one beside a server, which has the GPUs."""
+        return 1 if self.serve is not None else self.cluster.world_size()
 
     def missing_files(self) -> list[Problem]:
         problems: list[Problem | None] = [*missing_template("", self.chat_template)]

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.config import SCHEMAS, EvalConfig
@@ -108,8 +109,15 @@ def measure_models(
         stop.check(at_once=True)
         if not unfinished:
             continue
-        model = loader.load(label)
-        for folder, measure in unfinished.items():
+        _measure(loader, label, unfinished, stop)
+
+
+def _measure(
+    loader: ModelLoader, label: str, measures: Mapping[Path, Measure], stop: StopRequest
+) -> None:
+    """Make measurements of one model, given by their folders, and let go of the model."""
+    with loader.loaded(label) as model:
+        for folder, measure in measures.items():
             stop.check(at_once=True)
             log.info("%s: %s", label, folder.parent.name)
             measure(model, folder)

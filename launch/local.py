@@ -6,7 +6,6 @@ import contextlib
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from functools import partial
@@ -17,7 +16,7 @@ from eval.config import EvalConfig
 from pacos.configs.cluster import ClusterConfig, Device
 from pacos.configs.stage import StageConfig
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
-from pacos.rank import end_with_parent
+from pacos.rank import end_with_parent, free_port
 from pacos.run.lives import Lives, State
 from pacos.run.stop import SIGNALS
 from pacos.run_paths import RunPaths
@@ -40,7 +39,7 @@ def stage_command(config: StageConfig, run: RunPaths) -> list[str]:
     """Return the command that runs a stage on this machine."""
     if isinstance(config, SFTConfig):
         return rank_command(config.cluster, "sft.train", run)
-    if isinstance(config, EvalConfig) and config.cluster.ranks_per_node > 1:
+    if isinstance(config, EvalConfig) and config.world_size() > 1:
         return rank_command(config.cluster, "eval.run", run)
     return [sys.executable, "-m", f"{config.STAGE}.run", "--config", str(Lives(run).next_config())]
 
@@ -54,18 +53,11 @@ def rank_command(cluster: ClusterConfig, program: str, run: RunPaths) -> list[st
         *(sys.executable, "-m", "sft.engine.launcher"),
         *("--use_deepspeed", "--num_machines", "1", "--machine_rank", "0"),
         *("--num_processes", str(cluster.ranks_per_node)),
-        *("--main_process_port", str(_free_port())),
+        # Accelerate's fixed default, 29500, would make any two runs on a machine collide.
+        *("--main_process_port", str(free_port())),
         *("--mixed_precision", "no", "--dynamo_backend", "no"),
         *("-m", program, "--config", str(Lives(run).next_config())),
     ]
-
-
-def _free_port() -> int:
-    # Another process can still take the port before the ranks bind it, but accelerate's fixed
-    # default, 29500, would make any two runs on a machine collide.
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def stage_environment(config: StageConfig) -> dict[str, str]:

@@ -82,9 +82,10 @@ def begin(stage: str, args: Sequence[str]) -> str:
         print(f"{stage}: already done in {run.path}", file=sys.stderr)
         # The script evaluates this and ends.
         return "exit 0"
+    counted = config if isinstance(config, EvalConfig) else config.cluster
     settings = {
         "run": str(run.path),
-        "ranks": str(config.cluster.world_size()),
+        "ranks": str(counted.world_size()),
         "grace": str(config.cluster.grace_seconds),
     }
     exported = {"PACOS_CONFIG": str(path), **stage_environment(config)}

@@ -15,6 +15,7 @@ from pacos.console import set_up_logging
 from pacos.errors import EXIT_DONE, UserError, exit_with, first_line
 from pacos.model.loading import model_directory
 from pacos.model.paths import exported_model, path_problem
+from pacos.model.placement import gpus_needed, load_causal_lm
 from pacos.model.protocols import CausalLM, Tokenizer
 from pacos.schemas import Message
 
@@ -105,15 +106,13 @@ class Chat:
         from sft.model import cpu_bf16
 
         transformers.utils.logging.disable_progress_bar()
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
         slow_bf16 = cpu_bf16.is_needed(self._device, torch.bfloat16)
         dtype = torch.float32 if slow_bf16 else torch.bfloat16
         folder = find_model(path)
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, trust_remote_code=False
-            )
+            self._model = load_causal_lm(folder, dtype, self._devices(folder, dtype))
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: cannot be loaded: {first_line(error)}") from error
         self._tokenizer = cast(Tokenizer, tokenizer)
@@ -122,10 +121,26 @@ class Chat:
                 f"{path}: has no chat template, so it was not trained to converse; give a run of "
                 "pacos sft or an instruction-tuned model"
             )
-        self._model = cast(CausalLM, model)
-        self._model.to(self._device)
         self._model.eval()
         self._turns: list[Message] = []
+
+    def _devices(self, folder: str, dtype: torch.dtype) -> list[torch.device]:
+        """Return the CPU, or the fewest GPUs that hold the model.
+
+        Raises:
+            UserError: all GPUs of this machine do not hold it.
+        """
+        import torch
+
+        if self._device.type == "cpu":
+            return [self._device]
+        needed, here = gpus_needed(folder, dtype), torch.cuda.device_count()
+        if needed > here:
+            raise UserError(
+                f"{folder}: takes {needed} GPUs like those of this machine, which shows {here}; "
+                "free more with CUDA_VISIBLE_DEVICES, or use a machine with more"
+            )
+        return [torch.device("cuda", number) for number in range(needed)]
 
     def reset(self) -> None:
         """Start a new conversation."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections import defaultdict
 from collections.abc import Callable, Collection, Generator, Sequence
@@ -11,7 +12,7 @@ import torch
 
 from eval.engine.attention import attention_bias, causal_attention, masked_attention
 from eval.engine.packed_pass import Segments
-from eval.engine.scoring import IDLE_PASS, Scorer, as_one_call
+from eval.engine.scoring import IDLE_PASS, Scorer, as_one_call, hidden_states
 from pacos.model.protocols import CausalLM, Tokenizer
 from pacos.model.sampling import draw
 
@@ -59,7 +60,7 @@ class Decoder:
 
     Args:
         model: a causal language model under `eval.engine.attention.pass_attention`.
-        device: the device of the computation.
+        device: the device of the model's inputs.
         tokenizer: the model's tokenizer.
         end_ids: tokens that end an answer.
         batch_size: answers generated at the same time.
@@ -97,7 +98,7 @@ class Decoder:
         # Answers of all lengths take turns in a slot, so each slot has room for the longest.
         capacity = max((len(one.ids) + one.max_tokens for one in waiting), default=1)
         slots = min(self._batch_size, max(1, len(waiting)))
-        cache = _KVCache(self._model, self._device, slots, capacity)
+        cache = _KVCache(self._model, slots, capacity)
         while True:
             finished: list[tuple[int, list[int]]] = []
             for _ in range(ROUND_PASSES):
@@ -128,12 +129,7 @@ class Decoder:
         packed = _DecodingPass(self._running, new, cache, self._device)
 
         def compute(model: CausalLM) -> torch.Tensor:
-            hidden = model.base_model(
-                input_ids=packed.ids,
-                position_ids=packed.positions,
-                use_cache=False,
-                packed=packed,
-            ).last_hidden_state[0, packed.places]
+            hidden = hidden_states(model, packed)
             logits: torch.Tensor = model.get_output_embeddings()(hidden).float()
             return logits
 
@@ -170,18 +166,40 @@ class Decoder:
 class _KVCache:
     """Keys and values of all that each running answer has read, one slot per answer."""
 
-    def __init__(self, model: CausalLM, device: torch.device, slots: int, capacity: int) -> None:
+    def __init__(self, model: CausalLM, slots: int, capacity: int) -> None:
         config = model.config
         width = (
             getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         )
-        shape = (config.num_hidden_layers, 2, slots, config.num_key_value_heads, capacity, width)
-        self.slots = slots
-        # Zeros, not `empty`: a masked position has weight 0, and 0 times a stray NaN is NaN.
-        self.tensor = torch.zeros(shape, dtype=model.dtype, device=device)
+        self.slots, self.key_heads = slots, config.num_key_value_heads
+        self._shape = (2, slots, self.key_heads, capacity, width)
+        self._dtype = model.dtype
+        self._layers: dict[int, torch.Tensor] = {}
+
+    def layer(self, index: int, device: torch.device) -> torch.Tensor:
+        """Return keys and values of one layer, [2, slots, key heads, capacity, width]."""
+        if index not in self._layers:
+            # Zeros, not `empty`: a masked position has weight 0, and 0 times a stray NaN is NaN.
+            self._layers[index] = torch.zeros(self._shape, dtype=self._dtype, device=device)
+        return self._layers[index]
 
     def move(self, source: int, target: int) -> None:
-        self.tensor[:, :, target] = self.tensor[:, :, source]
+        for tensor in self._layers.values():
+            tensor[:, target] = tensor[:, source]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The tensors with which a pass attends, on one device; R answers are running."""
+
+    prompts: Segments | None
+    """None if no answer is new."""
+    slots: torch.Tensor
+    """[R], the slot of each running answer."""
+    read: torch.Tensor
+    """[R], tokens that each running answer has read."""
+    visible: torch.Tensor
+    """[R, 1, longest], True where a running answer sees a cached token."""
 
 
 class _DecodingPass:
@@ -208,33 +226,41 @@ class _DecodingPass:
         answers = torch.arange(start, start + len(running))
         self.places = torch.cat([answers, ends]).to(device)
         """Positions of the next tokens, running answers before new ones: the order of slots."""
-        self._prompts = Segments(lengths, 0, device) if new else None
         self._start = start
-        if running:
-            self._read = torch.tensor(read, device=device)
-            self._slots = torch.arange(len(running), device=device)
-            self._longest = max(read) + 1
-            visible = torch.arange(self._longest, device=device) <= self._read[:, None]
-            self._visible = visible[:, None]
-            self._key_heads = cache.tensor.shape[3]
+        longest = self._longest = max(read, default=-1) + 1
+        # Not the list itself, which grows by the new answers before the layers attend.
+        slots = range(len(running))
+
+        @functools.cache
+        def layout(device: torch.device) -> _Layout:
+            """Return the layout on the GPU of a layer: a model may be spread over several."""
+            places = torch.tensor(read, dtype=torch.long, device=device)
+            return _Layout(
+                Segments(lengths, 0, device) if new else None,
+                torch.tensor(slots, dtype=torch.long, device=device),
+                places,
+                (torch.arange(longest, device=device) <= places[:, None])[:, None],
+            )
+
+        self._layout_on = layout
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
     ) -> torch.Tensor:
         """Attend causally within prompts, and from each other token to all its answer has read."""
-        cached = self._cache.tensor[layer]
+        cached, layout = self._cache.layer(layer, query.device), self._layout_on(query.device)
         outputs = []
-        if self._prompts is not None:
-            q, k, v = (self._prompts.pad(tensor) for tensor in (query, key, value))
-            outputs.append(self._prompts.unpad(causal_attention(q, k, v, scale)))
+        if layout.prompts is not None:
+            q, k, v = (layout.prompts.pad(tensor) for tensor in (query, key, value))
+            outputs.append(layout.prompts.unpad(causal_attention(q, k, v, scale)))
             slots = slice(self._num_running, self._num_running + self._num_new)
             for place, part in enumerate((k, v)):
                 cached[place, slots, :, : part.shape[1]] = part.transpose(1, 2)
         if self._num_running:
             for place, part in enumerate((key, value)):
-                cached[place, self._slots, :, self._read] = part[self._start :]
-            group = query.shape[1] // self._key_heads
-            bias = attention_bias(self._visible, group, query.dtype)
+                cached[place, layout.slots, :, layout.read] = part[self._start :]
+            group = query.shape[1] // self._cache.key_heads
+            bias = attention_bias(layout.visible, group, query.dtype)
             keys, values = cached[:, : self._num_running, :, : self._longest]
             attended = masked_attention(query[self._start :, None], keys, values, bias, scale)
             outputs.append(attended[:, 0])

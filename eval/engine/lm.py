@@ -81,7 +81,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
             batch_size: answers generated at the same time.
             batch_tokens: tokens per forward pass.
             seed: seed of sampled answers and of the certificate's sample.
-            device: the device of the computation, if parameters rest elsewhere (offload).
+            device: the device of the model's inputs, if parameters rest elsewhere (offload).
             end_ids: tokens that end an answer, besides those of the model's generation config.
             digests: sha256 of the model's files; None for a hub id and a model in training.
         """
@@ -110,6 +110,10 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
         workers.register("decode", self._decode)
         workers.register("score as harness", self._score_as_harness)
         workers.register("generate as harness", self._generate_as_harness)
+
+    def release(self) -> None:
+        """Take back the work that the ranks do with this model, which keeps it in memory."""
+        self._workers.forget("score", "decode", "score as harness", "generate as harness")
 
     # What evaluation does with any model (eval.harness.model).
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate, chain
 
 import numpy as np
@@ -41,7 +43,7 @@ class PackedPass:
         Args:
             forward_pass: the pass.
             model: a causal language model, of which config and dtype are used.
-            device: the device of the computation.
+            device: the device of the model's inputs.
             prefix_cache: holds the prefix of the previous pass, and receives the one that the next
                 pass needs.
         """
@@ -67,15 +69,22 @@ class PackedPass:
         )
         self._find_scored_tokens(forks, sum(computed), device)
 
-        # Segments cannot be empty: prefixes may all be reused, or have no token.
-        self._prefixes = Segments(computed, 0, device) if sum(computed) else None
-        self._forks = Segments([len(fork) for fork in forks], sum(computed), device)
-        self._owners = torch.tensor(owners, device=device)
         visible = _visibility(forks, [depths[owner] for owner in owners], max(depths))
         heads_per_key = model.config.num_attention_heads // model.config.num_key_value_heads
-        self._bias = attention_bias(
-            torch.from_numpy(visible).to(device), heads_per_key, model.dtype
-        )
+        dtype = model.dtype
+
+        @cache
+        def layout(device: torch.device) -> _Layout:
+            """Return the layout on the GPU of a layer: a model may be spread over several."""
+            return _Layout(
+                # Segments cannot be empty: prefixes may all be reused, or have no token.
+                Segments(computed, 0, device) if sum(computed) else None,
+                Segments([len(fork) for fork in forks], sum(computed), device),
+                torch.tensor(owners, device=device),
+                attention_bias(torch.from_numpy(visible).to(device), heads_per_key, dtype),
+            )
+
+        self._layout_on = layout
 
     def _find_scored_tokens(self, forks: Sequence[Fork], start: int, device: torch.device) -> None:
         """Set `places`, `scored`, `targets` and `spans`."""
@@ -104,25 +113,39 @@ class PackedPass:
     ) -> torch.Tensor:
         """Attend causally within prefixes, then from each fork to its prefix and to itself."""
         outputs = []
+        layout = self._layout_on(query.device)
         if self._pass.reuses_prefix:
             prefix = self._prefix_cache[layer]
-        elif self._prefixes is None:
+        elif layout.prefixes is None:
             empty = key.new_empty(len(self._pass.groups), key.shape[1], 0, key.shape[2])
             prefix = empty, empty
         else:
-            q, k, v = (self._prefixes.pad(tensor) for tensor in (query, key, value))
-            outputs.append(self._prefixes.unpad(causal_attention(q, k, v, scale)))
+            q, k, v = (layout.prefixes.pad(tensor) for tensor in (query, key, value))
+            outputs.append(layout.prefixes.unpad(causal_attention(q, k, v, scale)))
             prefix = k.transpose(1, 2), v.transpose(1, 2)
         if self._pass.keeps_prefix:
             self._prefix_cache[layer] = prefix
         # Each fork gets a copy of its prefix: SDPA takes as many batches of keys as of queries.
         keys, values = (
-            torch.cat([before[self._owners], self._forks.pad(own).transpose(1, 2)], 2)
+            torch.cat([before[layout.owners], layout.forks.pad(own).transpose(1, 2)], 2)
             for before, own in zip(prefix, (key, value), strict=True)
         )
-        attended = masked_attention(self._forks.pad(query), keys, values, self._bias, scale)
-        outputs.append(self._forks.unpad(attended))
+        attended = masked_attention(layout.forks.pad(query), keys, values, layout.bias, scale)
+        outputs.append(layout.forks.unpad(attended))
         return torch.cat(outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The tensors with which a pass attends, on one device."""
+
+    prefixes: Segments | None
+    """None if no prefix is computed."""
+    forks: Segments
+    owners: torch.Tensor
+    """[forks], the index of each fork's prefix."""
+    bias: torch.Tensor
+    """Of `masked_attention`, for the forks."""
 
 
 class Segments:

@@ -19,6 +19,9 @@ from pacos.run.stop import NEVER_STOP, StopCheck, Stopped
 Work = Callable[[Any], Generator[list[Any], None, None]]
 """Computes a share and yields its results in batches."""
 
+IDLE = "idle"
+"""Name of the work of a rank that has none."""
+
 RANK_TIMEOUT = datetime.timedelta(hours=2)
 """Time that other ranks wait while rank 0 builds prompts or computes metrics. lm_eval waits 52
 weeks, so that a real hang never ends."""
@@ -40,7 +43,8 @@ class RankWorkers:
 
     def __init__(self, world: World, stop: StopCheck = NEVER_STOP) -> None:
         self._world, self._stop = world, stop
-        self._work: dict[str, Work] = {}
+        self._employed: Sequence[int] = range(world.size)
+        self._work: dict[str, Work] = {IDLE: _idle}
         self._is_in_rounds = False
         # gloo on every device: shares are Python objects, and waiting must not occupy a GPU.
         self._group = (
@@ -51,8 +55,8 @@ class RankWorkers:
 
     @property
     def size(self) -> int:
-        """Number of ranks."""
-        return self._world.size
+        """Number of ranks that share the work: all of them, unless `employ` chose some."""
+        return len(self._employed)
 
     @property
     def is_main(self) -> bool:
@@ -60,18 +64,30 @@ class RankWorkers:
         return self._world.is_main
 
     def register(self, name: str, work: Work) -> None:
-        """Give work a name. Every rank must register the same names."""
+        """Give work a name. Every rank that may be employed for it must register it."""
         self._work[name] = work
 
+    def forget(self, *names: str) -> None:
+        """Drop registered work, and with it whatever the work refers to."""
+        for name in names:
+            del self._work[name]
+
+    def employ(self, ranks: Sequence[int] | None = None) -> None:
+        """Divide work among these ranks from now on; None for all. Rank 0 calls this."""
+        self._employed = range(self._world.size) if ranks is None else ranks
+
     def run(self, name: str, shares: Sequence[Any]) -> Iterator[list[Any]]:
-        """Let each rank compute its share, and yield the results of all as they come.
+        """Let each employed rank compute its share, and yield the results of all as they come.
 
         Rank 0 calls this; the others are in `serve`.
 
         Raises:
             Stopped: after all results so far have been yielded.
         """
-        yield from self._rounds(self._hand_out([(name, share) for share in shares]))
+        tasks: list[tuple[str, Any]] = [(IDLE, None)] * self._world.size
+        for rank, share in zip(self._employed, shares, strict=True):
+            tasks[rank] = name, share
+        yield from self._rounds(self._hand_out(tasks))
 
     def serve(self) -> None:
         """Compute shares until rank 0 calls `dismiss`. The other ranks call this."""
@@ -85,8 +101,8 @@ class RankWorkers:
         After an exception within a share it does nothing: the others are waiting in a collective of
         that share and would take this one for it. The launcher ends them.
         """
-        if self.size > 1 and not self._is_in_rounds:
-            self._hand_out([None] * self.size)
+        if self._world.size > 1 and not self._is_in_rounds:
+            self._hand_out([None] * self._world.size)
 
     def any_rank(self, *flags: bool) -> list[bool]:
         """Return for each flag True if any rank has set it. Collective: all ranks must call."""
@@ -131,8 +147,12 @@ class RankWorkers:
     def _gather(self, results: list[Any]) -> list[list[Any]]:
         if self._group is None:
             return [results]
-        parts: list[Any] = [None] * self.size
+        parts: list[Any] = [None] * self._world.size
         torch.distributed.gather_object(
             results, parts if self.is_main else None, dst=0, group=self._group
         )
         return parts if self.is_main else []
+
+
+def _idle(share: None) -> Generator[list[Any], None, None]:
+    yield from ()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 
+from eval.engine.attention import PassAttention
 from eval.engine.packed_pass import PackedPass, PrefixCache
 from eval.engine.plan import Fork, ForwardPass, PrefixGroup
 from pacos.model.protocols import CausalLM
@@ -41,17 +42,31 @@ class Scorer:
         packed = PackedPass(forward_pass, self._model, self._device, self._prefix_cache)
 
         def compute(model: CausalLM) -> list[LogLikelihood]:
-            hidden = model.base_model(
-                input_ids=packed.ids,
-                position_ids=packed.positions,
-                use_cache=False,
-                packed=packed,
-            ).last_hidden_state[0, packed.places]
+            hidden = hidden_states(model, packed)
             head = model.get_output_embeddings()
             return score_spans(head, hidden, packed.scored, packed.targets, packed.spans)
 
         scores = as_one_call(self._model, compute)
         return list(zip(forward_pass.request_indices(), scores, strict=True))
+
+
+class FlatPass(PassAttention, Protocol):
+    """A pass as one flat sequence of T tokens."""
+
+    ids: torch.Tensor
+    """[1, T]."""
+    positions: torch.Tensor
+    """[1, T]."""
+    places: torch.Tensor
+    """[S], positions in the flat sequence whose next token matters."""
+
+
+def hidden_states(model: CausalLM, packed: FlatPass) -> torch.Tensor:
+    """Return the hidden states at `places`, [S, H], on the device of the last layer."""
+    hidden: torch.Tensor = model.base_model(
+        input_ids=packed.ids, position_ids=packed.positions, use_cache=False, packed=packed
+    ).last_hidden_state
+    return hidden[0, packed.places.to(hidden.device)]
 
 
 def score_spans(
@@ -65,15 +80,17 @@ def score_spans(
 
     Args:
         head: maps hidden states to logits.
-        hidden: [S, H], hidden states that predict a scored token.
+        hidden: [S, H], hidden states that predict a scored token; their device computes.
         scored: [K], for each scored token the row of `hidden` that predicts it.
         targets: [K], the scored tokens.
         spans: number of scored tokens of each continuation.
     """
+    scored, targets = scored.to(hidden.device), targets.to(hidden.device)
     scores = hidden.new_empty(len(targets), dtype=torch.float32)
     greedy = hidden.new_empty(len(targets), dtype=torch.bool)
     for start in range(0, len(hidden), HEAD_POSITIONS):
-        logits = head(hidden[start : start + HEAD_POSITIONS]).float()
+        # A head that is tied to the embedding lies on the first GPU of a spread model.
+        logits = head(hidden[start : start + HEAD_POSITIONS]).to(hidden.device).float()
         # log_softmax, because lm_eval uses it: on CPUs logsumexp differs by 6e-6 per token.
         logprobs = logits.log_softmax(-1)
         chunk = ((scored >= start) & (scored < start + HEAD_POSITIONS)).nonzero().squeeze(1)

@@ -2,7 +2,7 @@
 
 A choice is scored by the log-probabilities of a prompt that the service sends back (`echo`). The
 choice begins after as many tokens as the service counts for the context alone, which is how lm_eval
-splits them too, so no tokenizer is needed here.
+splits them too, so no tokenizer is needed for it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from eval.config import EvalConfig
 from eval.engine.answers import NumberedRequest, number_repeats
 from eval.engine.encoding import move_spaces
 from eval.harness.service_calls import await_or_stop, gather_all
@@ -27,7 +27,8 @@ from pacos.llm.config import EndpointConfig, Mode
 from pacos.llm.http.client import HttpClient
 from pacos.llm.request import Reply, Request, Sampling
 from pacos.llm.service import open_service
-from pacos.run.stop import Stopped, StopRequest
+from pacos.model.protocols import Tokenizer
+from pacos.run.stop import StopCheck, Stopped
 from pacos.schemas import Message
 from pacos.seeds import derived_seed
 
@@ -41,6 +42,10 @@ MAX_STOPS = 4
 
 SUPPORTED_SETTINGS = {"until", "max_gen_toks", "do_sample", "temperature", "top_p"}
 """Generation settings that the API has."""
+
+SERVED = "serve"
+"""`Request.endpoint` of a model that the run serves itself, at another URL in each life; also the
+folder of its ledger."""
 
 PROBE = "1, 2, 3, 4, 5, 6, 7,"
 """A text whose continuation every language model is sure of."""
@@ -73,27 +78,40 @@ class EndpointLM(LM):  # type: ignore[misc]
     """lm_eval's three request types, sent to a service, each request once.
 
     Args:
-        config: its endpoint is the service.
+        endpoint: the service.
+        seed: seed of sampled answers.
         folder: folder of the ledger.
         stop: polled while requests are in flight.
+        tokenizer: that of a model which the run serves itself, with the chat template to use. None
+            for a service that applies its own template.
     """
 
     model_source = "endpoint"
     batch_size = None
 
-    def __init__(self, config: EvalConfig, folder: Path, stop: StopRequest) -> None:
+    def __init__(
+        self,
+        endpoint: EndpointConfig,
+        seed: int,
+        folder: Path,
+        stop: StopCheck,
+        tokenizer: Tokenizer | None = None,
+    ) -> None:
         super().__init__()
-        assert config.endpoint is not None
-        self._endpoint, self._seed = config.endpoint, config.seed
+        self._endpoint, self._seed = endpoint, seed
         self._folder, self._stop = folder, stop
+        self._tokenizer, self._begin = tokenizer, ""
+        if tokenizer is not None:
+            self._begin = tokenizer.decode(tokenizer("")["input_ids"][:1])
         self._conversations: dict[str, tuple[Message, ...]] = {}
         # A replayed ledger reaches no service that could be probed.
-        self._is_probed = config.endpoint.mode is Mode.replay
+        self._is_probed = endpoint.mode is Mode.replay
 
     @property
     def model_args(self) -> dict[str, str]:
         """Facts about the model for lm_eval's results."""
-        return {"model": self._endpoint.model, "base_url": self._endpoint.url}
+        place = self._endpoint.url if self._tokenizer is None else SERVED
+        return {"model": self._endpoint.model, "base_url": place}
 
     @property
     def tokenizer_name(self) -> str:
@@ -109,11 +127,23 @@ class EndpointLM(LM):  # type: ignore[misc]
     def apply_chat_template(
         self, chat_history: list[Message], add_generation_prompt: bool = True
     ) -> str:
-        """Return the conversation as JSON: the service applies its own template to it."""
+        """Return the rendered conversation; as JSON for a service with a template of its own."""
+        if self._tokenizer is not None:
+            rendered: str = self._tokenizer.apply_chat_template(
+                chat_history,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=not add_generation_prompt,
+            )
+            return rendered
         # lm_eval's prompts are strings. The conversation is found again by its string.
         text = json.dumps(chat_history, ensure_ascii=False)
         self._conversations[text] = tuple(chat_history)
         return text
+
+    def chat_template(self, chat_template: bool | str = False) -> str | None:
+        """Return the chat template; empty for a service with one of its own."""
+        return "" if self._tokenizer is None else self._tokenizer.get_chat_template()
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Answer each prompt. A prompt that the service refuses gets an empty answer."""
@@ -145,8 +175,8 @@ class EndpointLM(LM):  # type: ignore[misc]
         contexts = [context for context in dict.fromkeys(one for one, _ in pairs) if context]
         replies = self._replies(
             "scoring choices",
-            [self._endpoint.request(context, COUNT_TOKENS) for context in contexts]
-            + [self._endpoint.request(context + choice, SCORE_PROMPT) for context, choice in pairs],
+            [self._request(context, COUNT_TOKENS) for context in contexts]
+            + [self._request(context + choice, SCORE_PROMPT) for context, choice in pairs],
         )
         counted = zip(contexts, replies[: len(contexts)], strict=True)
         lengths = {"": 0} | {
@@ -163,7 +193,7 @@ class EndpointLM(LM):  # type: ignore[misc]
         """Score complete texts. The first token has no score, because nothing precedes it."""
         self._probe()
         texts = [str(request.args[0]) for request in requests]
-        sent = [self._endpoint.request(text, SCORE_PROMPT) for text in texts]
+        sent = [self._request(text, SCORE_PROMPT) for text in texts]
         replies = self._replies("scoring texts", sent)
         return [self._score(reply, 0, text)[0] for reply, text in zip(replies, texts, strict=True)]
 
@@ -182,7 +212,16 @@ class EndpointLM(LM):  # type: ignore[misc]
         if self._endpoint.api.takes_messages:
             single_turn: Message = {"role": "user", "content": context}
             prompt = self._conversations.get(context, (single_turn,))
-        return self._endpoint.request(prompt, sampling, sample=numbered.repeat)
+        return self._request(prompt, sampling, numbered.repeat)
+
+    def _request(
+        self, prompt: str | tuple[Message, ...], sampling: Sampling, sample: int = 0
+    ) -> Request:
+        request = self._endpoint.request(prompt, sampling, sample=sample)
+        if self._tokenizer is None or not isinstance(request.prompt, str):
+            return request
+        # The server adds the first special token, which a rendered conversation has already.
+        return replace(request, endpoint=SERVED, prompt=request.prompt.removeprefix(self._begin))
 
     def _replies(self, doing: str, requests: Sequence[Request]) -> list[Reply]:
         """Return the reply to each request, from the ledger if it is there.

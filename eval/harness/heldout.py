@@ -138,12 +138,13 @@ def answer_nlls(
 
 def _batch_nlls(model: CausalLM, ids: torch.Tensor, labels: torch.Tensor) -> list[float]:
     # Padding is on the right, where no real token attends to it, so there is no mask.
-    targets = labels[:, 1:].to(model.device)
     # The output head runs only at positions where some row of the batch is scored: its logits are
     # the largest tensor by far.
-    scored = (targets != IGNORE).any(0).nonzero().squeeze(1)
-    logits = model(input_ids=ids.to(model.device), use_cache=False, logits_to_keep=scored).logits
-    targets = targets[:, scored]
+    scored = (labels[:, 1:] != IGNORE).any(0).nonzero().squeeze(1)
+    # A list, because a tensor would have to be on the GPU of the last layer.
+    keep = scored.tolist()
+    logits = model(input_ids=ids.to(model.device), use_cache=False, logits_to_keep=keep).logits
+    targets = labels[:, 1:][:, scored].to(logits.device)
     losses = [
         torch.nn.functional.cross_entropy(row.float(), target, ignore_index=IGNORE, reduction="sum")
         for row, target in zip(logits, targets, strict=True)

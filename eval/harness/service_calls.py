@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from pacos.run.stop import Stopped, StopRequest
+from pacos.run.stop import StopCheck, Stopped
 
 STOP_POLL_SECONDS = 0.5
 
 T = TypeVar("T")
 
 
-async def await_or_stop(work: Coroutine[Any, Any, T], stop: StopRequest, doing: str) -> T:
+async def await_or_stop(work: Coroutine[Any, Any, T], stop: StopCheck, doing: str) -> T:
     """Return the result of work that calls a service.
 
     Args:

@@ -119,6 +119,7 @@ SFT = [
 ]
 EVAL = [
     *("run", "cluster", "tracking", "judge", "batch_size", "batch_tokens"),
+    *("serve", "gpus_per_model"),
     "humaneval.sandbox.workers",
     *(f"endpoint.{key}" for key in ENDPOINT),
     *("geval.scoring", "geval.samples", "geval.reply_tokens", "geval.rated"),

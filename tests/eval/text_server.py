@@ -1,7 +1,12 @@
-"""A server of a real model that speaks OpenAI's API, log-probabilities of the prompt included."""
+"""A server of a real model that speaks OpenAI's API, log-probabilities of the prompt included.
+
+python -m tests.eval.text_server MODEL --port 8000
+"""
 
 from __future__ import annotations
 
+import argparse
+import threading
 from typing import Any
 
 import torch
@@ -15,10 +20,12 @@ class TextServer(ScriptedServer):
     Attributes:
         gives_logprobs: whether it sends them when it is asked.
         shift: places by which the log-probabilities of a prompt are off, as llama-cpp-python's.
+        adds_special: whether texts get the tokenizer's special tokens, as in vLLM.
     """
 
     gives_logprobs = True
     shift = 0
+    adds_special = False
 
     def __init__(self, model: Any, tokenizer: Any, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -31,7 +38,7 @@ class TextServer(ScriptedServer):
             text = self._tokenizer.apply_chat_template(
                 sent["messages"], add_generation_prompt=True, tokenize=False
             )
-        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = self._tokenizer(text, add_special_tokens=self.adds_special)["input_ids"]
         written = self._written(ids, sent)
         said = self._tokenizer.decode(written)
         for stop in sent.get("stop", ()):
@@ -77,3 +84,24 @@ class TextServer(ScriptedServer):
     @torch.no_grad()
     def _logprobs(self, ids: list[int]) -> torch.Tensor:
         return torch.log_softmax(self._model(torch.tensor([ids])).logits[0].float(), dim=-1)
+
+
+def main() -> None:
+    """Serve a model until killed."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("--port", type=int, default=0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
+    with TextServer(model, tokenizer, port=arguments.port) as server:
+        server.adds_special = True
+        print(server.url, flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

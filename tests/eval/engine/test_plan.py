@@ -123,11 +123,12 @@ def test_a_pass_is_packed_out_as_drawn() -> None:
     assert packed.scored.tolist() == [0, 1, 0, 0, 2, 3, 4]
     assert packed.targets.tolist() == [4, 5, 6, 7, 8, 8, 9]
     assert packed.spans == [2, 1, 3, 1]
-    seen = (packed._bias[0, 0, :4] == 0).int().tolist()
+    bias = packed._layout_on(torch.device("cpu")).bias
+    seen = (bias[0, 0, :4] == 0).int().tolist()
     assert seen == [
         [1, 1, 1, 0, 0, 0],
         [1, 1, 1, 1, 0, 0],
         [1, 1, 1, 0, 1, 0],
         [1, 1, 1, 0, 1, 1],
     ]
-    assert (packed._bias[1, 0, 0] == 0).int().tolist() == [1, 0, 1, 0, 0, 0]
+    assert (bias[1, 0, 0] == 0).int().tolist() == [1, 0, 1, 0, 0, 0]

@@ -74,13 +74,15 @@ def evaluate(run: str) -> int:
     return main(["--config", f"{run}/config.yaml"])
 
 
-def measured(config: EvalConfig, name: str, ranks: int) -> tuple[RunPaths, dict[str, Any]]:
+def measured(
+    config: EvalConfig, name: str, ranks: int, suite: str = "own"
+) -> tuple[RunPaths, dict[str, Any]]:
     root = config.run.root
     run = open_run(replace(config, run=RunConfig(name=name, root=root), batch_tokens=200))
     codes = run_ranks(ranks, evaluate, str(run.path)) if ranks > 1 else [evaluate(str(run.path))]
     assert codes == [EXIT_DONE] * ranks
     assert Lives(run).state() is State.done
-    return run, read_suite(run.eval / "own" / "target").samples
+    return run, read_suite(run.eval / suite / "target").samples
 
 
 @pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.slow)])

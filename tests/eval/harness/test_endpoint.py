@@ -49,7 +49,8 @@ def asked(config: EvalConfig, server: TextServer) -> EvalConfig:
 
 
 def lm_of(config: EvalConfig, folder: Path) -> EndpointLM:
-    return EndpointLM(config, folder, StopRequest(folder / "STOP"))
+    assert config.endpoint is not None
+    return EndpointLM(config.endpoint, config.seed, folder, StopRequest(folder / "STOP"))
 
 
 def request(*arguments: Any, kind: str = "loglikelihood") -> Instance:

@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sft.export.gguf import CONVERTER, convert
-from tests.sft.export.environments import llama_cpp, transformers_4, vllm
+from tests.environments import llama_cpp, transformers_4, vllm
 from tests.sft.export.outside import in_transformers
 from tests.sft.export.small_models import KINDS, SAMPLING, export_small, small_model
 
