@@ -42,10 +42,14 @@ def downloaded(path: str, location: Location) -> Location:
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
             known = _remembered(location)
             if known is None:
-                raise UserError(
-                    f"cannot be loaded: {first_line(error)}; on a machine with a network, run: "
-                    f"pacos prefetch {typed('data.path', path)}"
-                ) from error
+                # The hub answered, and prefetch would get the same answer.
+                remedy = (
+                    "check its name and your access (HF_TOKEN), or give a folder with its files"
+                )
+                if not isinstance(error, datasets.exceptions.DatasetsError):
+                    command = f"pacos prefetch {typed('data.path', path)}"
+                    remedy = f"on a machine with a network, run: {command}"
+                raise UserError(f"cannot be loaded: {first_line(error)}; {remedy}") from error
             return _with_files(location, known)
         # The cached copy of a data set, taken if the hub cannot be reached, has no files.
         urls = (builder.config.data_files or {}).get(split)
@@ -118,6 +122,8 @@ def _remembered(location: Location) -> list[str] | None:
 
 def _with_files(location: Location, names: Sequence[str]) -> Location:
     files = tuple(map(Path, names))
+    if not files:
+        raise UserError("has no files in this split; name another")
     kinds = {kind_of(file) for file in files}
     if len(kinds) != 1 or None in kinds:
         raise UserError(

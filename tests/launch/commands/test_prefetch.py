@@ -62,7 +62,10 @@ def command(pacos: Pacos, hub: Hub, tmp_path: Path) -> Command:
 
 
 def training(*more: str) -> list[str]:
-    shape = [f"model.shape.{key}={getattr(SHAPE, key)}" for key in SHAPE.__slots__]
+    values = {key: getattr(SHAPE, key) for key in SHAPE.__slots__}
+    shape = [
+        f"model.shape.{key}={'null' if value is None else value}" for key, value in values.items()
+    ]
     return [
         *("model=tiny", "model.path=owner/model", *shape),
         *("data.path=owner/rows", "data.max_length=128", "batch.tokens=512", "max_steps=1"),

@@ -11,7 +11,10 @@ from pacos.data.example import Conversation, RowError
 from pacos.data.rows import RowReader
 from pacos.data.source_config import SourceConfig
 from pacos.prompts.encoder import Encoder
-from pacos.prompts.formats import PromptFormat
+from pacos.prompts.formats import FORMATS, PromptFormat
+from pacos.prompts.presence import left_out
+from pacos.prompts.rendering import ChatTemplate, marked
+from pacos.prompts.restrictions import check_only_text
 from pacos.prompts.tokens import IGNORE, EncodedRow
 from tests.pacos.data.cases import HI, Case, Read, Refused
 from tests.pacos.data.matrix import CASES
@@ -77,6 +80,28 @@ def test_every_row_that_is_read_trains_exactly_the_text_meant(
         text = tokenizer.decode(example.ids)
         for turn in content.turns:
             assert all(turn.get(key, "") in text for key in ("content", "input"))
+
+
+@pytest.mark.parametrize("prompt_format", PromptFormat)
+def test_no_format_leaves_anything_of_a_conversation_out(prompt_format: PromptFormat) -> None:
+    form = FORMATS[prompt_format]
+    template = ChatTemplate(form.template, {"bos_token": "<s>", "eos_token": "</s>"})
+    written = 0
+    for case in ACCEPTED:
+        assert isinstance(case.expect, Read)
+        content = case.expect.content
+        if not isinstance(content, Conversation):
+            continue
+        answers = [n for n, turn in enumerate(content.turns) if turn["role"] == "assistant"]
+        try:
+            if form.only_text:
+                check_only_text(content, prompt_format)
+            renderings = marked(template, content.turns, content.tools, answers)
+        except RowError:
+            continue
+        assert left_out(content.turns, content.tools, renderings) is None, case.id
+        written += 1
+    assert written > 60
 
 
 def learnt_texts(tokenizer: Any, row: EncodedRow) -> list[str]:

@@ -396,6 +396,9 @@ def test_a_data_set_of_the_hub_is_resolved_by_datasets_and_remembered(
         asked.append((name, subset, options))
         return load(str(folder), subset, cache_dir=str(tmp_path / "hf"))
 
+    def unknown(*given: Any, **options: Any) -> Any:
+        raise datasets.exceptions.DatasetNotFoundError("no such")
+
     def no_network(*given: Any, **options: Any) -> Any:
         raise ConnectionError("no network")
 
@@ -412,6 +415,9 @@ def test_a_data_set_of_the_hub_is_resolved_by_datasets_and_remembered(
         open_source("owner/name")
     with pytest.raises(UserError, match="no split dev in the subset main, only train, test"):
         open_source("owner/name:main/dev")
+    monkeypatch.setattr(datasets, "load_dataset_builder", unknown)
+    with pytest.raises(UserError, match=r"cannot be loaded: no such; check its name and your acc"):
+        open_source("owner/none")
     monkeypatch.setattr(datasets, "load_dataset_builder", no_network)
     assert rows_of("owner/name:main/train[1:]@abc") == [{"n": 1}]
     with pytest.raises(
