@@ -11,7 +11,6 @@ from eval.findings.compare import NLL, compare_heldout, compare_suites, standard
 from eval.findings.contamination import report_contamination, summarize
 from eval.findings.significance import CONFIDENCE, RESAMPLES, Difference
 from eval.findings.table import as_text, comparison_table, score_table, show
-from eval.findings.training_rows import training_sources
 from eval.geval.findings.certificate import summary_lines
 from eval.geval.findings.metrics import OVERALL, compare_models, mean_metrics
 from eval.geval.records import JudgeResults, read_judge_results
@@ -20,6 +19,7 @@ from eval.harness.results import read_suite
 from eval.rubrics.rubric import Rubric, read_rubrics
 from pacos.files import atomic_write, read_json, write_json
 from pacos.identity import flatten
+from pacos.lineage.records import training_sources
 from pacos.run_paths import EvalPaths, JudgePaths, RunPaths
 from pacos.tracking import metrics
 from pacos.tracking.open import open_tracker

@@ -13,10 +13,10 @@ from pacos.benchmarks.catalogue import BENCHMARKS
 from pacos.errors import UserError
 from pacos.files import read_json, sha256
 from pacos.run.manifest import add_inputs
-from pacos.run_paths import RunPaths
+from pacos.run_paths import ORIGIN, RunPaths
 
-MODEL_FILES = ("config.json", "*.safetensors", "*.bin", "tokenizer.json", "tokenizer.model")
-"""Files of a model directory that its scores depend on."""
+MODEL_FILES = ("config.json", "*.safetensors", "*.bin", "tokenizer.json", "tokenizer.model", ORIGIN)
+"""Files of a model directory that its scores depend on, and the one that says where it is from."""
 
 
 def input_files(config: EvalConfig, suite: Mapping[str, Path]) -> dict[str, Path]:

@@ -18,31 +18,33 @@ class Gpu:
     """Memory in GiB as the driver reports it, a little less than the nominal GB."""
     link: float
     """Bandwidth in GB/s to the other GPUs of the machine, one direction: NVLink, else PCIe."""
+    watts: float
+    """Rated power in W from the vendor's data sheet: the most that it draws for long."""
 
 
 GPUS = {
-    "GB200": Gpu(2500.0, 185.0, 900),
-    "B200": Gpu(2250.0, 179.1, 900),
-    "GH200": Gpu(989.4, 95.6, 450),
-    "H200 NVL": Gpu(835.5, 140.4, 450),
-    "H200": Gpu(989.4, 140.4, 450),
-    "H100 NVL": Gpu(835.5, 93.6, 300),
-    "H100 PCIe": Gpu(756.5, 79.6, 64),
-    "H100": Gpu(989.4, 79.6, 450),
-    "A100": Gpu(311.9, 80.0, 300),
-    "A40": Gpu(149.7, 45.0, 32),
-    "A10G": Gpu(70.0, 22.5, 32),
-    "A10": Gpu(125.0, 22.5, 32),
-    "L40S": Gpu(362.05, 45.0, 32),
-    "L40": Gpu(181.05, 45.0, 32),
-    "L4": Gpu(121.0, 22.5, 32),
-    "RTX 6000 Ada": Gpu(364.2, 48.0, 32),
-    "RTX A6000": Gpu(154.8, 48.0, 32),
-    "RTX 5090": Gpu(209.5, 31.8, 64),
-    "RTX 4090": Gpu(165.2, 24.0, 32),
-    "RTX 3090": Gpu(71.2, 24.0, 32),
-    "MI300X": Gpu(1307.4, 192.0, 448),
-    "MI250X": Gpu(383.0, 64.0, 100),
+    "GB200": Gpu(2500.0, 185.0, 900, 1200),
+    "B200": Gpu(2250.0, 179.1, 900, 1000),
+    "GH200": Gpu(989.4, 95.6, 450, 1000),
+    "H200 NVL": Gpu(835.5, 140.4, 450, 600),
+    "H200": Gpu(989.4, 140.4, 450, 700),
+    "H100 NVL": Gpu(835.5, 93.6, 300, 400),
+    "H100 PCIe": Gpu(756.5, 79.6, 64, 350),
+    "H100": Gpu(989.4, 79.6, 450, 700),
+    "A100": Gpu(311.9, 80.0, 300, 400),
+    "A40": Gpu(149.7, 45.0, 32, 300),
+    "A10G": Gpu(70.0, 22.5, 32, 300),
+    "A10": Gpu(125.0, 22.5, 32, 150),
+    "L40S": Gpu(362.05, 45.0, 32, 350),
+    "L40": Gpu(181.05, 45.0, 32, 300),
+    "L4": Gpu(121.0, 22.5, 32, 72),
+    "RTX 6000 Ada": Gpu(364.2, 48.0, 32, 300),
+    "RTX A6000": Gpu(154.8, 48.0, 32, 300),
+    "RTX 5090": Gpu(209.5, 31.8, 64, 575),
+    "RTX 4090": Gpu(165.2, 24.0, 32, 450),
+    "RTX 3090": Gpu(71.2, 24.0, 32, 350),
+    "MI300X": Gpu(1307.4, 192.0, 448, 750),
+    "MI250X": Gpu(383.0, 64.0, 100, 560),
 }
 """By words of the name that torch reports. The first match counts, so longer names stand before
 their prefixes. 'A100' is the 80 GB version."""
@@ -69,12 +71,17 @@ def peak_flops(device_name: str) -> float | None:
     return None if gpu is None else gpu.teraflops * 1e12
 
 
-def gpu_here() -> tuple[str, float] | None:
-    """Return name and memory (GiB) of this machine's first GPU by nvidia-smi; None without one."""
+def gpus_here() -> list[tuple[str, float]]:
+    """Return name and memory (GiB) of each of this machine's GPUs by nvidia-smi."""
     command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-        name, _, mebibytes = done.stdout.splitlines()[0].rpartition(", ")
-        return name, float(mebibytes) / 2**10
-    except (OSError, subprocess.SubprocessError, IndexError, ValueError):
-        return None
+        lines = [line.rpartition(", ") for line in done.stdout.splitlines()]
+        return [(name, float(mebibytes) / 2**10) for name, _, mebibytes in lines]
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return []
+
+
+def gpu_here() -> tuple[str, float] | None:
+    """Return name and memory (GiB) of this machine's first GPU by nvidia-smi; None without one."""
+    return next(iter(gpus_here()), None)

@@ -10,6 +10,10 @@ LATEST_CHECKPOINT = "latest"
 It serves people, scripts and the record of a life; a resume examines the checkpoints themselves.
 """
 
+ORIGIN = "origin.json"
+"""File of a model directory that says which checkpoint it was made from, with the hashes of its
+weights."""
+
 LEDGER = "ledger.jsonl"
 """File, in the folder of an LLM service, of all requests with their replies."""
 GEVAL_ANSWERS = "answers.jsonl"
@@ -56,6 +60,8 @@ class RunPaths:
         """sft: the exported model."""
         self.health = path / "health.jsonl"
         """sft: unusual steps, with their rows."""
+        self.rows = path / "rows.npz"
+        """sft: the record, content and steps of every row trained on (`TrainedRows`)."""
         self.samples = path / "samples.jsonl"
         """sft: answers to held-out rows during training."""
         self.stacks = path / "stacks"

@@ -15,16 +15,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+from pacos.cards.compute import generation_lines
 from pacos.configs.license import terms_record
 from pacos.console import progress, set_up_logging
+from pacos.data.digests import digest_of
 from pacos.distributed import World
 from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, ConfigError, UserError, exit_with
 from pacos.files import write_json
+from pacos.gpus import gpus_here
 from pacos.identity import flatten
 from pacos.llm.budget import BudgetReached
 from pacos.llm.ledger import Ledger, Spent
 from pacos.llm.prices import Price
 from pacos.llm.service import Service, open_service
+from pacos.run.lives import Lives
 from pacos.run.manifest import add_inputs
 from pacos.run.own_server import OwnServer
 from pacos.run.program import live, load_program
@@ -93,6 +97,7 @@ def work(config: SelfInstructConfig, run: RunPaths) -> str | None:
     lineage = {"seeds": config.seeds.source_terms(), "teacher": config.generator.terms}
     terms = terms_record(config.stated_inputs(), config.license_policy, config.license_waiver)
     add_inputs(run, files, lineage=lineage, terms=terms)
+    Lives(run).note(**hardware(config.generator))
     tracker = open_tracker(config.tracking, run, flatten(config), is_main=True)
     stop = StopRequest(run.stop)
     try:
@@ -104,7 +109,12 @@ def work(config: SelfInstructConfig, run: RunPaths) -> str | None:
         tracker.close(EXIT_CRASH)
         raise
     tracker.close(EXIT_DONE if unfinished is None else EXIT_SAVED)
-    export(run.data, config, pool, bootstrap.rows, bootstrap.rejections, bootstrap.requests)
+    rows, rejections = bootstrap.rows, bootstrap.rejections
+    compute = generation_lines(run)
+    export(run.data, config, pool, rows, rejections, bootstrap.requests, compute)
+    data = DataPaths(run.data)
+    made = (data.rows, data.conversations, data.parquet)
+    add_inputs(run, {}, outputs={file.name: digest_of(file) for file in made})
     _write_result(run, bootstrap)
     return unfinished
 
@@ -162,6 +172,17 @@ async def generate(
     if rows < config.target_rows:
         log.warning(f"max_requests reached with {rows} of target_rows={config.target_rows}")
     return bootstrap, None
+
+
+def hardware(config: GeneratorConfig) -> dict[str, object]:
+    """Return what computes the replies, for the record of a life: `gpu` and `ranks`.
+
+    A server that the run starts has all GPUs of the machine. `ranks` is 0 if a service answers.
+    """
+    if config.endpoint is not None and config.serve is None:
+        return {"gpu": None, "ranks": 0}
+    names = [name for name, _ in gpus_here()]
+    return {"gpu": names[0] if names else None, "ranks": max(1, len(names) if config.serve else 1)}
 
 
 @asynccontextmanager

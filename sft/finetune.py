@@ -11,6 +11,7 @@ from pacos.run.stop import StopRequest
 from pacos.run_paths import RunPaths
 from sft.checkpoints.protocol import Checkpoints
 from sft.config import SFTConfig
+from sft.data.languages import languages
 from sft.data.mixture import load_data, load_heldout
 from sft.data.split import split
 from sft.data.terms import check_row_terms
@@ -54,7 +55,11 @@ def finetune(config: SFTConfig, run: RunPaths, world: World, request: StopReques
     checkpoints = Checkpoints(run, config, engine, digest, world)
     done = checkpoints.load_newest(steps.last)
     records = Records(config, run, world, wall)
-    records.begin(data, held, plan, done, rank.watchdog.hosts)
+    facts = {
+        "tokens": digest,
+        "languages": world.on_main(lambda: languages(data, tokenizer, config.seed)),
+    }
+    records.begin(data, held, steps, facts, done, rank.watchdog.hosts)
     stop = rank.stop.during("validation")
     validation = Validation(config, held, engine, tokenizer, records.samples, world, stop)
     evaluation = InLoopEvaluation(config, validation, engine, tokenizer, rank)

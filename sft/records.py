@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 
+from pacos.configs.cluster import Device
 from pacos.configs.license import terms_record
 from pacos.distributed import World
 from pacos.errors import EXIT_CRASH, EXIT_DONE
@@ -17,7 +18,7 @@ from pacos.identity import flatten
 from pacos.run.lives import Lives
 from pacos.run.manifest import add_inputs
 from pacos.run.stop import Stopped
-from pacos.run_paths import RunPaths
+from pacos.run_paths import ORIGIN, RunPaths
 from pacos.text.counted import counted
 from pacos.tracking import metrics
 from pacos.tracking.history import cut_after
@@ -29,8 +30,8 @@ from sft.configs.terms import row_inputs
 from sft.data.mixture import Mixture
 from sft.monitor.health import WINDOW, Health
 from sft.monitor.wall_time import WallTime
-from sft.steps.plan import StepPlan
 from sft.steps.record import StepRecord
+from sft.steps.stream import StepStream
 
 log = logging.getLogger(__name__)
 
@@ -53,22 +54,31 @@ class Records:
         self._validation_loss: float | None = None
 
     def begin(
-        self, data: Mixture, held: Mixture, plan: StepPlan, steps_done: int, hosts: Sequence[str]
+        self,
+        data: Mixture,
+        held: Mixture,
+        steps: StepStream,
+        facts: Mapping[str, object],
+        steps_done: int,
+        hosts: Sequence[str],
     ) -> None:
         """Record the inputs, cut the records of steps that will be repeated, open the tracker.
 
         Args:
             data: the rows trained on.
             held: the held-out rows.
-            plan: the division into steps.
+            steps: the steps of the run.
+            facts: what else the manifest says about the rows.
             steps_done: steps of earlier lives that their checkpoints kept.
             hosts: name of each rank's machine.
         """
         if not self._world.is_main:
             return
-        Lives(self._run).note(first_step=steps_done + 1)
-        ranks = self._config.deepspeed.data_ranks(self._world.size)
-        log.info(plan.summary(data.lengths, self._config.seed, ranks))
+        ranks = self._world.size
+        Lives(self._run).note(first_step=steps_done + 1, ranks=ranks, gpu=_gpu(self._config))
+        data_ranks = self._config.deepspeed.data_ranks(ranks)
+        log.info(steps.plan.summary(data.lengths, self._config.seed, data_ranks))
+        steps.trained_rows().write(self._run.rows)
         # Held-out rows that were split off have the sources of the training rows.
         sources = [data] if held.parts is data.parts else [data, held]
         dropped = [row for source in sources for row in source.dropped]
@@ -89,7 +99,11 @@ class Records:
             inputs |= held.inputs("validation")
         if self._config.model.chat_template is not None:
             inputs["chat template"] = Path(self._config.model.chat_template).expanduser()
-        add_inputs(self._run, inputs, lineage=lineage, terms=terms, rows=len(data))
+        # The fingerprint of a model that pacos trained: it names the hashes of its weights.
+        origin = Path(self._config.model.path).expanduser() / ORIGIN
+        if origin.is_file():
+            inputs["weights"] = origin
+        add_inputs(self._run, inputs, lineage=lineage, terms=terms, rows=len(data), **facts)
         events = self._run.health
         for file in (self._run.metrics, self.samples, events):
             # Without a checkpoint the run starts over, including the validation at step 0.
@@ -180,6 +194,14 @@ class Records:
         if self._world.is_main:
             last = self._last.get(metrics.STEP)
             Lives(self._run).note(last_step=last, seconds=self.wall.seconds())
+
+
+def _gpu(config: SFTConfig) -> str | None:
+    """Return the name of this rank's GPU; None on a CPU."""
+    import torch
+
+    on_gpu = config.cluster.device is not Device.cpu and torch.cuda.is_available()
+    return torch.cuda.get_device_name() if on_gpu else None
 
 
 def _peak_flops(precision: Precision) -> float | None:

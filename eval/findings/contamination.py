@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from eval.findings.compare import item_docs, item_values
 from eval.findings.significance import Floats, bootstrap_interval
 from eval.findings.standard_error import PASSAGES, clusters_of, sums
-from eval.findings.training_rows import TrainingData, TrainingRow, identity, training_rows
 from eval.harness.results import SuiteResult, is_score, metric_name
 from pacos.benchmarks.items import CodeProblem, Item, MultipleChoice, OpenQuestion, SentencePair
 from pacos.contamination.index import ContaminationIndex
+from pacos.lineage.records import TrainingData, TrainingRow, training_rows
 from pacos.seeds import derived_seed
 
 BATCH_ROWS = 2000
@@ -73,7 +73,7 @@ def report_contamination(
     leaks, count = find_leaks(target, rows)
     items = sum(len({line["doc_id"] for line in lines}) for lines in target.samples.values())
     return {
-        "training_data": [identity(source) for source in sources],
+        "training_data": [source.identity() for source in sources],
         "rows": count,
         "items": items,
         "flagged": sum(map(len, leaks.values())),

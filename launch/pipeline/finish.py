@@ -5,13 +5,17 @@ from __future__ import annotations
 from rich.console import Console
 
 from launch.report.page import write_report
+from pacos.cards.model import renew_card
 from pacos.errors import EXIT_DONE
+from pacos.lineage.library import Library
 from pacos.run.lives import Lives, State
 from pacos.run_paths import EvalPaths, RunPaths
 
 
 def finish(lives: Lives) -> None:
-    """Write the report of a pipeline whose parts are done, and end its life as done."""
+    """Write report and model card of a pipeline whose parts are done, and end its life as done."""
+    sft = lives.run.stage("sft")
+    renew_card(sft.model, Library.around(sft.path))
     write_report(lives.run.path)
     lives.end(State.done, "all stages done", EXIT_DONE)
 

@@ -93,10 +93,11 @@ class RowReader:
             columns = {ours: record[theirs] for ours, theirs in plan.columns.items()}
         fields = Fields(columns, self._meanings, plan.names, filled, plan.is_plain)
         content = plan.schema.read(fields)
+        terms = lineage_of(columns).get("terms")
         return Example(
             content,
             id=row_id(columns),
-            terms=_terms(columns.get("lineage")),
+            terms=printable(terms) if isinstance(terms, str) else None,
             unread=(*plan.unread, *fields.unread) if fields.unread else plan.unread,
             notes=tuple(fields.notes),
         )
@@ -194,16 +195,16 @@ def row_id(columns: Mapping[str, Any]) -> str | None:
     return None if identifier is None else printable(str(identifier))
 
 
-def _terms(lineage: object) -> str | None:
-    """Return the terms in a row's lineage; None if it names none."""
+def lineage_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the lineage that a row carries; empty if it carries none."""
+    lineage = record.get("lineage")
     if isinstance(lineage, str):
         # The Parquet files of pacos selfinstruct keep lineage as JSON text.
         try:
             lineage = json.loads(lineage)
         except ValueError:
-            return None
-    terms = lineage.get("terms") if isinstance(lineage, Mapping) else None
-    return printable(terms) if isinstance(terms, str) else None
+            return {}
+    return lineage if isinstance(lineage, Mapping) else {}
 
 
 def _loses_text_beside(columns: Set[str]) -> bool:

@@ -7,10 +7,12 @@ import fcntl
 import json
 import os
 import re
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from pacos.errors import UserError
 from pacos.files import append_jsonl, fsync_folder, json_line
@@ -44,6 +46,21 @@ class Spent:
         self.prompt_tokens += prompt_tokens
         self.completion_tokens += completion_tokens
         self.usd = None if usd is None or self.usd is None else self.usd + usd
+
+
+def find_records(path: Path, keys: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return the records of some requests by their key, as far as the ledger has them.
+
+    Another process may hold the ledger, and write to it.
+    """
+    wanted = {key.encode() for key in keys}
+    found: dict[str, dict[str, Any]] = {}
+    with path.open("rb") as file:
+        for line in file:
+            head = HEAD.match(line)
+            if head is not None and head[1] in wanted and line.endswith(b"\n"):
+                found[head[1].decode()] = json.loads(line)
+    return found
 
 
 class Ledger:

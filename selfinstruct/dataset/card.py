@@ -9,17 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from textwrap import fill as fill_lines
 
-import yaml
-
+from pacos.cards.metadata import license_fields, single_license, size_category, with_metadata
 from pacos.configs.license import terms_record
-from pacos.terms.catalogue import UNKNOWN, find_terms
 from pacos.terms.show import markdown
 from selfinstruct.config import SelfInstructConfig
 from selfinstruct.dataset.measures import Measures, Tally
 from selfinstruct.dataset.requirements import Requirement
-
-SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
-"""The Hub's size categories, by their exclusive upper bound in rows."""
 
 SHOWN = 20
 """Most harmful rows that the card lists."""
@@ -29,23 +24,21 @@ LONGEST = 100
 """Characters of a table cell; an error message of a service can be a page long."""
 
 
-def licence(terms: Mapping[str, int]) -> str | None:
-    """Return the licence that the terms of all rows name; None if they differ or name none.
-
-    Rows under different licences give none: which licence covers the whole is a question for a
-    lawyer.
-    """
-    named = {find_terms(text) for text in terms}
-    whole = named.pop() if len(named) == 1 else None
-    return whole.id if whole is not None and whole.hub and whole.id != UNKNOWN else None
-
-
 def card(
-    config: SelfInstructConfig, measures: Measures, requirements: Sequence[Requirement]
+    config: SelfInstructConfig,
+    measures: Measures,
+    requirements: Sequence[Requirement],
+    compute: Sequence[str],
 ) -> str:
-    """Return the README.md of the data set, with the metadata that the Hub and `datasets` read."""
+    """Return the README.md of the data set, with the metadata that the Hub and `datasets` read.
+
+    Args:
+        config: of the run.
+        measures: of the data set.
+        requirements: on demonstration data.
+        compute: sentences about hardware, hours and energy.
+    """
     sections = (
-        f"---\n{_metadata(config, measures)}---",
         f"# Instruction data by {config.generator.name}",
         _introduction(measures),
         "## Use",
@@ -53,6 +46,12 @@ def card(
         "## How it was made",
         _method(config, measures),
         _rejected(measures.rejected),
+        "## Compute",
+        "\n".join(f"- {line}" for line in compute),
+        "## Safety",
+        _safety(config, measures),
+        "## Contamination",
+        _contamination(config),
         "## Requirements on demonstration data",
         "\n".join(_requirements(requirements)),
         "## Known limits",
@@ -60,7 +59,8 @@ def card(
         "## Lineage and terms",
         _terms(config, measures),
     )
-    return "\n\n".join(section for section in sections if section) + "\n"
+    text = "\n\n".join(section for section in sections if section) + "\n"
+    return with_metadata(_metadata(config, measures), text)
 
 
 USE = """\
@@ -75,25 +75,26 @@ USE = """\
 - `measures.json`, `requirements.json`: the figures below, and more"""
 
 
-def _metadata(config: SelfInstructConfig, measures: Measures) -> str:
-    whole = licence(measures.terms)
-    rows = measures.seeds + measures.generated
+def _metadata(config: SelfInstructConfig, measures: Measures) -> dict[str, object]:
     # Listed, because `datasets` would otherwise guess splits from all files of the folder.
     splits = [{"split": "train", "path": "train.parquet"}]
     if measures.heldout:
         splits.append({"split": "heldout", "path": "heldout.parquet"})
-    metadata = {
+    people = ["expert-generated"] if measures.seeds else []
+    machine = ["machine-generated"] if measures.generated else []
+    return {
         "pretty_name": f"Instruction data by {config.generator.name}",
         "language": list(measures.languages),
-        "license": whole or "other",
-        # The Hub shows name and link in place of the licence `other`.
-        **({} if whole else {"license_name": "see-terms", "license_link": "README.md"}),
-        "size_categories": [next((name for end, name in SIZES.items() if rows < end), "n>1M")],
+        "multilinguality": "multilingual" if len(measures.languages) > 1 else "monolingual",
+        **license_fields(single_license([*measures.terms])),
+        "size_categories": [size_category(measures.seeds + measures.generated)],
         "task_categories": ["text-generation"],
-        "tags": ["instruction-tuning", "synthetic"],
+        "language_creators": people + machine,
+        "annotations_creators": people + machine,
+        "source_datasets": ["original"],
+        "tags": ["instruction-tuning", "synthetic", "pacos"],
         "configs": [{"config_name": "default", "data_files": splits}],
     }
-    return yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
 
 
 def _introduction(measures: Measures) -> str:
@@ -128,10 +129,6 @@ def _method(config: SelfInstructConfig, measures: Measures) -> str:
             "Each reply contained instructions; further requests asked whether each is a "
             f"classification task, then for its instances. Rows, seeds included: {kinds}."
         )
-    compared = "Candidates were not compared with any benchmark."
-    if config.suite.benchmarks:
-        names = ", ".join(config.suite.benchmarks)
-        compared = f"Candidates that give away an item of these benchmarks were rejected: {names}."
     judged = "No language model judged them."
     if config.judge.endpoint is not None:
         judged = (
@@ -148,7 +145,7 @@ def _method(config: SelfInstructConfig, measures: Measures) -> str:
         f"""
         The filter set was `{method.filters.value}`. Of {measures.candidates:,} candidates
         {measures.generated:,} were accepted. An instruction was too similar if its ROUGE-L F with
-        one in the pool exceeded {config.filters.max_similarity}. {compared} {judged}
+        one in the pool exceeded {config.filters.max_similarity}. {judged}
         """,
     )
 
@@ -180,13 +177,32 @@ def _requirements(requirements: Sequence[Requirement]) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def _limits(measures: Measures) -> str:
+def _safety(config: SelfInstructConfig, measures: Measures) -> str:
     harmful = [f"`{row}` ({cell(reason)})" for row, reason in measures.harmful.items()]
+    declined = sum(measures.declined.values())
+    lines = [
+        f"{len(harmful):,} of {measures.checked:,} rows that were checked again may do harm"
+        f"{': ' if harmful else '.'}{', '.join(harmful[:SHOWN])}",
+        f"{declined:,} rows rightly decline a dangerous request.",
+        "The filters look for known dangers and personal data by rules about words, in the "
+        f"languages {', '.join(config.languages())}; they miss what is said otherwise.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _contamination(config: SelfInstructConfig) -> str:
+    if not config.suite.benchmarks:
+        return "Candidates were not compared with any benchmark."
+    names = ", ".join(config.suite.benchmarks)
+    return _paragraphs(
+        f"Candidates that give away an item of these benchmarks were rejected: {names}."
+    )
+
+
+def _limits(measures: Measures) -> str:
     lines = [
         "The filters are rules about words; the last column above says what they cannot see.",
         "Tasks that the generator cannot do are missing from the data, or answered wrongly.",
-        f"{len(harmful):,} of {measures.checked:,} rows that were checked again may do harm"
-        f"{': ' if harmful else '.'}{', '.join(harmful[:SHOWN])}",
     ]
     for lang, diversity in measures.diversity.items():
         pairs = diversity.verb_objects
@@ -199,7 +215,7 @@ def _limits(measures: Measures) -> str:
 
 def _terms(config: SelfInstructConfig, measures: Measures) -> str:
     terms = terms_record(config.stated_inputs(), config.license_policy, config.license_waiver)
-    whole = licence(measures.terms)
+    whole = single_license([*measures.terms])
     claim = (
         f"Every row is under {whole}, which is therefore the licence of the whole."
         if whole

@@ -33,6 +33,7 @@ def export(
     generated: Sequence[Row],
     rejections: Sequence[Rejection],
     requests: int,
+    compute: Sequence[str],
 ) -> None:
     """Write the data set into `folder`; every file is replaced atomically, data.jsonl last.
 
@@ -43,6 +44,7 @@ def export(
         generated: the generated rows.
         rejections: the rejected candidates, in order.
         requests: number of requests for tasks whose replies were used.
+        compute: sentences of the card about hardware, hours and energy.
     """
     files = DataPaths(folder)
     heldout = seed_rows(pool.heldout, config)
@@ -57,7 +59,7 @@ def export(
     write_jsonl(files.rejected, map(_rejected_record, rejections))
     write_json(files.measures, asdict(measures))
     write_json(files.requirements, [requirement.to_json() for requirement in table])
-    atomic_write(files.card, card(config, measures, table))
+    atomic_write(files.card, card(config, measures, table, compute))
     write_jsonl(files.conversations, map(conversation, rows))
     atomic_write(files.parquet, parquet(rows))
     # Last: whoever finds data.jsonl finds the other files too.

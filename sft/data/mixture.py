@@ -20,6 +20,7 @@ from pacos.data.source_config import SourceConfig
 from pacos.data.sources import Source, open_source
 from pacos.distributed import World
 from pacos.errors import UserError
+from pacos.lineage.trained_rows import TrainedRows
 from pacos.model.protocols import Tokenizer
 from pacos.prompts.encoder import Encoder
 from pacos.prompts.tokens import EncodedRow, TokenizedRow
@@ -97,6 +98,16 @@ class Mixture:
         """Return [rows]: a number for each row's record. A record may have several rows."""
         begins = [np.diff(part.numbers, prepend=-1) != 0 for part in self.parts]
         return np.cumsum(np.concatenate(begins))[self.indices]
+
+    def trained(self, steps: NDArray[np.int32]) -> TrainedRows:
+        """Return the rows with the steps that train on them, [epochs, rows], for the records."""
+        counts = [len(part.lengths) for part in self.parts]
+        return TrainedRows(
+            sources=np.repeat(np.arange(len(counts), dtype=np.int16), counts)[self.indices],
+            numbers=np.concatenate([part.numbers for part in self.parts])[self.indices],
+            contents=np.concatenate([part.contents for part in self.parts])[self.indices],
+            steps=steps,
+        )
 
     def subset(self, positions: NDArray[np.int64]) -> Mixture:
         """Return the rows at these positions of the epoch."""

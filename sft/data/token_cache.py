@@ -28,7 +28,7 @@ from sft.configs.data import DataConfig, OnError, TooLong
 from sft.data.reader import Refusal, conversation_chunks
 from sft.data.tokenize import ARRAYS, ChunkTokenizer, TokenizedChunk, Totals, tokenize_all
 
-VERSION = 4
+VERSION = 5
 """Version of the cache's layout and of the mapping from rows to tokens. Raise it when either
 changes: older caches are then ignored."""
 
@@ -55,6 +55,8 @@ class TokenCache:
     """[rows]: number of each row's record in the source."""
     digests: NDArray[np.uint64]
     """[rows]: a hash of each row's ids, the same for rows with equal tokens."""
+    contents: NDArray[np.uint64]
+    """[rows]: a hash of each row's record (`content_hash`)."""
     facts: dict[str, Any]
     """`terms` of the rows, with an empty text if some name none; `dropped` and `quarantined`:
     number, id and reason of rows; `notices` and `totals`."""

@@ -18,7 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacos.data.chunk import Chunk
-from pacos.data.example import Content, Conversation, Example, RowError, TokenIds
+from pacos.data.example import (
+    Content,
+    Conversation,
+    Example,
+    RowError,
+    TokenIds,
+    content_hash,
+)
 from pacos.data.notices import Notices
 from pacos.data.rows import RowReader
 from pacos.prompts.encoder import Encoder
@@ -44,6 +51,7 @@ ARRAYS: dict[str, Any] = {
     "counts": np.int32,
     "numbers": np.int64,
     "digests": np.uint64,
+    "contents": np.uint64,
 }
 """Arrays made of the rows and their dtypes; `sft.data.token_cache.TokenCache` documents them."""
 
@@ -106,14 +114,16 @@ class ChunkTokenizer:
                 readable.append(item)
         rows: list[EncodedRow] = []
         numbers: list[int] = []
+        contents: list[int] = []
         encoded = self.encoder.encode([example.content for _, example in readable])
         for (number, example), versions in zip(readable, encoded, strict=True):
             kept = self._kept(number, example, versions, result)
             rows += kept
             numbers += [number] * len(kept)
+            contents += [content_hash(example.content)] * len(kept)
         # A row that was refused after it was read may precede one that could not be read.
         result.refused.sort(key=lambda refusal: refusal.number)
-        result.arrays = _arrays(rows, numbers)
+        result.arrays = _arrays(rows, numbers, contents)
         result.totals.kept_tokens = len(result.arrays["ids"])
         return result
 
@@ -210,7 +220,9 @@ def _is_trained(row: EncodedRow) -> bool:
 _TRAINED = bytes([Reason.trained])
 
 
-def _arrays(rows: Sequence[EncodedRow], numbers: Sequence[int]) -> dict[str, NDArray[Any]]:
+def _arrays(
+    rows: Sequence[EncodedRow], numbers: Sequence[int], contents: Sequence[int]
+) -> dict[str, NDArray[Any]]:
     if not rows:
         return {name: np.array([], dtype) for name, dtype in ARRAYS.items()}
     ids = [row.ids for row in rows]
@@ -225,6 +237,7 @@ def _arrays(rows: Sequence[EncodedRow], numbers: Sequence[int]) -> dict[str, NDA
         ),
         "numbers": numbers,
         "digests": [_digest(row) for row in ids],
+        "contents": contents,
     }
     return {name: np.asarray(values[name], dtype) for name, dtype in ARRAYS.items()}
 

@@ -92,7 +92,7 @@ def export_run(
             model = build_skeleton(config.model, tokenizer)
             weights = CheckpointWeights(folder, manifest, model, config.precision, world)
     # Of the records: rank 0 writes them.
-    card = card_of_run(config, run, origin.step) if world.is_main else ""
+    card = card_of_run(run, origin) if world.is_main else ""
     stop = rank.stop.during("export")
     write_model(run.model, model, weights, tokenizer, config, card, origin, world=world, stop=stop)
     if world.is_main:

@@ -13,12 +13,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pacos.cards.model import renew_card
 from pacos.configs.frozen import load_frozen
 from pacos.console import set_up_logging
 from pacos.distributed import World
 from pacos.errors import EXIT_DONE, UserError, disk_problem, exit_with
 from pacos.files import read_json
 from pacos.identity import identity
+from pacos.lineage.library import Library, root_of
 from pacos.run.lives import Lives
 from pacos.run_paths import RunPaths
 from sft.checkpoints.manifest import CheckpointManifest
@@ -63,6 +65,8 @@ def export(request: ExportRequest) -> Path:
     folder, manifest = choose_checkpoint(run, request.checkpoint)
     out = request.out_folder(run.path, manifest.step).absolute()
     if _is_there(out, request, config, manifest, run):
+        # An evaluation since then has scores for it.
+        renew_card(out, Library.below(root_of(run.path)))
         return out
     if Lives(run).is_locked():
         raise UserError(
@@ -134,8 +138,8 @@ def _write(
     model = build_skeleton(config.model, tokenizer)
     weights = CheckpointWeights(folder, manifest, model, config.precision, ALONE)
     _require_room(out, sum(weights.sizes.values()), request)
-    card = card_of_run(config, run, manifest.step)
     origin = Origin.of_run(config, run, manifest.data, manifest.step, request.dtype)
+    card = card_of_run(run, origin, Library.below(root_of(run.path)))
     write_model(out, model, weights, tokenizer, config, card, origin, world=ALONE, replaces=False)
     print(f"model of step {manifest.step} exported to {out}", flush=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import save_file
 
 from pacos.distributed import World
-from pacos.files import atomic_folder, atomic_write, read_json, write_json
+from pacos.files import atomic_folder, atomic_write, read_json, sha256, write_json
 from pacos.identity import identity
 from pacos.model.protocols import CausalLM, Tokenizer
 from pacos.prompts.choice import format_of
 from pacos.run.stop import NEVER_STOP, StopCheck
-from pacos.run_paths import RunPaths
+from pacos.run_paths import ORIGIN, RunPaths
 from sft.config import SFTConfig
 from sft.configs.export import ExportDtype
 from sft.data.tokenizer import stop_ids
@@ -26,10 +26,6 @@ from sft.export.metadata import write_metadata
 
 SHARD_BYTES = 4 * 2**30
 """Bytes of a file, and so of the writer's host memory; a larger tensor has a file to itself."""
-
-
-ORIGIN = "origin.json"
-"""File of a model directory that says which checkpoint it was made from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +41,8 @@ class Origin:
     step: int
     dtype: str
     """`bf16` or `fp32`."""
+    files: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """SHA-256 of each file of weights."""
 
     @classmethod
     def of_run(
@@ -128,12 +126,12 @@ def write_model(
     # The other ranks write no file; they take part in gathering the weights.
     writing = atomic_folder(folder, replaces=replaces) if world.is_main else nullcontext(folder)
     with writing as partial:
-        _write_weights(partial, weights, dtype, world, stop)
+        digests = _write_weights(partial, weights, dtype, world, stop)
         if world.is_main:
             template = format_of(tokenizer, config.model.prompt_format).exported()
             stops = stop_ids(config, tokenizer, model)
             write_metadata(partial, model, tokenizer, stops, template, dtype)
-            origin.write(partial)
+            dataclasses.replace(origin, files=digests).write(partial)
             atomic_write(partial / "README.md", card)
     world.barrier()
 
@@ -161,10 +159,11 @@ def plan_shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
 
 def _write_weights(
     folder: Path, weights: Weights, dtype: torch.dtype, world: World, stop: StopCheck
-) -> None:
+) -> dict[str, str]:
+    """Write the files of weights; return their SHA-256 on rank 0."""
     sizes = {name: dtype.itemsize * count for name, count in weights.sizes.items()}
     shards = plan_shards(sizes, SHARD_BYTES)
-    files = {}
+    files, digests = {}, {}
     for names, file in zip(shards, _file_names(len(shards)), strict=True):
         stop.check()
         # Rebinding frees the tensors of the file before.
@@ -176,9 +175,12 @@ def _write_weights(
         if world.is_main:
             save_file(tensors, folder / file, metadata={"format": "pt"})
             files.update(dict.fromkeys(names, file))
+            # Right after it was written: 3 s for a full file, which is still in memory.
+            digests[file] = sha256(folder / file)
     if world.is_main and len(shards) > 1:
         index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": files}
         write_json(folder / "model.safetensors.index.json", index)
+    return digests
 
 
 def _file_names(count: int) -> Sequence[str]:

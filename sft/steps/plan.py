@@ -93,6 +93,20 @@ class StepPlan:
         """Return the rows of some packs, one pack after another."""
         return np.concatenate([self.packs[pack] for pack in packs] or [np.arange(0)])
 
+    def steps_of_rows(self, seed: int, rows: int, last: int) -> NDArray[np.int32]:
+        """Return [epochs, rows]: the step that has each row; 0 if the run ends before it.
+
+        Args:
+            seed: of the run.
+            rows: rows of an epoch.
+            last: number of the run's last step.
+        """
+        steps = np.zeros((ceil_div(last, self.steps_per_epoch), rows), dtype=np.int32)
+        for done in range(last):
+            epoch, index = divmod(done, self.steps_per_epoch)
+            steps[epoch, self.rows(self.step(seed, epoch, index))] = done + 1
+        return steps
+
     def divide(self, step: Ints, ranks: int) -> list[list[Ints]]:
         """Divide the packs of a step among ranks and their passes.
 

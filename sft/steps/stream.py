@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from pacos.distributed import World
+from pacos.lineage.trained_rows import TrainedRows
 from sft.config import SFTConfig
 from sft.configs.batch import Layout
 from sft.data.mixture import Mixture
@@ -25,7 +26,7 @@ class StepStream:
     def __init__(self, config: SFTConfig, data: Mixture, plan: StepPlan, world: World) -> None:
         self._config = config
         self._data = data
-        self._plan = plan
+        self.plan = plan
         self._world = world
         self._data_ranks = config.deepspeed.data_ranks(world.size)
         steps = config.epochs * plan.steps_per_epoch
@@ -35,7 +36,12 @@ class StepStream:
     @property
     def passes(self) -> int:
         """Passes that every rank makes in every step."""
-        return self._plan.passes(self._data_ranks)
+        return self.plan.passes(self._data_ranks)
+
+    def trained_rows(self) -> TrainedRows:
+        """Return every row with its steps, for the records."""
+        steps = self.plan.steps_of_rows(self._config.seed, len(self._data), self.last)
+        return self._data.trained(steps)
 
     def after(self, steps_done: int) -> Iterator[Step]:
         """Yield the steps that are left, in order."""
@@ -43,7 +49,7 @@ class StepStream:
             yield self._step(number)
 
     def _step(self, number: int) -> Step:
-        plan = self._plan
+        plan = self.plan
         epoch, index = divmod(number - 1, plan.steps_per_epoch)
         packs = plan.step(self._config.seed, epoch, index)
         rows = plan.rows(packs)

@@ -8,12 +8,12 @@ import pytest
 
 from eval.config import EvalConfig
 from eval.findings.contamination import clean_scores, find_leaks, item_of
-from eval.findings.training_rows import TrainingRow, training_rows, training_sources
 from eval.harness.results import SuiteResult
 from eval.run import main
 from pacos.benchmarks.items import CodeProblem, MultipleChoice, OpenQuestion, SentencePair
 from pacos.errors import EXIT_DONE
 from pacos.files import read_json, write_json, write_jsonl
+from pacos.lineage.records import TrainingRow, training_rows, training_sources
 from pacos.run.open import open_run
 from pacos.suites import SHIPPED_SUITES
 

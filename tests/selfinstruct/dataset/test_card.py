@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
+from huggingface_hub import DatasetCard, DatasetCardData
 
+from pacos.cards.metadata import single_license
 from pacos.configs.compose import compose_checked
 from pacos.schemas import Row
 from selfinstruct.config import SCHEMAS, SelfInstructConfig
-from selfinstruct.dataset.card import card, cell, licence
+from selfinstruct.dataset.card import card, cell
 from selfinstruct.dataset.measures import DETAILS, Measures, measure, tally
 from selfinstruct.dataset.requirements import requirements
 
@@ -42,10 +44,12 @@ def measured(made: list[Row], *rejected: str) -> Measures:
 
 def written(measures: Measures, *overrides: str) -> tuple[dict[str, Any], str]:
     """The metadata and the text of a card."""
-    _, metadata, text = card(compose(*overrides), measures, requirements(measures)).split(
-        "---\n", 2
-    )
+    _, metadata, text = whole(measures, *overrides).split("---\n", 2)
     return yaml.safe_load(metadata), text
+
+
+def whole(measures: Measures, *overrides: str) -> str:
+    return card(compose(*overrides), measures, requirements(measures), ["Energy: no estimate."])
 
 
 @pytest.mark.parametrize(
@@ -65,7 +69,7 @@ def written(measures: Measures, *overrides: str) -> tuple[dict[str, Any], str]:
 def test_a_licence_is_claimed_only_where_all_rows_name_it(
     terms: list[str], found: str | None
 ) -> None:
-    assert licence(dict.fromkeys(terms, 1)) == found
+    assert single_license(terms) == found
 
 
 def test_metadata_follows_from_the_rows() -> None:
@@ -81,6 +85,20 @@ def test_metadata_follows_from_the_rows() -> None:
     assert (metadata["license"], metadata["license_name"]) == ("other", "see-terms")
     assert "No licence covers the whole" in text
     assert "| MIT | 1 |" in text
+
+
+def test_the_hub_s_own_library_reads_the_card() -> None:
+    read = DatasetCard(whole(measured(rows(5))))
+    assert isinstance(read.data, DatasetCardData)
+    assert read.data.license == "apache-2.0"
+    assert read.data.language == ["en"]
+    assert read.data.multilinguality == "monolingual"
+    assert read.data.language_creators == ["machine-generated"]
+    assert read.data.source_datasets == ["original"]
+    assert DatasetCard(str(read)).data.to_dict() == read.data.to_dict()
+    for heading in ("How it was made", "Compute", "Safety", "Contamination", "Known limits"):
+        assert read.text.count(f"\n## {heading}\n") == 1, heading
+    assert "- Energy: no estimate." in read.text
 
 
 def test_held_out_seeds_are_a_split_of_their_own() -> None:

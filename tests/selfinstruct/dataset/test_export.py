@@ -51,7 +51,9 @@ def write(folder: Path, config: SelfInstructConfig) -> None:
         )
         for number, verdict in enumerate(verdicts)
     ]
-    export(folder, config, Pool(read_seeds(config), config), rows, rejections, requests=4)
+    export(
+        folder, config, Pool(read_seeds(config), config), rows, rejections, requests=4, compute=[]
+    )
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The rows that a model was trained on, as far as its run records them."""
+"""The rows that a model was trained on, read again from the data sets that its run names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from pacos.data.example import Content, Conversation, RawText, RowError, Turn
+from pacos.data.example import Content, Conversation, Example, RawText, RowError, Turn
 from pacos.data.location import SourceKind
 from pacos.data.reading.trees import conversations, is_tree_message
 from pacos.data.rows import RowReader
@@ -27,6 +27,30 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingData:
+    """One data set that a model was trained on."""
+
+    source: Source
+    config: SourceConfig
+    """The options under which it was read."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the path and the digest of the data set."""
+        return {"path": self.source.path, "sha256": self.source.digest()}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRow:
+    """A row of a data set that can be trained on."""
+
+    number: int
+    """Number of its record in the source."""
+    record: Mapping[str, Any]
+    """Its columns."""
+    example: Example
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingRow:
     """Request and answer of a row, in the form of the search for benchmark items."""
 
@@ -37,42 +61,32 @@ class TrainingRow:
     output: str
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingData:
-    """One data set that a model was trained on."""
-
-    source: Source
-    config: SourceConfig
-    """The options under which it was read."""
-
-
 def training_sources(target: str, given: str | None) -> list[TrainingData]:
     """Return the data sets that a model was trained on; none if they are unknown.
 
     Args:
         target: the model. The config of an sft run names its data.
-        given: `EvalConfig.training_data`, which takes precedence.
+        given: a data set to take instead.
 
     Raises:
         UserError: the given data set cannot be opened. Data of a run may be gone, which is logged.
     """
+    if given is not None:
+        return [TrainingData(open_source(given), SourceConfig(path=given))]
     model = exported_model(target)
     run = Path(target).expanduser() if model is None else model.parent
-    configs = _configs_of_run(run) if given is None else [SourceConfig(path=given)]
     sources = []
-    for config in configs:
+    for config in source_configs(RunPaths(run)):
         try:
             sources.append(TrainingData(open_source(config.path), config))
         except UserError as error:
-            if given is not None:
-                raise
             path = config.path
             log.warning("%s was trained on %s, which cannot be opened: %s", target, path, error)
     return sources
 
 
-def _configs_of_run(run_path: Path) -> list[SourceConfig]:
-    run = RunPaths(run_path)
+def source_configs(run: RunPaths) -> list[SourceConfig]:
+    """Return the data sets that an sft run names, in its order; none for any other folder."""
     if not run.manifest.is_file():
         return []
     data = yaml.safe_load(run.config.read_text(encoding="utf-8")).get("data")
@@ -88,11 +102,8 @@ def _configs_of_run(run_path: Path) -> list[SourceConfig]:
     ]
 
 
-def training_rows(data: TrainingData) -> Iterator[TrainingRow]:
-    """Yield all rows of a data set. Rows that cannot be read were not trained on either.
-
-    Rows that were tokenized before training have no text to search.
-    """
+def read_rows(data: TrainingData) -> Iterator[ReadRow]:
+    """Yield all rows of a data set. Rows that cannot be read were not trained on either."""
     reader = RowReader.of(data.config)
     # Every other kind of file is a table.
     filled = data.source.location.kind is not SourceKind.json
@@ -100,12 +111,9 @@ def training_rows(data: TrainingData) -> Iterator[TrainingRow]:
         if not isinstance(record, Mapping):
             continue
         try:
-            content = reader.read(record, filled=filled).content
+            yield ReadRow(number, record, reader.read(record, filled=filled))
         except RowError:
             continue
-        texts = _texts_of(content)
-        if texts is not None:
-            yield TrainingRow(data.source.place(number), *texts)
 
 
 def _records(data: TrainingData) -> Iterator[tuple[int, Any]]:
@@ -116,7 +124,15 @@ def _records(data: TrainingData) -> Iterator[tuple[int, Any]]:
     return iter(())
 
 
-def _texts_of(content: Content) -> tuple[str, str, str] | None:
+def training_rows(data: TrainingData) -> Iterator[TrainingRow]:
+    """Yield the text of all rows of a data set but those that were tokenized before training."""
+    for row in read_rows(data):
+        texts = texts_of(row.example.content)
+        if texts is not None:
+            yield TrainingRow(data.source.place(row.number), *texts)
+
+
+def texts_of(content: Content) -> tuple[str, str, str] | None:
     """Return instruction, input and output of a row; None if it holds token ids only."""
     if isinstance(content, RawText):
         return content.prompt, "", content.text
@@ -140,8 +156,3 @@ def _answer(turn: Turn) -> str:
 
 def _joined(texts: Iterable[str | None]) -> str:
     return "\n".join(filter(None, texts))
-
-
-def identity(data: TrainingData) -> dict[str, Any]:
-    """Return the path and the digest of a data set."""
-    return {"path": data.source.path, "sha256": data.source.digest()}
