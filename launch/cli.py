@@ -27,7 +27,7 @@ COMMANDS = {
     "status": ("status", "show the state of runs and sweeps"),
     "resubmit": ("resubmit", "continue a sweep or a run from its frozen configs"),
     "report": ("report", "write the HTML report of runs and sweeps"),
-    "lineage": ("lineage", "show the licences that a model or data set inherits"),
+    "lineage": ("lineage", "show what a run, model or row is made from, and what came of it"),
     "review": ("review", "rate items of a run on a local web page"),
     "export": ("export", "make a model of any checkpoint of a run"),
     "chat": ("chat", "talk to a model in the terminal"),
