@@ -219,7 +219,8 @@ def data_sets(library: Library) -> Iterator[TrainingData]:
                 # Gone since: the rows that a run trained on are known by their hashes.
                 continue
             location = data.source.location
-            key = repr((location.files, location.cut, replace(config, path="", weight=1.0)))
+            files = [Path(file).absolute() for file in location.files]
+            key = repr((files, location.cut, replace(config, path="", weight=1.0)))
             if key not in seen:
                 seen.add(key)
                 yield data

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from pacos.files import read_json, sha256
+from pacos.model.paths import exported_model
 from pacos.run_paths import ORIGIN, RunPaths
 
 STAGES = ("selfinstruct", "sft", "eval")
@@ -221,16 +222,10 @@ class Library:
         recorded = run.inputs.get(f"{label}/{ORIGIN}")
         if recorded is not None:
             return next((each for each in self.models if each.digest == recorded["sha256"]), None)
-        # Evaluations of older versions know the hashes of the weights alone.
-        weights = {
-            file["sha256"]
-            for name, file in run.inputs.items()
-            if name.startswith(f"{label}/") and name.endswith(".safetensors")
-        }
-        for model in self.models:
-            if weights and weights == {*model.origin.get("files", {}).values()}:
-                return model
-        return None
+        # Evaluations of older versions are known by the path of the model alone.
+        path = run.absolute(str(run.config().get(label)))
+        folder = (exported_model(path) or Path(path)).absolute()
+        return next((each for each in self.models if each.folder.absolute() == folder), None)
 
 
 def data_files(run: Run) -> dict[str, Mapping[str, str]]:
