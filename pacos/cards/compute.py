@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,12 +74,13 @@ def _hardware(run: RunPaths, works: Sequence[Work]) -> list[str]:
     if not known:
         return ["Hardware: not recorded."]
     lines = []
-    gpu_hours: Counter[str] = Counter()
+    gpu_hours: dict[str, float] = {}
     for work in known:
         if work.gpu is not None and work.ranks:
-            gpu_hours[work.gpu] += work.hours * work.ranks
+            hours = work.hours * work.ranks
+            gpu_hours[work.gpu] = gpu_hours.get(work.gpu, 0.0) + hours
     for name, hours in gpu_hours.items():
-        counts = {work.ranks for work in known if work.gpu == name}
+        counts = {work.ranks or 0 for work in known if work.gpu == name}
         lines.append(f"Hardware: {_either(counts)} × {name}, {_number(hours)} GPU-hours.")
     on_cpu = {work.ranks for work in known if work.gpu is None and work.ranks}
     if on_cpu:
@@ -90,7 +90,7 @@ def _hardware(run: RunPaths, works: Sequence[Work]) -> list[str]:
     return [*lines, _energy(gpu_hours, on_cpu=bool(on_cpu))]
 
 
-def _energy(gpu_hours: Counter[str], *, on_cpu: bool) -> str:
+def _energy(gpu_hours: Mapping[str, float], *, on_cpu: bool) -> str:
     if on_cpu:
         return "Energy: no estimate: it ran on CPUs, whose power is not known."
     if not gpu_hours:
@@ -108,8 +108,8 @@ def _energy(gpu_hours: Counter[str], *, on_cpu: bool) -> str:
     )
 
 
-def _either(counts: set[int | None]) -> str:
-    return " or ".join(str(count) for count in sorted(filter(None, counts)))
+def _either(counts: set[int]) -> str:
+    return " or ".join(map(str, sorted(counts)))
 
 
 def _number(value: float) -> str:
