@@ -33,9 +33,19 @@ def _missing(
     text = rendering.text
     for tool in tools or ():
         function = tool.get("function")
-        name = (function if isinstance(function, dict) else tool).get("name")
+        function = function if isinstance(function, dict) else tool
+        name = function.get("name")
         if isinstance(name, str) and name not in text:
             yield f"the tool {name}"
+            continue
+        description = function.get("description")
+        if isinstance(description, str) and not _is_in(description.strip(), text):
+            yield f"the description of the tool {name}"
+        parameters = function.get("parameters")
+        properties = parameters.get("properties") if isinstance(parameters, dict) else None
+        for parameter in properties if isinstance(properties, dict) else ():
+            if not _is_in(parameter, text):
+                yield f"the parameter {parameter} of the tool {name}"
     begin = 0
     for number, turn in enumerate(turns):
         place = f"turn {number + 1} ({turn['role']})"
@@ -52,12 +62,21 @@ def _missing(
             at = text.find(value, start)
             if at < 0:
                 # Llama 3.1 writes the results of tools as JSON.
-                value = json.dumps(value, ensure_ascii=False)[1:-1]
+                value = _escaped(value)
                 at = text.find(value, start)
             if at < 0:
                 yield f"the {key} of {place}"
             elif turn["role"] != "system":
                 begin = at + len(value)
+
+
+def _escaped(value: str) -> str:
+    """Return a text as JSON has it between its quotes."""
+    return json.dumps(value, ensure_ascii=False)[1:-1]
+
+
+def _is_in(value: str, text: str) -> bool:
+    return value in text or _escaped(value) in text
 
 
 def _missing_of_answer(turn: Turn, part: str, place: str, *, thoughts: bool) -> Iterator[str]:
