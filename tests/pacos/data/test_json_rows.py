@@ -33,8 +33,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_lines_keep_their_numbers(path: Path) -> None:
-    path.write_bytes(GOOD + b"\n  \n" + GOOD)
-    assert read(path) == [(1, ROW), (4, ROW)]
+    path.write_bytes(GOOD + b"\n  \n" + GOOD.strip() + b" \r\n \t" + GOOD)
+    assert read(path) == [(1, ROW), (4, ROW), (5, ROW)]
 
 
 def test_a_byte_order_mark_is_no_part_of_a_row(path: Path) -> None:
@@ -54,6 +54,7 @@ def test_a_byte_order_mark_is_no_part_of_a_row(path: Path) -> None:
         (b"[" * 100_000 + b"\n", "JSON that cannot be read"),
         (b'{"output": "La', "was its copy cut off"),
         (b'{"output": "La"} {"output": "Li"}', "Extra data in column 18; write each row"),
+        (codecs.BOM_UTF8 + b"\n", "not JSON: Expecting value in column 1"),
     ],
 )
 def test_a_corrupt_line_is_told_with_its_number(path: Path, line: bytes, says: str) -> None:
