@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 import time
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ import torch
 
 from pacos.distributed import World
 from pacos.errors import UserError
-from pacos.files import read_json, write_json
+from pacos.files import fsync_folder, read_json
 from sft.checkpoints.manifest import CheckpointManifest
 from sft.checkpoints.shards import FileFacts, ShardLayout, shard_name, write_shard
 from sft.checkpoints.store import Store
@@ -100,7 +101,12 @@ class Save:
     def _write(self, layout: ShardLayout, tensors: Iterable[torch.Tensor]) -> None:
         name = shard_name(self._world.rank)
         facts = write_shard(self._partial / name, layout, tensors)
-        write_json(_note(self._partial / name), dataclasses.asdict(facts))
+        note = _note(self._partial / name)
+        temporary = note.with_suffix(".unread")
+        temporary.write_text(json.dumps(dataclasses.asdict(facts)))
+        # Before the note has its name: as soon as it has, rank 0 may rename the folder.
+        fsync_folder(self._partial)
+        temporary.replace(note)
         self.seconds = time.monotonic() - self._began
 
     def _publish(self) -> None:

@@ -243,6 +243,25 @@ def test_a_folder_that_machines_do_not_share_is_found_out(
     assert begun.failed
 
 
+def test_rank_0_may_publish_as_soon_as_a_part_is_reported(
+    kept: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = kept.begin(2)
+    plain = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        """Publish in the instant in which the last note appears."""
+        found = plain(self, target)
+        folder.rename(folder.with_name("step-000002"))
+        return found
+
+    monkeypatch.setattr(Path, "replace", replace)
+    rank = World(rank=1, size=2, local_rank=1)
+    begun = Save(folder, manifest(2, {}), LAYOUT, tensors(), kept, ThreadPoolExecutor(1), rank)
+    begun._part.result()
+    assert (kept.folder / "step-000002" / shard_name(1)).is_file()
+
+
 def test_a_save_goes_on_while_the_loop_does(kept: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = save.write_shard
 
