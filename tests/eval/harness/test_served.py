@@ -72,6 +72,7 @@ def assert_alike(found: dict[str, Any], expected: dict[str, Any], tolerance: flo
                 assert scores == pytest.approx(wanted, abs=tolerance)
 
 
+@pytest.mark.slow
 def test_both_models_are_served_in_turn_and_score_as_loaded_ones(
     served: EvalConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
