@@ -7,10 +7,11 @@ import importlib
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from launch.commands.parser import CommandParser
 from pacos import __version__
-from pacos.errors import UserError, exit_with
+from pacos.errors import UserError, disk_problem, exit_with
 
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 """Exit code of a command that Ctrl-C ended with nothing to save, as shells report it."""
@@ -55,6 +56,11 @@ def main() -> int:
         return code
     except UserError as error:
         return exit_with(error)
+    except OSError as error:
+        problem = disk_problem(error, Path.cwd())
+        if problem is None:
+            raise
+        return exit_with(problem)
     except KeyboardInterrupt:
         print("\npacos: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

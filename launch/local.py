@@ -15,7 +15,7 @@ from types import FrameType
 from eval.config import EvalConfig
 from pacos.configs.cluster import ClusterConfig, Device
 from pacos.configs.stage import StageConfig
-from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR
+from pacos.errors import EXIT_CRASH, EXIT_DONE, EXIT_SAVED, EXIT_USER_ERROR, disk_problem
 from pacos.rank import end_with_parent, free_port
 from pacos.run.lives import Lives, State
 from pacos.run.stop import SIGNALS
@@ -121,7 +121,11 @@ def run_here(config: StageConfig, run: RunPaths, pipeline_stop: Path | None = No
     # After a kill, ranks may hold the run's lock for a moment. A life that recorded its own end is
     # left as it is.
     patience = RANK_EXIT_SECONDS if returned < 0 else 0.0
-    lives.end_killed(f"exited without recording a reason, exit code {returned}", patience)
+    try:
+        lives.end_killed(f"exited without recording a reason, exit code {returned}", patience)
+    except OSError as error:
+        # On a full disk the next life records the end of this one.
+        raise disk_problem(error, run.path) or error from error
     if returned == EXIT_USER_ERROR:
         # The child has already explained the mistake.
         return EXIT_USER_ERROR

@@ -170,8 +170,10 @@ class Lives:
         while not (is_free := self._lock.take()) and time.monotonic() < deadline:
             time.sleep(LOCK_POLL_SECONDS)
         if is_free:
-            self._record_kill(reason)
-            self._lock.release()
+            try:
+                self._record_kill(reason)
+            finally:
+                self._lock.release()
 
     def fruitless(self, settings: str | None = None) -> list[dict[str, Any]]:
         """Return the records of the newest lives in a row that led to no newer checkpoint.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from pathlib import Path
 
 import pytest
 
+from launch import cli
 from launch.cli import COMMANDS, parse
-from pacos.errors import UserError
+from pacos.errors import EXIT_USER_ERROR, UserError
 from pacos.prompts.formats import PromptFormat
 from tests.conftest import Pacos
 
@@ -64,6 +67,17 @@ def test_wrong_arguments_exit_with_2(pacos: Pacos) -> None:
     done = pacos("resubmit")
     assert done.returncode == 2
     assert done.stderr.startswith("pacos: resubmit: the following arguments are required")
+
+
+def test_a_full_disk_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(words: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/a/attempts.jsonl")
+
+    monkeypatch.setattr(cli, "parse", full)
+    assert cli.main() == EXIT_USER_ERROR
+    assert "runs/a/attempts.jsonl: No space left on device; free space" in capsys.readouterr().err
 
 
 def test_overrides_and_options_come_in_any_order() -> None:
