@@ -100,6 +100,7 @@ def test_heldout_alone_needs_no_suite(config: EvalConfig) -> None:
     assert set(read_json(run.result)["target"]) == {"heldout/nll"}
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_with_what_is_left(
     both: EvalConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -250,6 +250,7 @@ def test_reasoning_models_are_only_asked_at_temperature_1(
     assert not any("logprobs" in sent for sent in server.bodies)
 
 
+@pytest.mark.slow
 def test_answers_that_were_stopped_go_on(
     geval: EvalConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

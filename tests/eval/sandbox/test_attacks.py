@@ -230,6 +230,7 @@ def test_what_never_ends_is_ended_without_namespaces(
         assert_is_well(box)
 
 
+@pytest.mark.slow
 def test_a_program_that_does_not_finish_loading_is_ended(quick: Sandbox) -> None:
     with quick.candidate("while True: pass", "solve") as candidate:
         pass

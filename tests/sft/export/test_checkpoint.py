@@ -161,6 +161,7 @@ def test_fp32_has_every_digit_of_the_optimizers_weights(
     assert json.loads((tmp_path / "model" / "config.json").read_text())["dtype"] == "float32"
 
 
+@pytest.mark.slow
 def test_the_program_needs_neither_deepspeed_nor_ranks(
     runs: dict[str, RunPaths], tmp_path: Path
 ) -> None:
