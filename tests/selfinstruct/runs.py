@@ -26,8 +26,8 @@ SETTINGS = [
     "window=8",
 ]
 
-FILES = ("data.jsonl", "heldout.jsonl", "rejected.jsonl", "README.md")
-"""What a run comes to."""
+FILES = ("data.jsonl", "heldout.jsonl", "rejected.jsonl", "measures.json")
+"""What a run comes to. Its card tells the hours too, which no two runs share."""
 
 
 def compose(url: str, root: Path, name: str, *more: str) -> SelfInstructConfig:
