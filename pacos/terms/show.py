@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pacos.terms.catalogue import UNKNOWN
@@ -81,7 +82,10 @@ def waiver(record: Mapping[str, Any]) -> str | None:
 
 
 def markdown(record: Mapping[str, Any], made: str) -> str:
-    """Return the terms of what was made, a model or a data set, as text of its card."""
+    """Return the terms of what was made, a model or a data set, as text of its card.
+
+    Cards are published, so folders of this machine are left out of the names of inputs.
+    """
     works = [
         f"| {work['role']} | {_cell(name_of(work))} | {_cell(stated_of(work))} | {_link(work)} |"
         for work in record["inputs"]
@@ -94,7 +98,15 @@ def markdown(record: Mapping[str, Any], made: str) -> str:
         waiver(record),
         DISCLAIMER,
     ]
-    return "\n\n".join(part for part in parts if part)
+    text = "\n\n".join(part for part in parts if part)
+    names = {work[key] or "" for work in record["inputs"] for key in ("name", "via")}
+    for name in sorted(filter(_is_here, names), key=len, reverse=True):
+        text = text.replace(name, Path(name).name)
+    return text
+
+
+def _is_here(name: str) -> bool:
+    return name.startswith(("/", "~"))
 
 
 def _link(work: Mapping[str, Any]) -> str:
