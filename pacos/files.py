@@ -9,7 +9,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,28 +72,36 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def build_folder_once(folder: Path, build: Callable[[Path], None]) -> None:
+def build_folder_once(
+    folder: Path, build: Callable[[Path], None], files: Collection[str] = ()
+) -> None:
     """Build a folder of the cache if it is missing; other processes of this machine wait.
 
     Args:
         folder: the folder to ensure.
         build: fills the empty folder that it is given.
+        files: some of its files. If one is missing, it is built anew: clusters purge old files.
     """
     # Machines may share the cache on a disk whose locks hold on one machine only (NFS and Lustre
     # can be mounted so). Each therefore locks and writes under a name of its own: in a common
     # partial folder one would delete what the other is writing.
     host = platform.node()
     with locked(folder.with_name(f"{folder.name}.{host}.lock")):
-        if folder.is_dir():
+        if holds(folder, files):
             return
         try:
             partial = folder.with_name(f"{folder.name}.{host}.tmp")
-            with atomic_folder(folder, partial=partial):
+            with atomic_folder(folder, partial=partial, replaces=folder.is_dir()):
                 build(partial)
         except OSError:
             # Another machine may have been faster; its folder is as good.
-            if not folder.is_dir():
+            if not holds(folder, files):
                 raise
+
+
+def holds(folder: Path, files: Collection[str]) -> bool:
+    """Return True if a folder exists with these files."""
+    return folder.is_dir() and all((folder / name).is_file() for name in files)
 
 
 def fsync_folder(folder: Path) -> None:

@@ -16,6 +16,8 @@ from pacos.model.paths import EMBEDDED, EMBEDDED_MODELS, looks_local
 from pacos.model.protocols import Tokenizer
 
 TOKENIZER_JSON = "tokenizer.json"
+UNPACKED = ("config.json", "model.safetensors", TOKENIZER_JSON)
+"""Files of an embedded model that was unpacked."""
 STOP_TOKENS = ("<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end_of_text|>", "</s>")
 """Tokens that end answers in some format, so that none of them is proposed to pad with."""
 
@@ -49,7 +51,7 @@ def model_directory(
     if name not in EMBEDDED_MODELS:
         raise UserError(f"{path}: no such embedded model")
     folder = cache_directory() / "models" / name
-    build_folder_once(folder, lambda partial: _unpack(*EMBEDDED_MODELS[name], partial))
+    build_folder_once(folder, lambda partial: _unpack(*EMBEDDED_MODELS[name], partial), UNPACKED)
     return str(folder)
 
 

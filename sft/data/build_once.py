@@ -9,19 +9,23 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from pacos.distributed import World
 from pacos.errors import UserError
-from pacos.files import atomic_write, build_folder_once
+from pacos.files import atomic_write, build_folder_once, holds
 from pacos.run.stop import NEVER_STOP, StopCheck, Stopped
 
 POLL_SECONDS = 0.1
 
 
 def build_once(
-    folder: Path, build: Callable[[Path], None], world: World, stop: StopCheck = NEVER_STOP
+    folder: Path,
+    build: Callable[[Path], None],
+    world: World,
+    stop: StopCheck = NEVER_STOP,
+    files: Collection[str] = (),
 ) -> None:
     """Ensure the folder exists and is complete.
 
@@ -35,6 +39,7 @@ def build_once(
         build: fills the empty folder that it is given.
         world: this process among its ranks.
         stop: asked while waiting; `build` asks by itself.
+        files: some of its files. If one is missing, the folder is built anew.
 
     Raises:
         UserError: on the waiting ranks, if `build` raised.
@@ -43,11 +48,11 @@ def build_once(
     # Named after the node, too: the cache may lie on a disk that machines share.
     failure = folder.with_name(f"{folder.name}.{platform.node()}.{os.getppid()}.failed")
     if world.local_rank != 0:
-        _wait(folder, failure, stop)
+        _wait(folder, files, failure, stop)
         return
     failure.unlink(missing_ok=True)
     try:
-        build_folder_once(folder, build)
+        build_folder_once(folder, build, files)
     except Stopped:
         raise
     except BaseException as error:
@@ -56,8 +61,8 @@ def build_once(
         raise
 
 
-def _wait(folder: Path, failure: Path, stop: StopCheck) -> None:
-    while not folder.is_dir():
+def _wait(folder: Path, files: Collection[str], failure: Path, stop: StopCheck) -> None:
+    while not holds(folder, files):
         stop.check()
         if failure.is_file():
             raise UserError(failure.read_text(encoding="utf-8"))

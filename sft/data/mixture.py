@@ -30,7 +30,8 @@ from pacos.text.counted import counted
 from sft.config import SFTConfig
 from sft.configs.data import DataConfig
 from sft.data.build_once import build_once
-from sft.data.token_cache import TokenCache, cache_key, read_cache, write_cache
+from sft.data.token_cache import FACTS, TokenCache, cache_key, read_cache, write_cache
+from sft.data.tokenize import ARRAYS
 from sft.data.tokenizer import build_encoder
 
 log = logging.getLogger(__name__)
@@ -236,7 +237,7 @@ def _load(
         config=data,
         stop=stop,
     )
-    build_once(folder, build, world, stop)
+    build_once(folder, build, world, stop, [*ARRAYS, FACTS])
     cache = read_cache(folder, source)
     log.info(
         f"{source.path}: {counted(len(cache.lengths), 'row')}, {len(cache.ids):,} tokens, "

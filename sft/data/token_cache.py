@@ -28,6 +28,9 @@ from sft.configs.data import DataConfig, OnError, TooLong
 from sft.data.reader import Refusal, conversation_chunks
 from sft.data.tokenize import ARRAYS, ChunkTokenizer, TokenizedChunk, Totals, tokenize_all
 
+FACTS = "facts.json"
+"""File of what is known about the rows besides their tokens."""
+
 VERSION = 5
 """Version of the cache's layout and of the mapping from rows to tokens. Raise it when either
 changes: older caches are then ignored."""
@@ -137,7 +140,7 @@ def read_cache(folder: Path, source: Source) -> TokenCache:
         name: np.memmap(folder / name, dtype, mode="r") for name, dtype in ARRAYS.items()
     }
     starts = np.concatenate([[0], np.cumsum(arrays["lengths"], dtype=np.int64)])
-    return TokenCache(source, starts=starts, facts=read_json(folder / "facts.json"), **arrays)
+    return TokenCache(source, starts=starts, facts=read_json(folder / FACTS), **arrays)
 
 
 class _Facts:
@@ -243,4 +246,4 @@ def write_cache(
     if not (folder / "lengths").stat().st_size:
         raise facts.no_rows_error()
     # `pacos plan` finds the lengths of a file's rows by this digest.
-    write_json(folder / "facts.json", {"digest": source.digest(), **facts.to_json()})
+    write_json(folder / FACTS, {"digest": source.digest(), **facts.to_json()})

@@ -101,6 +101,25 @@ def test_machines_that_share_a_cache_do_not_touch_what_the_other_writes(
     assert [path for path in folder.parent.iterdir() if path.is_dir()] == [folder]
 
 
+def test_a_folder_of_the_cache_that_lost_files_is_built_again(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+
+    def build(partial: Path) -> None:
+        for name in ("config", "weights"):
+            (partial / name).write_text("whole")
+
+    build_folder_once(folder, build, ("config", "weights"))
+    (folder / "weights").unlink()
+    (folder / "config").write_text("old")
+    build_folder_once(folder, build, ("config",))
+    assert (folder / "config").read_text() == "old"
+    build_folder_once(folder, build, ("config", "weights"))
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        "config": "whole",
+        "weights": "whole",
+    }
+
+
 def test_a_folder_of_the_cache_that_cannot_be_built_is_an_error(tmp_path: Path) -> None:
     def fail(_: Path) -> None:
         raise OSError("disk full")
