@@ -16,7 +16,6 @@ from pacos.errors import EXIT_SAVED
 from pacos.files import read_json, read_jsonl
 from pacos.run.lives import Lives, State
 from pacos.run_paths import RunPaths
-from pacos.tracking import metrics
 
 PACOS = Path(sys.executable).with_name("pacos")
 
@@ -118,8 +117,6 @@ def test_the_demo_makes_a_better_model_even_when_interrupted(tmp_path: Path) -> 
     done = pipeline(tmp_path, "experiment=demo")
     assert done.returncode == 0, done.stderr
     assert lives(run) == [1, 2, 1]
-    losses = [record[metrics.LOSS] for record in read_jsonl(metrics_file)]
-    assert sum(losses[-4:]) < sum(losses[:4])
     rows = list(read_jsonl(RunPaths(run / "selfinstruct").data / "data.jsonl"))
     assert {row["source"] for row in rows} == {"seed", "generated"}
     comparison = read_json(RunPaths(run / "eval").eval / "comparison.json")
