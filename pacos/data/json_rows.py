@@ -217,8 +217,8 @@ def _parsed(line: bytes, is_complete: bool) -> Any:
             return ROW_DECODER.decode(text)
         # `decode` would look for blanks around the value, for a seventh of the time of a row.
         value, end = ROW_DECODER.raw_decode(text)
-        if end < len(text) and text[end:].strip(" \t\r"):
-            raise json.JSONDecodeError("Extra data", text, end)
+        if end < len(text) and (rest := text[end:].lstrip(" \t\r")):
+            raise json.JSONDecodeError("Extra data", text, len(text) - len(rest))
         return value
     except UnicodeDecodeError as error:
         return RowError(decoding_problem(line, error.start))
