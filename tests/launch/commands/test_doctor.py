@@ -78,7 +78,7 @@ def test_what_fails_is_said_and_the_rest_is_still_proved(pacos: Pacos, tmp_path:
     assert "model.pad_token = <|im_end|>: <|im_end|> also ends an answer" in done.stdout
     assert (found["mask"], found["stop token"]) == ("skipped", "skipped")
     assert found["ranks agree"] == "failed"
-    assert "rows.jsonl:1: output = null" in done.stdout
+    assert "rank 0: model.pad_token = <|im_end|>" in done.stdout
     assert (found["gradients"], found["resume"]) == ("ok", "ok")
     assert "Traceback" not in done.stdout + done.stderr
 
